@@ -1,0 +1,337 @@
+//! The decision about a request.
+//!
+//! [`decide`] turns what is known about the presented credential ([`Evidence`]), how the request
+//! came ([`Circumstances`]) and what the route asks for ([`Requirement`]) into a [`Verdict`], at a
+//! given instant. It is pure: everything that can go wrong outside, such as a store that does not
+//! answer, is evidence too, so failing closed is decided here and tested here.
+//!
+//! **Invariant.** Only [`decide`] makes a [`Permit`], and forwarding takes one by value: a request
+//! that nobody decided about cannot be forwarded.
+
+use crate::id::{OrgId, TokenId, UserId};
+use crate::org::{Organization, Revision, User};
+use crate::role::RoleSet;
+use crate::time::Timestamp;
+use crate::token::{ApiToken, Standing};
+use http::Method;
+
+/// What a decision needs of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenFacts {
+    /// Identity.
+    pub id: TokenId,
+    /// The organization within which it authorizes.
+    pub org: OrgId,
+    /// Its owner.
+    pub owner: UserId,
+    /// The roles that it carries.
+    pub scope: RoleSet,
+    /// When its life ends.
+    pub expires_at: Timestamp,
+    /// Activated, deactivated or revoked.
+    pub standing: Standing,
+    /// The commit that last wrote it.
+    pub version: Revision,
+}
+
+impl From<&ApiToken> for TokenFacts {
+    fn from(token: &ApiToken) -> Self {
+        Self {
+            id: token.id,
+            org: token.org,
+            owner: token.owner,
+            scope: token.scope.clone(),
+            expires_at: token.expires_at,
+            standing: token.standing(),
+            version: token.version,
+        }
+    }
+}
+
+/// What a decision needs of a token's owner; shared by all tokens of that owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnerFacts {
+    /// Identity.
+    pub id: UserId,
+    /// The organization the owner is a member of.
+    pub org: OrgId,
+    /// Whether the owner is activated.
+    pub active: bool,
+    /// The roles that the owner holds.
+    pub roles: RoleSet,
+    /// Whether the owner is the operator.
+    pub operator: bool,
+    /// The commit that last wrote it.
+    pub version: Revision,
+}
+
+impl From<&User> for OwnerFacts {
+    fn from(user: &User) -> Self {
+        Self {
+            id: user.id,
+            org: user.org,
+            active: user.is_active(),
+            roles: user.roles.clone(),
+            operator: user.operator,
+            version: user.version,
+        }
+    }
+}
+
+/// What a decision needs of an organization; shared by all tokens of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrgFacts {
+    /// Identity.
+    pub id: OrgId,
+    /// The commit that last wrote it.
+    pub version: Revision,
+}
+
+impl From<&Organization> for OrgFacts {
+    fn from(org: &Organization) -> Self {
+        Self { id: org.id, version: org.version }
+    }
+}
+
+/// What is known about the credential of a request.
+#[derive(Clone, Copy, Debug)]
+pub enum Evidence<'a> {
+    /// The request carries no bearer credential.
+    NoCredential,
+    /// The request carries a broken credential, or several.
+    Malformed,
+    /// The credential is none that was ever issued.
+    Unknown,
+    /// The credential is being switched off this moment, or its switching off could not be
+    /// recorded.
+    Barred,
+    /// Nobody can say: the store did not answer.
+    Unavailable,
+    /// The credential is a token of ours.
+    Known {
+        /// The token.
+        token: &'a TokenFacts,
+        /// Its owner, as of now.
+        owner: &'a OwnerFacts,
+        /// Its organization, as of now.
+        org: &'a OrgFacts,
+    },
+}
+
+/// How a request came.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances<'a> {
+    /// The request's method.
+    pub method: &'a Method,
+}
+
+/// The organizations whose tokens a route admits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Organizations {
+    /// Those of every organization.
+    Any,
+    /// Those of these, sorted.
+    These(Vec<OrgId>),
+}
+
+impl Organizations {
+    fn admits(&self, org: OrgId) -> bool {
+        match self {
+            Self::Any => true,
+            Self::These(these) => these.binary_search(&org).is_ok(),
+        }
+    }
+}
+
+/// What a route asks of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Demand {
+    /// Whose tokens it admits.
+    pub organizations: Organizations,
+    /// At least one of these roles; not asked when empty.
+    pub any_of: RoleSet,
+    /// All of these roles.
+    pub all_of: RoleSet,
+}
+
+/// What a route asks of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requirement {
+    /// Methods that the route takes; all of them when empty.
+    pub methods: Vec<Method>,
+    /// What it asks of the token; `None` for a public route, which looks at no credential.
+    pub demand: Option<Demand>,
+}
+
+/// Who a request is admitted as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The token.
+    pub token: TokenId,
+    /// Its owner.
+    pub owner: UserId,
+    /// Its organization.
+    pub org: OrgId,
+}
+
+/// The permission to forward one request. Only [`decide`] makes one.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Permit {
+    identity: Option<Identity>,
+    expires_at: Timestamp,
+}
+
+impl Permit {
+    /// Who the request is admitted as; nobody on a public route.
+    #[must_use]
+    pub const fn identity(&self) -> Option<Identity> {
+        self.identity
+    }
+
+    /// The instant at which the same request would be refused, if nothing else changes.
+    #[must_use]
+    pub const fn expires_at(&self) -> Timestamp {
+        self.expires_at
+    }
+}
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// No credential (401, no error code).
+    NoCredential,
+    /// A broken credential, or several (400 `invalid_request`).
+    Malformed,
+    /// Never issued (401 `invalid_token`, as the next five).
+    Unknown,
+    /// Past its end.
+    Expired,
+    /// Switched off.
+    Deactivated,
+    /// Switched off for good.
+    Revoked,
+    /// Its owner is switched off.
+    OwnerDeactivated,
+    /// Being switched off.
+    Barred,
+    /// A token of an organization that the route does not admit (403 `insufficient_scope`).
+    WrongOrganization,
+    /// Lacks a role (403 `insufficient_scope`).
+    InsufficientScope,
+    /// The route does not take this method (405).
+    MethodNotAllowed,
+    /// Nobody can say (503).
+    Unavailable,
+}
+
+impl Reason {
+    /// All reasons, in the order of their numbers.
+    pub const ALL: [Self; 12] = [
+        Self::NoCredential,
+        Self::Malformed,
+        Self::Unknown,
+        Self::Expired,
+        Self::Deactivated,
+        Self::Revoked,
+        Self::OwnerDeactivated,
+        Self::Barred,
+        Self::WrongOrganization,
+        Self::InsufficientScope,
+        Self::MethodNotAllowed,
+        Self::Unavailable,
+    ];
+
+    /// The reason's name in metrics and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoCredential => "no_credential",
+            Self::Malformed => "malformed",
+            Self::Unknown => "unknown",
+            Self::Expired => "expired",
+            Self::Deactivated => "deactivated",
+            Self::Revoked => "revoked",
+            Self::OwnerDeactivated => "owner_deactivated",
+            Self::Barred => "barred",
+            Self::WrongOrganization => "wrong_organization",
+            Self::InsufficientScope => "insufficient_scope",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// The only output of an access decision.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Forward it.
+    Permit(Permit),
+    /// Refuse it.
+    Deny(Reason),
+}
+
+/// Decides about a request at the instant `now`.
+#[must_use]
+pub fn decide(
+    evidence: &Evidence<'_>,
+    circumstances: &Circumstances<'_>,
+    requirement: &Requirement,
+    now: Timestamp,
+) -> Verdict {
+    if !requirement.methods.is_empty() && !requirement.methods.contains(circumstances.method) {
+        return Verdict::Deny(Reason::MethodNotAllowed);
+    }
+    let Some(demand) = &requirement.demand else {
+        return Verdict::Permit(Permit { identity: None, expires_at: Timestamp::MAX });
+    };
+    let (token, owner, org) = match *evidence {
+        Evidence::NoCredential => return Verdict::Deny(Reason::NoCredential),
+        Evidence::Malformed => return Verdict::Deny(Reason::Malformed),
+        Evidence::Unknown => return Verdict::Deny(Reason::Unknown),
+        Evidence::Barred => return Verdict::Deny(Reason::Barred),
+        Evidence::Unavailable => return Verdict::Deny(Reason::Unavailable),
+        Evidence::Known { token, owner, org } => (token, owner, org),
+    };
+    if let Some(reason) = dead(token, owner, org, now) {
+        return Verdict::Deny(reason);
+    }
+    if !demand.organizations.admits(token.org) {
+        return Verdict::Deny(Reason::WrongOrganization);
+    }
+    let any_of = demand.any_of.is_empty() || demand.any_of.meets_both(&token.scope, &owner.roles);
+    if !any_of || !demand.all_of.is_subset_of_both(&token.scope, &owner.roles) {
+        return Verdict::Deny(Reason::InsufficientScope);
+    }
+    let identity = Identity { token: token.id, owner: owner.id, org: org.id };
+    Verdict::Permit(Permit { identity: Some(identity), expires_at: token.expires_at })
+}
+
+/// Why a token authorizes nothing at `now`, wherever it is shown; `None` while it lives.
+#[must_use]
+pub fn dead(
+    token: &TokenFacts,
+    owner: &OwnerFacts,
+    org: &OrgFacts,
+    now: Timestamp,
+) -> Option<Reason> {
+    match token.standing {
+        Standing::Revoked => return Some(Reason::Revoked),
+        Standing::Deactivated => return Some(Reason::Deactivated),
+        Standing::Activated => {}
+    }
+    if now >= token.expires_at {
+        return Some(Reason::Expired);
+    }
+    if !owner.active {
+        return Some(Reason::OwnerDeactivated);
+    }
+    // A role held in another organization never counts, and neither does a token whose owner
+    // is a member elsewhere: the store never makes one, so it is as good as unknown.
+    if owner.org != token.org || org.id != token.org || owner.id != token.owner {
+        return Some(Reason::Unknown);
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

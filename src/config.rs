@@ -1,0 +1,195 @@
+//! The configuration: a TOML file, read into a mirror of what was typed (`config/file.rs`), then
+//! resolved into these types (`config/resolve.rs`), with every error at once and its place.
+
+use crate::access::Organizations;
+use crate::role::{Name, RoleName};
+use http::{HeaderName, HeaderValue, Method};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A resolved configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The data port.
+    pub gateway: Gateway,
+    /// The admin port.
+    pub admin: Admin,
+    /// The store file.
+    pub store: Store,
+    /// Limits and timeouts of the data port.
+    pub limits: Limits,
+    /// Names of the identity headers.
+    pub identity: IdentityHeaders,
+    /// Organization roles beyond the three built in.
+    pub organization_roles: Vec<Name>,
+    /// The services and their roles.
+    pub services: Vec<Service>,
+    /// Where requests go.
+    pub upstreams: Vec<Upstream>,
+    /// Which request goes where, and what it needs.
+    pub routes: Vec<Route>,
+}
+
+/// The data port.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Worker threads.
+    pub workers: usize,
+    /// `realm` of the challenges (RFC 9110 section 11.5).
+    pub realm: String,
+    /// What our secrets begin with.
+    pub token_prefix: String,
+    /// Most entries of the token cache.
+    pub cache_entries_max: usize,
+    /// How often usage is written.
+    pub usage_flush_interval: Duration,
+    /// Where the access log goes, if anywhere.
+    pub access_log: Option<AccessLog>,
+}
+
+/// Where the access log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    /// Standard output.
+    Stdout,
+    /// A file, appended to.
+    File(PathBuf),
+}
+
+/// The admin port.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Where it listens: a loopback address, as there is no TLS.
+    pub listen: SocketAddr,
+    /// Names that a `Host` field may hold beside `localhost` and the loopback addresses.
+    pub hosts: Vec<String>,
+}
+
+/// The store file.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Memory for its pages.
+    pub cache_bytes: usize,
+}
+
+/// Limits and timeouts of the data port.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Most connections at once; further ones wait in the backlog.
+    pub connections_max: usize,
+    /// Longest head of a request, in bytes.
+    pub head_bytes_max: usize,
+    /// Most header fields of a request.
+    pub header_fields_max: usize,
+    /// From the first byte of a head (or the start of a connection) to its end.
+    pub head_timeout: Duration,
+    /// Longest silence within a request's body.
+    pub body_idle_timeout: Duration,
+    /// Slowest request body or response reader, in bytes per second, averaged over
+    /// `body_idle_timeout`.
+    pub rate_bytes_min: u64,
+    /// Longest silence of a client that should read.
+    pub write_idle_timeout: Duration,
+    /// Longest silence between requests.
+    pub keep_alive_timeout: Duration,
+    /// How long SIGTERM waits for requests in flight.
+    pub drain_timeout: Duration,
+}
+
+/// Names of the headers that tell the upstream who is calling.
+#[derive(Clone, Debug)]
+pub struct IdentityHeaders {
+    /// The owner's identity.
+    pub subject: HeaderName,
+    /// The organization's identity.
+    pub organization: HeaderName,
+    /// The token's identity.
+    pub token_id: HeaderName,
+    /// The effective roles, separated by spaces.
+    pub scope: HeaderName,
+}
+
+/// An upstream API as governance sees it.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// Its name.
+    pub name: Name,
+    /// Its roles.
+    pub roles: Vec<Name>,
+}
+
+/// Where requests go.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// Its name in the configuration.
+    pub name: String,
+    /// One or more `host:port`.
+    pub addresses: Vec<Address>,
+    /// Longest time to connect.
+    pub connect_timeout: Duration,
+    /// Longest wait for the head of the answer, after the request was sent.
+    pub first_byte_timeout: Duration,
+    /// Longest silence within the body of the answer.
+    pub idle_timeout: Duration,
+    /// Idle connections kept, for each worker.
+    pub idle_connections_max: usize,
+    /// How long an idle connection is kept: less than the upstream keeps it.
+    pub idle_connection_timeout: Duration,
+    /// What goes upstream as `Authorization`, in place of the client's bearer.
+    pub credential: Option<HeaderValue>,
+}
+
+/// One address of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// A name or an IP address.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+/// Which request goes where, and what it needs.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Its name in metrics and logs.
+    pub name: String,
+    /// Hosts, lower-case, without port; any host when empty.
+    pub hosts: Vec<String>,
+    /// Path prefix: matches itself and what follows it at a `/`.
+    pub path: String,
+    /// Index into [`Config::upstreams`].
+    pub upstream: usize,
+    /// Whether the prefix is taken off before forwarding.
+    pub strip_prefix: bool,
+    /// Whether the client's bearer goes upstream.
+    pub forward_bearer: bool,
+    /// Whether encoded slashes, backslashes, empty segments and `;` are let through.
+    pub lenient_path: bool,
+    /// Methods it takes; all when empty.
+    pub methods: Vec<Method>,
+    /// What it asks of the token.
+    pub access: Access,
+}
+
+/// What a route asks of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing: no credential is looked at.
+    Public,
+    /// A live token.
+    Token {
+        /// The service behind the route.
+        service: Name,
+        /// Whose tokens are admitted.
+        organizations: Organizations,
+        /// At least one of these roles; not asked when empty.
+        any_of: Vec<RoleName>,
+        /// All of these roles.
+        all_of: Vec<RoleName>,
+    },
+}

@@ -1,0 +1,14 @@
+#![doc = "placeholder"]
+pub mod access;
+pub mod audit;
+pub mod clock;
+pub mod config;
+pub mod credential;
+pub mod id;
+pub mod org;
+pub mod policy;
+pub mod role;
+pub mod secret;
+pub mod store;
+pub mod time;
+pub mod token;

@@ -1,0 +1,3 @@
+//! The `bearward` command.
+
+fn main() {}

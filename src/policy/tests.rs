@@ -1,0 +1,85 @@
+use super::*;
+use crate::id::{OrgId, TokenId, UserId};
+use crate::org::{Revision, StatusChange};
+use crate::role::RoleSet;
+use crate::secret::Digest;
+use crate::token::TokenStatus;
+
+fn at(text: &str) -> Timestamp {
+    text.parse().expect("RFC 3339")
+}
+
+fn token(issued: &str, expires: &str) -> ApiToken {
+    ApiToken {
+        id: TokenId::from_bits(1),
+        version: Revision(1),
+        org: OrgId::from_bits(1),
+        owner: UserId::from_bits(1),
+        created_by: None,
+        minted_by: None,
+        name: "ci".into(),
+        scope: RoleSet::empty(),
+        digest: Digest::of(b"x"),
+        created_at: at(issued),
+        issued_at: at(issued),
+        expires_at: at(expires),
+        status: TokenStatus::Activated(None),
+    }
+}
+
+fn policies(idle: Option<u32>, max: Option<u32>) -> Policies {
+    let policy = |days: Option<u32>| TtlPolicy {
+        active: days.is_some(),
+        ttl: Ttl::new(days.unwrap_or(1), Unit::Days),
+    };
+    Policies { idle_ttl: policy(idle), max_ttl: policy(max) }
+}
+
+#[test]
+fn idle_is_violated_only_after_the_limit() {
+    let token = token("2027-01-01T00:00:00Z", "2028-01-01T00:00:00Z");
+    let policies = policies(Some(10), None);
+    let used = Usage { last_used_at: Some(at("2027-02-01T00:00:00Z")), use_count: 1 };
+    let found = |usage: &Usage, now: &str| policies.violations(&token, usage, at(now));
+    assert!(found(&Usage::default(), "2027-01-11T00:00:00Z").is_empty());
+    let never = found(&Usage::default(), "2027-01-11T00:00:00.001Z");
+    assert_eq!(never[0].policy, PolicyKind::IdleTtl);
+    assert_eq!(never[0].since, at("2027-01-11T00:00:00Z"));
+    assert_eq!(never[0].over_by, Duration::from_millis(1));
+    assert!(found(&used, "2027-02-11T00:00:00Z").is_empty());
+    assert_eq!(found(&used, "2027-02-12T00:00:00Z").len(), 1);
+}
+
+#[test]
+fn max_is_violated_by_a_longer_life_from_its_beginning() {
+    let policies = policies(None, Some(30));
+    let now = at("2027-01-02T00:00:00Z");
+    let exact = token("2027-01-01T00:00:00Z", "2027-01-31T00:00:00Z");
+    assert!(policies.violations(&exact, &Usage::default(), now).is_empty());
+    let longer = token("2027-01-01T00:00:00Z", "2027-02-01T00:00:00Z");
+    let found = policies.violations(&longer, &Usage::default(), now);
+    assert_eq!(found[0].policy, PolicyKind::MaxTtl);
+    assert_eq!(found[0].over_by, Duration::from_hours(24));
+}
+
+#[test]
+fn dead_tokens_violate_nothing() {
+    let policies = policies(Some(1), Some(1));
+    let mut token = token("2027-01-01T00:00:00Z", "2027-03-01T00:00:00Z");
+    let before = at("2027-02-28T23:59:59.999Z");
+    assert_eq!(policies.violations(&token, &Usage::default(), before).len(), 2);
+    assert!(policies.violations(&token, &Usage::default(), token.expires_at).is_empty());
+    token.status =
+        TokenStatus::Revoked(StatusChange { at: before, by: None, reason: None, governed: false });
+    assert!(policies.violations(&token, &Usage::default(), before).is_empty());
+}
+
+#[test]
+fn the_latest_end_is_the_policy_or_the_cap() {
+    let issued = at("2027-01-01T00:00:00Z");
+    assert_eq!(policies(None, None).latest_end(issued), (at("2032-01-01T00:00:00Z"), false));
+    assert_eq!(policies(None, Some(30)).latest_end(issued), (at("2027-01-31T00:00:00Z"), true));
+    assert_eq!(policies(None, Some(9000)).latest_end(issued), (at("2032-01-01T00:00:00Z"), false));
+    assert_eq!(policies(None, None).default_end(issued), at("2027-07-01T00:00:00Z"));
+    assert_eq!(policies(None, Some(30)).default_end(issued), at("2027-01-31T00:00:00Z"));
+}

@@ -1,0 +1,273 @@
+//! The store: everything that must survive, behind two small traits.
+//!
+//! [`Ledger`] is the side of the governors: load, list, commit. [`Facts`] is the side of the
+//! gateway: look up what a decision needs. Both are implemented by `redb` (one file) and by
+//! `memory`; one conformance suite runs over both.
+//!
+//! **Invariants.**
+//! - A commit is all or nothing: records, audit events and the idempotency row together.
+//! - A commit is answered after it is durable *and* after every follower has applied it.
+//! - A restrictive change is announced to the followers ([`Follower::bar`]) before it is
+//!   committed. If the commit then fails, the bar stays until the store is opened anew.
+//! - Revisions grow by one with each change; a record's `version` is the revision that wrote it.
+
+use crate::access::{OrgFacts, OwnerFacts, TokenFacts};
+use crate::audit::{Draft, Event};
+use crate::id::{OrgId, TokenId, UserId};
+use crate::org::{Organization, Revision, User};
+use crate::role::{RoleName, RoleTable};
+use crate::secret::Digest;
+use crate::time::Timestamp;
+use crate::token::{ApiToken, Usage};
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::sync::oneshot;
+
+/// Names a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RecordKey {
+    /// An organization.
+    Organization(OrgId),
+    /// A user.
+    User(UserId),
+    /// A token.
+    Token(TokenId),
+}
+
+/// What must hold, inside the transaction, for a change to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Require {
+    /// The record is there and was last written by exactly this commit.
+    Version(RecordKey, Revision),
+    /// No record has this key.
+    Absent(RecordKey),
+    /// No user of the organization has this e-mail address (compared without case), except this one.
+    EmailFree {
+        /// The organization.
+        org: OrgId,
+        /// The address.
+        email: String,
+        /// The user who may have it.
+        except: UserId,
+    },
+    /// No token, in any organization, has this digest.
+    DigestFree(Digest),
+    /// No creation was recorded under this key (see [`Creation`]).
+    CreationAbsent([u8; 32]),
+    /// The organization has an active owner other than this user.
+    AnotherActiveOwner {
+        /// The organization.
+        org: OrgId,
+        /// The user who does not count.
+        except: UserId,
+    },
+    /// The user owns no token that is not revoked.
+    NoLiveTokens(UserId),
+    /// The user owns fewer than so many tokens that are not revoked.
+    CountBelow(UserId, u32),
+    /// The store holds no organization at all.
+    Empty,
+}
+
+/// A record as it shall be. Its `version` is set by the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Makes or replaces an organization.
+    Organization(Organization),
+    /// Makes or replaces a user.
+    User(User),
+    /// Removes a user.
+    RemoveUser(UserId),
+    /// Makes or replaces a token.
+    Token(ApiToken),
+    /// Adds usage to what is stored ([`Usage::merged`]); for seeding and imports.
+    Usage(TokenId, Usage),
+    /// Gives these roles numbers, in this order, where they have none.
+    Roles(Vec<RoleName>),
+}
+
+/// What a creation under an idempotency key made, so that a repeat can be answered.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Creation {
+    /// SHA-256 of caller and idempotency key.
+    pub key: [u8; 32],
+    /// SHA-256 of the request: another body under the same key is an error.
+    pub request: [u8; 32],
+    /// The identity of what was made, as text.
+    pub made: String,
+    /// When; forgotten [`CREATIONS_KEPT`] later.
+    pub at: Timestamp,
+}
+
+/// How long a creation is remembered.
+pub const CREATIONS_KEPT: std::time::Duration = std::time::Duration::from_hours(24);
+
+/// One change: post-images, what must hold for them, and their audit events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// What must hold.
+    pub requires: Vec<Require>,
+    /// What shall be.
+    pub writes: Vec<Write>,
+    /// What the audit trail says of it.
+    pub events: Vec<Draft>,
+    /// The idempotency key it was asked for under.
+    pub creation: Option<Creation>,
+    /// Whether it takes access away from anybody: the followers then bar what it writes first.
+    pub restrictive: bool,
+}
+
+/// What a commit did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Its revision: the `version` of every record that it wrote.
+    pub revision: Revision,
+}
+
+/// Why a change was not committed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// Something that the change requires does not hold; nothing was written.
+    #[error("the state has changed meanwhile: {0:?} does not hold")]
+    Conflict(Require),
+    /// The queue of the writer is full; nothing was written.
+    #[error("too many changes are waiting to be written")]
+    Busy,
+    /// The disk is full. What the change takes away stays refused until the restart.
+    #[error("the store's disk is full")]
+    Full,
+    /// The store failed. What the change takes away stays refused until the restart.
+    #[error("the store failed: {0}")]
+    Failed(String),
+    /// The store is closing or has failed before and takes no changes until it is opened anew.
+    #[error("the store takes no changes any more")]
+    Closed,
+}
+
+/// Why the store could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the store cannot be read: {0}")]
+pub struct StoreError(pub String);
+
+/// The answer to a commit, to be awaited. Dropping it does not take the change back.
+#[derive(Debug)]
+pub struct Commit(oneshot::Receiver<Result<Committed, CommitError>>);
+
+impl Commit {
+    /// An answer that is still to come, and where to put it.
+    #[must_use]
+    pub fn pending() -> (oneshot::Sender<Result<Committed, CommitError>>, Self) {
+        let (sender, receiver) = oneshot::channel();
+        (sender, Self(receiver))
+    }
+
+    /// Waits on a thread that may block (never on a worker).
+    pub fn wait(self) -> Result<Committed, CommitError> {
+        self.0.blocking_recv().unwrap_or(Err(CommitError::Closed))
+    }
+}
+
+impl Future for Commit {
+    type Output = Result<Committed, CommitError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(|answer| answer.unwrap_or(Err(CommitError::Closed)))
+    }
+}
+
+/// The governors' side. Reads see every acknowledged commit. All of it may block; none of it is
+/// for a worker.
+pub trait Ledger: Send + Sync {
+    /// An organization.
+    fn organization(&self, id: OrgId) -> Result<Option<Organization>, StoreError>;
+    /// All organizations, in the order of their making.
+    fn organizations(&self) -> Result<Vec<Organization>, StoreError>;
+    /// A user.
+    fn user(&self, id: UserId) -> Result<Option<User>, StoreError>;
+    /// All users of an organization, in the order of their making.
+    fn users(&self, org: OrgId) -> Result<Vec<User>, StoreError>;
+    /// A token and its stored usage.
+    fn token(&self, id: TokenId) -> Result<Option<(ApiToken, Usage)>, StoreError>;
+    /// Visits the tokens of an organization, or only one owner's, revoked ones included, in the
+    /// order of their making, within one snapshot, until told to stop.
+    fn visit_tokens(
+        &self,
+        org: OrgId,
+        owner: Option<UserId>,
+        visit: &mut dyn FnMut(ApiToken, Usage) -> ControlFlow<()>,
+    ) -> Result<(), StoreError>;
+    /// Events of an organization, newest first, beginning below `before`, at most `limit`.
+    fn events(
+        &self,
+        org: OrgId,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<Event>, StoreError>;
+    /// What was made under an idempotency key.
+    fn creation(&self, key: &[u8; 32]) -> Result<Option<Creation>, StoreError>;
+    /// The interned roles, as of the last commit.
+    fn roles(&self) -> Arc<RoleTable>;
+    /// Commits a change; administration goes before usage.
+    fn commit(&self, change: Change) -> Commit;
+    /// Adds usage to what is stored: the later use, the sum of the counts. Tokens that are gone are
+    /// passed over.
+    fn record_usage(&self, usage: Vec<(TokenId, Usage)>) -> Commit;
+    /// Makes `follower` hear of every change from now on. Called before anything is committed.
+    fn follow(&self, follower: Arc<dyn Follower>);
+    /// Whether changes are still taken.
+    fn is_writable(&self) -> bool;
+}
+
+/// What a decision about one token needs, read in one snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The token.
+    pub token: TokenFacts,
+    /// Its owner.
+    pub owner: OwnerFacts,
+    /// Its organization.
+    pub org: OrgFacts,
+}
+
+/// The gateway's side.
+pub trait Facts: Send + Sync {
+    /// What is known about a digest, and the revision of the snapshot that says so. May read from
+    /// disk; never called on a worker.
+    fn lookup(&self, digest: &Digest) -> Result<(Revision, Option<Found>), StoreError>;
+    /// Visits every digest that the store knows, and answers how many there were.
+    fn visit_digests(&self, visit: &mut dyn FnMut(&Digest)) -> Result<u64, StoreError>;
+}
+
+/// Names a fact that a follower holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FactKey {
+    /// A token, by its digest.
+    Token(Digest),
+    /// An owner.
+    Owner(UserId),
+    /// An organization.
+    Organization(OrgId),
+}
+
+/// A fact as a commit left it; `None` where the record is gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// A token.
+    Token(Digest, Option<TokenFacts>),
+    /// An owner.
+    Owner(UserId, Option<OwnerFacts>),
+    /// An organization.
+    Organization(OrgId, Option<OrgFacts>),
+}
+
+/// Somebody who must know of changes before they are acknowledged: the cache. Called on the
+/// writer's thread, in the order of the commits.
+pub trait Follower: Send + Sync {
+    /// A restrictive change is about to be committed: refuse these from now on, until
+    /// [`Follower::apply`] names them.
+    fn bar(&self, keys: &[FactKey]);
+    /// A change was committed.
+    fn apply(&self, revision: Revision, facts: &[Fact]);
+}

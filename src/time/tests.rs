@@ -1,0 +1,32 @@
+use super::*;
+
+#[test]
+fn text_and_number_round_trip() {
+    let time: Timestamp = "2027-01-31T12:00:00.250Z".parse().expect("RFC 3339");
+    assert_eq!(time.to_string(), "2027-01-31T12:00:00.250Z");
+    assert_eq!(Timestamp::from_millis(time.millis()), time);
+    assert_eq!("2027-01-31T14:00:00.250+02:00".parse(), Ok(time));
+}
+
+#[test]
+fn what_is_no_time_is_refused() {
+    for text in ["", "yesterday", "2027-02-30T00:00:00Z", "2027-01-01", "1"] {
+        assert_eq!(text.parse::<Timestamp>(), Err(NotATime), "{text}");
+    }
+}
+
+#[test]
+fn months_are_calendar_months() {
+    let start: Timestamp = "2027-01-31T08:00:00Z".parse().expect("RFC 3339");
+    assert_eq!(Ttl::new(1, Unit::Months).end(start).to_string(), "2027-02-28T08:00:00.000Z");
+    assert_eq!(Ttl::new(60, Unit::Months).end(start).to_string(), "2032-01-31T08:00:00.000Z");
+}
+
+#[test]
+fn extremes_are_defined() {
+    assert_eq!(Timestamp::from_millis(i64::MAX), Timestamp::MAX);
+    assert_eq!(Ttl::new(u32::MAX, Unit::Months).end(Timestamp::EPOCH), Timestamp::MAX);
+    assert_eq!(Ttl::new(u32::MAX, Unit::Days).end(Timestamp::EPOCH), Timestamp::MAX);
+    assert_eq!(Timestamp::EPOCH.since(Timestamp::MAX), Duration::ZERO);
+    assert_eq!(Timestamp::from_millis(-1).seconds(), -1);
+}

@@ -1,0 +1,137 @@
+//! API tokens: long-lived opaque credentials of users.
+
+use crate::id::{OrgId, TokenId, UserId};
+use crate::org::{Revision, StatusChange};
+use crate::role::RoleSet;
+use crate::secret::Digest;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The status of a token and how it came to it. Deactivation is reversible, revocation is final.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TokenStatus {
+    /// Good until it expires; `None` unless the status ever changed.
+    Activated(Option<StatusChange>),
+    /// Refused until it is activated again.
+    Deactivated(StatusChange),
+    /// Refused for good.
+    Revoked(StatusChange),
+}
+
+/// A token's status without its history: what a decision needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// Not switched off.
+    Activated,
+    /// Switched off, reversibly.
+    Deactivated,
+    /// Switched off for good.
+    Revoked,
+}
+
+/// An API token. Its secret is nowhere: only the digest of it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiToken {
+    /// Identity.
+    pub id: TokenId,
+    /// The commit that last wrote this record; set by the store.
+    pub version: Revision,
+    /// The organization within which it authorizes.
+    pub org: OrgId,
+    /// The user whose token it is.
+    pub owner: UserId,
+    /// The user who made it; nobody when it was made offline.
+    pub created_by: Option<UserId>,
+    /// The token with which it was made.
+    pub minted_by: Option<TokenId>,
+    /// 1 to 64 characters.
+    pub name: String,
+    /// The roles that it carries, as far as its owner holds them.
+    pub scope: RoleSet,
+    /// SHA-256 of the secret; unique across organizations.
+    pub digest: Digest,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When its present life began.
+    pub issued_at: Timestamp,
+    /// When its life ends; at this instant it is dead.
+    pub expires_at: Timestamp,
+    /// Activated, deactivated or revoked.
+    pub status: TokenStatus,
+}
+
+impl ApiToken {
+    /// The status without its history.
+    #[must_use]
+    pub const fn standing(&self) -> Standing {
+        match self.status {
+            TokenStatus::Activated(_) => Standing::Activated,
+            TokenStatus::Deactivated(_) => Standing::Deactivated,
+            TokenStatus::Revoked(_) => Standing::Revoked,
+        }
+    }
+
+    /// The last change of status, if there ever was one.
+    #[must_use]
+    pub const fn status_change(&self) -> Option<&StatusChange> {
+        match &self.status {
+            TokenStatus::Activated(change) => change.as_ref(),
+            TokenStatus::Deactivated(change) | TokenStatus::Revoked(change) => Some(change),
+        }
+    }
+
+    /// Whether the token's life is over at `now`.
+    #[must_use]
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        now >= self.expires_at
+    }
+
+    /// The state that lists count and filter by.
+    #[must_use]
+    pub fn state(&self, now: Timestamp) -> TokenState {
+        match self.standing() {
+            Standing::Revoked => TokenState::Revoked,
+            Standing::Activated | Standing::Deactivated if self.is_expired(now) => {
+                TokenState::Expired
+            }
+            Standing::Deactivated => TokenState::Deactivated,
+            Standing::Activated => TokenState::Activated,
+        }
+    }
+}
+
+/// The state of a token for lists: its status, unless its life is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenState {
+    /// Activated and alive.
+    Activated,
+    /// Deactivated and alive.
+    Deactivated,
+    /// Activated or deactivated, its life over.
+    Expired,
+    /// Revoked.
+    Revoked,
+}
+
+/// How often and when last a token was admitted. Kept apart from the token, because it changes with
+/// requests and not with decisions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// The last admitted request.
+    pub last_used_at: Option<Timestamp>,
+    /// Admitted requests, ever.
+    pub use_count: u64,
+}
+
+impl Usage {
+    /// Both together: the later use, the sum of the counts.
+    #[must_use]
+    pub fn merged(self, other: Self) -> Self {
+        Self {
+            last_used_at: self.last_used_at.max(other.last_used_at),
+            use_count: self.use_count.saturating_add(other.use_count),
+        }
+    }
+}
