@@ -1,0 +1,231 @@
+//! Connections to upstreams: one pool for each upstream on each worker.
+//!
+//! A pooled connection is not a task of its own. Whoever uses it polls it together with what they
+//! wait for, so a request crosses no task boundary on its way; an idle one is polled when it is
+//! taken out, which is when it matters whether the upstream has closed it.
+
+use crate::config::{Address, Upstream};
+use crate::phase::{Late, Phase, Ticks};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, Connection, SendRequest};
+use hyper_util::rt::TokioIo;
+use std::cell::{Cell, RefCell};
+use std::error::Error;
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use tokio::net::TcpStream;
+
+mod stream;
+
+use stream::UpstreamStream;
+
+/// Most bytes that an upstream may send before the head of its answer ends, interim answers
+/// (RFC 9110 section 15.2) included.
+pub const HEAD_BYTES_MAX: u64 = 256 * 1024;
+/// Most bytes that are read ahead or wait to be written, for each connection.
+const BUFFER_BYTES_MAX: usize = 128 * 1024;
+
+/// A connection to an upstream.
+pub struct Link<B: Body + 'static> {
+    sender: SendRequest<B>,
+    connection: Connection<TokioIo<UpstreamStream>, B>,
+    closed: bool,
+    /// Bytes received since the present request was sent.
+    received: Rc<Cell<u64>>,
+    idle_since: u64,
+}
+
+/// Why a request got no answer.
+#[derive(Debug)]
+pub enum Failure<B> {
+    /// The connection had ended before anything of the request was sent: it may be sent again.
+    Unsent(Box<Request<B>>),
+    /// The connection broke, or what came was not HTTP. The request may have been processed.
+    Broken(hyper::Error),
+    /// No answer in time.
+    Late,
+    /// More than [`HEAD_BYTES_MAX`] and no answer among them.
+    Flooded,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// No address took it.
+    #[error("{address}: {error}")]
+    Refused {
+        /// The address that was tried last.
+        address: String,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Not in time.
+    #[error("not connected in time")]
+    Late,
+}
+
+impl<B> Link<B>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
+{
+    async fn over(stream: TcpStream) -> hyper::Result<Self> {
+        let received = Rc::new(Cell::new(0));
+        let stream = UpstreamStream::new(stream, Rc::clone(&received));
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(BUFFER_BYTES_MAX)
+            .handshake(TokioIo::new(stream))
+            .await?;
+        Ok(Self { sender, connection, closed: false, received, idle_since: 0 })
+    }
+
+    /// Lets the connection do what it can.
+    pub fn drive(&mut self, cx: &mut Context<'_>) {
+        if !self.closed && Pin::new(&mut self.connection).poll(cx).is_ready() {
+            self.closed = true;
+        }
+    }
+
+    fn is_usable(&mut self, cx: &mut Context<'_>) -> bool {
+        self.drive(cx);
+        !self.closed && matches!(self.sender.poll_ready(cx), Poll::Ready(Ok(())))
+    }
+
+    /// Sends a request and waits for the head of its answer, as long as `phase` allows.
+    pub async fn send(
+        &mut self,
+        request: Request<B>,
+        phase: &Phase,
+    ) -> Result<Response<Incoming>, Failure<B>> {
+        self.received.set(0);
+        let mut answer = pin!(self.sender.try_send_request(request));
+        let (connection, closed) = (&mut self.connection, &mut self.closed);
+        let received = &self.received;
+        poll_fn(|cx| {
+            if !*closed && Pin::new(&mut *connection).poll(cx).is_ready() {
+                *closed = true;
+            }
+            match answer.as_mut().poll(cx) {
+                Poll::Ready(Ok(response)) => Poll::Ready(Ok(response)),
+                Poll::Ready(Err(mut error)) => Poll::Ready(Err(match error.take_message() {
+                    Some(request) => Failure::Unsent(Box::new(request)),
+                    None => Failure::Broken(error.into_error()),
+                })),
+                Poll::Pending if phase.late() == Some(Late::Upstream) => {
+                    Poll::Ready(Err(Failure::Late))
+                }
+                Poll::Pending if received.get() > HEAD_BYTES_MAX => {
+                    Poll::Ready(Err(Failure::Flooded))
+                }
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+}
+
+/// The idle connections of one worker to one upstream, and how to make more.
+pub struct Pool<B: Body + 'static> {
+    spec: Upstream,
+    idle: RefCell<Vec<Box<Link<B>>>>,
+    /// Which address is next.
+    turn: Cell<usize>,
+    ticks: Ticks,
+}
+
+impl<B> Pool<B>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
+{
+    /// An empty pool.
+    #[must_use]
+    pub fn new(spec: Upstream, ticks: Ticks) -> Self {
+        Self { spec, idle: RefCell::default(), turn: Cell::new(0), ticks }
+    }
+
+    /// What the configuration says about the upstream.
+    #[must_use]
+    pub const fn spec(&self) -> &Upstream {
+        &self.spec
+    }
+
+    /// An idle connection that is still good: the one that was used last.
+    pub fn take(&self, cx: &mut Context<'_>) -> Option<Box<Link<B>>> {
+        loop {
+            let mut link = self.idle.borrow_mut().pop()?;
+            if link.is_usable(cx) {
+                return Some(link);
+            }
+        }
+    }
+
+    /// Keeps a connection whose exchange is complete.
+    pub fn put_back(&self, mut link: Box<Link<B>>) {
+        link.idle_since = self.ticks.now();
+        let mut idle = self.idle.borrow_mut();
+        if !link.closed && idle.len() < self.spec.idle_connections_max {
+            idle.push(link);
+        }
+    }
+
+    /// A new connection, as soon as `phase` allows; the addresses are tried in turn.
+    pub async fn connect(&self, phase: &Phase) -> Result<Box<Link<B>>, ConnectError> {
+        phase.upstream_within(self.spec.connect_timeout);
+        let mut connecting = pin!(self.connect_any());
+        let outcome = poll_fn(|cx| match connecting.as_mut().poll(cx) {
+            Poll::Pending if phase.late() == Some(Late::Upstream) => {
+                Poll::Ready(Err(ConnectError::Late))
+            }
+            outcome => outcome,
+        })
+        .await;
+        phase.upstream_done();
+        outcome
+    }
+
+    async fn connect_any(&self) -> Result<Box<Link<B>>, ConnectError> {
+        let count = self.spec.addresses.len();
+        let first = self.turn.get();
+        self.turn.set((first + 1) % count.max(1));
+        let mut failure = ConnectError::Late;
+        for address in (0..count).map(|step| &self.spec.addresses[(first + step) % count]) {
+            match self.connect_one(address).await {
+                Ok(link) => return Ok(link),
+                Err(error) => {
+                    let address = format!("{}:{}", address.host, address.port);
+                    failure = ConnectError::Refused { address, error };
+                }
+            }
+        }
+        Err(failure)
+    }
+
+    async fn connect_one(&self, address: &Address) -> io::Result<Box<Link<B>>> {
+        let stream = TcpStream::connect((address.host.as_str(), address.port)).await?;
+        stream.set_nodelay(true)?;
+        let mut link = Box::new(Link::over(stream).await.map_err(io::Error::other)?);
+        poll_fn(|cx| {
+            link.drive(cx);
+            link.sender.poll_ready(cx)
+        })
+        .await
+        .map_err(io::Error::other)?;
+        Ok(link)
+    }
+
+    /// Closes what has been idle for too long, or what the upstream has closed.
+    pub fn sweep(&self) {
+        let now = self.ticks.now();
+        let mut cx = Context::from_waker(Waker::noop());
+        let kept = |link: &mut Box<Link<B>>| {
+            let end = link.idle_since + self.ticks.after(self.spec.idle_connection_timeout) - now;
+            now < end && link.is_usable(&mut cx)
+        };
+        self.idle.borrow_mut().retain_mut(kept);
+    }
+}
