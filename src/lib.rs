@@ -1,5 +1,6 @@
 #![doc = "placeholder"]
 pub mod access;
+pub mod app;
 pub mod audit;
 pub mod cache;
 pub mod clock;
