@@ -134,7 +134,7 @@ impl Signals {
 fn reload(running: &Running, argument: &ConfigArgument) {
     let file = argument.path().display();
     match argument.load() {
-        Ok(config) => match running.reload(config) {
+        Ok(config) => match running.reload(&config) {
             Ok(()) => tracing::info!(%file, "reloaded"),
             Err(error) => tracing::error!(%file, %error, "NOT RELOADED: the old routes stay"),
         },
