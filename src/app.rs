@@ -132,16 +132,21 @@ pub fn start(config: Config, _options: &Options) -> Result<Running, StartError> 
     let listener = {
         let (config, board) = (Arc::clone(&config), Arc::clone(&board));
         let (counters, shared) = (counters.clone(), Arc::clone(&shared));
-        Listener::start(gateway_socket, workers, &Arc::clone(&config).limits, move |number, ticks| {
-            Gateway::new(
-                Arc::clone(&shared),
-                &config,
-                ticks.clone(),
-                board.shard(number),
-                Arc::clone(&counters[number]),
-                log_writer.clone(),
-            )
-        })
+        Listener::start(
+            gateway_socket,
+            workers,
+            &Arc::clone(&config).limits,
+            move |number, ticks| {
+                Gateway::new(
+                    Arc::clone(&shared),
+                    &config,
+                    ticks.clone(),
+                    board.shard(number),
+                    Arc::clone(&counters[number]),
+                    log_writer.clone(),
+                )
+            },
+        )
         .map_err(StartError::Thread)?
     };
     let flusher = Flusher::start(
@@ -218,10 +223,10 @@ fn access_log(
 fn intern_roles(ledger: &dyn Ledger, config: &Config) -> Result<(), CommitError> {
     let organization = config.organization_roles.iter().cloned().map(RoleName::Organization);
     let services = config.services.iter().flat_map(|service| {
-        service.roles.iter().map(|role| RoleName::Service {
-            service: service.name.clone(),
-            role: role.clone(),
-        })
+        service
+            .roles
+            .iter()
+            .map(|role| RoleName::Service { service: service.name.clone(), role: role.clone() })
     });
     let known = ledger.roles();
     let missing: Vec<RoleName> =
@@ -241,11 +246,7 @@ fn plan_of(config: &Config, roles: &RoleTable, generation: u64) -> Result<Plan, 
 fn gauges(cache: &Arc<Cache>) -> Vec<(&'static str, &'static str, Reading)> {
     let (entries, evictions) = (Arc::clone(cache), Arc::clone(cache));
     vec![
-        (
-            "bearward_cache_entries",
-            "Tokens in memory",
-            Box::new(move || entries.len() as u64),
-        ),
+        ("bearward_cache_entries", "Tokens in memory", Box::new(move || entries.len() as u64)),
         (
             "bearward_cache_evictions",
             "Tokens that made room for others",
@@ -291,10 +292,8 @@ impl Flusher {
                 }
             }
         };
-        let thread = thread::Builder::new()
-            .name("usage".into())
-            .spawn(flush)
-            .map_err(StartError::Thread)?;
+        let thread =
+            thread::Builder::new().name("usage".into()).spawn(flush).map_err(StartError::Thread)?;
         Ok(Self { stop, thread })
     }
 

@@ -27,19 +27,17 @@ use arc_swap::ArcSwap;
 use body::{Answer, Upload};
 use bytes::Bytes;
 use forward::{Passage, Sent};
-use header::{Additions, Authorization, Names};
+use header::{Additions, Authorization, Chores, Field, Names, Survey};
 use http::request::Parts;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use log::{Line, Log};
 use route::{Route, Routes};
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 
 mod answer;
 mod body;
@@ -155,12 +153,14 @@ impl Gateway {
         let number = client.phase.begin_request();
         let (mut parts, body) = request.into_parts();
         let bound = self.bound();
-        let (route, pool) = match self.admit(client, &parts, number, &bound) {
+        let fields = self.names.survey(&parts.headers);
+        let (route, pool) = match self.admit(client, &parts, &fields, number, &bound) {
             Ok(found) => found,
             Err(outcome) => return self.refuse(outcome, client, &parts, &body, None, None),
         };
-        let presented = self.presented(&parts);
-        let (permit, entry) = match self.judge(presented, route, &parts).await {
+        let presented = self.presented(&fields);
+        let chores = fields.chores;
+        let (permit, entry) = match self.judge(presented, route, &parts.method).await {
             (Verdict::Permit(permit), entry) => (permit, entry),
             (Verdict::Deny(reason), entry) => {
                 let outcome = Outcome::Denied(reason);
@@ -168,12 +168,12 @@ impl Gateway {
             }
         };
         if let Some(identity) = permit.identity() {
-            self.usage.touch(identity.token, clock::now());
+            self.usage.touch(identity.token, permit.decided_at());
         }
         self.counters.permit();
         let logged = self.log.is_on().then(|| parts.clone());
         let identity = entry.as_deref().map(|entry| self.identity(entry));
-        self.prepare(&mut parts, route, pool, client, identity.as_deref());
+        self.prepare(&mut parts, chores, route, pool, client, identity.as_deref());
         if let Err(error) = forward::target(&mut parts.uri, route.strip_bytes) {
             tracing::error!(%error, "a target cannot be written");
             return self.fail(Mishap::Broken, client);
@@ -202,13 +202,14 @@ impl Gateway {
         &self,
         client: &Client,
         parts: &Parts,
+        fields: &Survey<'_>,
         number: u64,
         bound: &'a Bound,
     ) -> Result<(&'a Route, &'a Rc<Pool<Upload>>), Outcome> {
         if client.phase.is_faulty(number) {
             return Err(Outcome::Objected(vet::Objection::Framing));
         }
-        let vetted = vet::vet(parts).map_err(Outcome::Objected)?;
+        let vetted = vet::vet(parts, fields).map_err(Outcome::Objected)?;
         let found = bound.plan.routes.find(&vetted.host, parts.uri.path(), &parts.method);
         let at = found.map_err(|none| match none {
             route::NoRoute::NotFound => Outcome::NotFound,
@@ -220,8 +221,9 @@ impl Gateway {
     }
 
     /// Step 2.
-    fn presented(&self, parts: &Parts) -> Presented {
-        match credential::extract(&parts.headers) {
+    fn presented(&self, fields: &Survey<'_>) -> Presented {
+        let more = matches!(fields.authorization, Field::Repeated(_));
+        match credential::read(fields.authorization.value(), more) {
             Credential::Absent => Presented::Nothing,
             Credential::Malformed => Presented::Malformed,
             Credential::Bearer(token) if secret::plausible(token, &self.token_prefix) => {
@@ -236,10 +238,10 @@ impl Gateway {
         &self,
         presented: Presented,
         route: &Route,
-        parts: &Parts,
+        method: &Method,
     ) -> (Verdict, Option<Arc<Entry>>) {
         let requirement = &route.requirement;
-        let circumstances = Circumstances { method: &parts.method };
+        let circumstances = Circumstances { method };
         let decide = |evidence: &Evidence<'_>| {
             access::decide(evidence, &circumstances, requirement, clock::now())
         };
@@ -270,6 +272,7 @@ impl Gateway {
     fn prepare(
         &self,
         parts: &mut Parts,
+        chores: Chores,
         route: &Route,
         pool: &Pool<Upload>,
         client: &Client,
@@ -289,7 +292,7 @@ impl Gateway {
             forwarded_for: &client.forwarded_for,
             via: &self.via,
         };
-        self.names.prepare_request(&mut parts.headers, &additions);
+        self.names.prepare_request(&mut parts.headers, chores, &additions);
         parts.version = http::Version::HTTP_11;
     }
 
@@ -302,8 +305,7 @@ impl Gateway {
     ) -> Response<Answer> {
         let mut permit = Some(permit);
         for _ in 0..=STALE_RETRIES_MAX {
-            let pooled = poll_fn(|cx| Poll::Ready(way.pool.take(cx))).await;
-            let link = match pooled {
+            let link = match way.pool.take() {
                 Some(link) => link,
                 None => match way.pool.connect(&way.client.phase).await {
                     Ok(link) => {
@@ -318,7 +320,7 @@ impl Gateway {
             };
             let permitted = match permit.take() {
                 Some(permit) => permit,
-                None => match self.judge_again(&way, &request).await {
+                None => match self.judge_again(&way, request.method()).await {
                     Ok(permit) => permit,
                     Err(reason) => return self.deny(reason, &way),
                 },
@@ -338,16 +340,8 @@ impl Gateway {
         self.fail(Mishap::Unreachable, way.client)
     }
 
-    async fn judge_again(
-        &self,
-        way: &Way<'_>,
-        request: &Request<Upload>,
-    ) -> Result<Permit, Reason> {
-        let head = Request::builder().method(request.method()).body(());
-        let Ok((parts, ())) = head.map(Request::into_parts) else {
-            return Err(Reason::Unavailable);
-        };
-        match self.judge(way.presented, way.route, &parts).await.0 {
+    async fn judge_again(&self, way: &Way<'_>, method: &Method) -> Result<Permit, Reason> {
+        match self.judge(way.presented, way.route, method).await.0 {
             Verdict::Permit(permit) => Ok(permit),
             Verdict::Deny(reason) => Err(reason),
         }

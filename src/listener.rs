@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::LocalSet;
@@ -66,6 +67,9 @@ pub trait Handler: 'static {
 
 enum Message {
     Socket(std::net::TcpStream, SocketAddr),
+    /// [`TICK`] has passed. Workers have no timer of their own: a runtime with one reads the clock
+    /// several times whenever it goes to sleep.
+    Tick,
     Drain,
 }
 
@@ -104,7 +108,7 @@ impl Listener {
             let open = Arc::new(AtomicUsize::new(0));
             desks.push(Desk { messages, open: Arc::clone(&open) });
             let (limits, make) = (limits.clone(), make.clone());
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
             threads.push(thread::Builder::new().name(format!("worker-{number}")).spawn(
                 move || {
                     let ticks = Ticks::default();
@@ -117,6 +121,7 @@ impl Listener {
         let desks = Arc::new(desks);
         let stop = Arc::new(Notify::new());
         let acceptor = accept::start(socket, limits.connections_max, &desks, &stop)?;
+        start_ticker(&desks)?;
         Ok(Self { address, desks, stop, acceptor: Some(acceptor), workers: threads })
     }
 
@@ -149,6 +154,23 @@ impl Listener {
     }
 }
 
+/// Tells all workers that time passes, until the last of them has gone.
+fn start_ticker(desks: &Arc<Vec<Desk>>) -> std::io::Result<()> {
+    let inboxes: Vec<_> = desks.iter().map(|desk| desk.messages.clone()).collect();
+    let tick = move || {
+        let mut next = Instant::now();
+        loop {
+            next += TICK;
+            thread::sleep(next.saturating_duration_since(Instant::now()));
+            let told = inboxes.iter().filter(|inbox| inbox.send(Message::Tick).is_ok()).count();
+            if told == 0 {
+                return;
+            }
+        }
+    };
+    thread::Builder::new().name("tick".into()).spawn(tick).map(drop)
+}
+
 /// One worker: its handler and its connections.
 struct Worker<H> {
     handler: Rc<H>,
@@ -175,20 +197,15 @@ impl<H: Handler> Worker<H> {
     }
 
     async fn run(self: Rc<Self>, mut inbox: mpsc::UnboundedReceiver<Message>) {
-        let mut tick = tokio::time::interval(TICK);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut drain_until = u64::MAX;
-        loop {
-            tokio::select! {
-                message = inbox.recv() => match message {
-                    Some(Message::Socket(socket, peer)) => self.adopt(socket, peer),
-                    Some(Message::Drain) => {
-                        drain_until = self.ticks.after(self.limits.drain_timeout);
-                        self.drain();
-                    }
-                    None => return,
-                },
-                _ = tick.tick() => {
+        while let Some(message) = inbox.recv().await {
+            match message {
+                Message::Socket(socket, peer) => self.adopt(socket, peer),
+                Message::Drain => {
+                    drain_until = self.ticks.after(self.limits.drain_timeout);
+                    self.drain();
+                }
+                Message::Tick => {
                     self.ticks.advance();
                     self.sweep();
                     self.handler.tick(&self.ticks);

@@ -91,9 +91,12 @@ where
         }
     }
 
-    fn is_usable(&mut self, cx: &mut Context<'_>) -> bool {
-        self.drive(cx);
-        !self.closed && matches!(self.sender.poll_ready(cx), Poll::Ready(Ok(())))
+    /// Whether the connection is open and idle. Nobody is to be woken by it: whoever takes it drives
+    /// it at once.
+    fn is_usable(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        self.drive(&mut cx);
+        !self.closed && matches!(self.sender.poll_ready(&mut cx), Poll::Ready(Ok(())))
     }
 
     /// Sends a request and waits for the head of its answer, as long as `phase` allows.
@@ -110,7 +113,9 @@ where
             if !*closed && Pin::new(&mut *connection).poll(cx).is_ready() {
                 *closed = true;
             }
-            match answer.as_mut().poll(cx) {
+            // Only the connection can complete the answer, and it was just driven: being woken for
+            // the answer too would poll everything twice.
+            match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                 Poll::Ready(Ok(response)) => Poll::Ready(Ok(response)),
                 Poll::Ready(Err(mut error)) => Poll::Ready(Err(match error.take_message() {
                     Some(request) => Failure::Unsent(Box::new(request)),
@@ -155,10 +160,10 @@ where
     }
 
     /// An idle connection that is still good: the one that was used last.
-    pub fn take(&self, cx: &mut Context<'_>) -> Option<Box<Link<B>>> {
+    pub fn take(&self) -> Option<Box<Link<B>>> {
         loop {
             let mut link = self.idle.borrow_mut().pop()?;
-            if link.is_usable(cx) {
+            if link.is_usable() {
                 return Some(link);
             }
         }
@@ -221,10 +226,9 @@ where
     /// Closes what has been idle for too long, or what the upstream has closed.
     pub fn sweep(&self) {
         let now = self.ticks.now();
-        let mut cx = Context::from_waker(Waker::noop());
         let kept = |link: &mut Box<Link<B>>| {
             let end = link.idle_since + self.ticks.after(self.spec.idle_connection_timeout) - now;
-            now < end && link.is_usable(&mut cx)
+            now < end && link.is_usable()
         };
         self.idle.borrow_mut().retain_mut(kept);
     }

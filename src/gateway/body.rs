@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// Why a body broke off.
@@ -24,7 +24,7 @@ pub enum BodyError {
 }
 
 /// A request's body on its way up.
-pub enum Upload {
+pub(super) enum Upload {
     /// No body.
     Empty,
     /// The client's body, as it comes.
@@ -129,12 +129,14 @@ impl Download {
         phase: &Phase,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         // Usually the body came with the head, and the connection has nothing to do.
-        let mut polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        // Only the connection can bring more, so only the connection needs to wake anybody.
+        let mut quietly = Context::from_waker(Waker::noop());
+        let mut polled = Pin::new(&mut self.incoming).poll_frame(&mut quietly);
         if polled.is_pending()
             && let Some(link) = &mut self.link
         {
             link.drive(cx);
-            polled = Pin::new(&mut self.incoming).poll_frame(cx);
+            polled = Pin::new(&mut self.incoming).poll_frame(&mut quietly);
         }
         match polled {
             Poll::Pending if phase.late() == Some(Late::Upstream) => {

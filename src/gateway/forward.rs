@@ -2,14 +2,12 @@
 
 use super::answer::Mishap;
 use super::body::{Answer, Download, Upload};
-use super::header;
+use super::header::{self, Field, Survey};
 use crate::access::Permit;
 use crate::phase::Phase;
 use crate::upstream::{ConnectError, Failure, Link, Pool};
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
-use hyper::body::Incoming;
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -49,13 +47,15 @@ pub(super) async fn send(
         Err(Failure::Unsent(request)) => return Sent::Unsent(request),
         Err(failure) => return Sent::Failed(mishap(&failure, pool.spec().name.as_str())),
     };
-    if !is_sound(&response) {
+    let fields = header::survey_response(response.headers());
+    let chores = fields.chores;
+    if !is_sound(response.status(), &fields) {
         tracing::warn!(upstream = pool.spec().name, "an answer is not sound HTTP");
         return Sent::Failed(Mishap::Unsound);
     }
     let (mut parts, incoming) = response.into_parts();
     parts.version = Version::HTTP_11;
-    header::prepare_response(&mut parts.headers, via, date);
+    header::prepare_response(&mut parts.headers, chores, via, date);
     let download = Download {
         incoming,
         link: Some(link),
@@ -94,18 +94,13 @@ pub(super) fn unreachable(error: &ConnectError, upstream: &str) -> Mishap {
 
 /// One framing, or none: two parsers in a row must see the same end (RFC 9112 section 6.3). An
 /// upgrade was not asked for.
-fn is_sound(response: &Response<Incoming>) -> bool {
-    let headers = response.headers();
-    let chunked = headers.contains_key(TRANSFER_ENCODING);
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let (first, second) = (lengths.next(), lengths.next());
-    response.status() != StatusCode::SWITCHING_PROTOCOLS
-        && !(chunked && first.is_some())
-        && second.is_none()
-        && headers.get_all(TRANSFER_ENCODING).iter().count() <= 1
-        && headers
-            .get(TRANSFER_ENCODING)
-            .is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+fn is_sound(status: StatusCode, fields: &Survey<'_>) -> bool {
+    let framed_once = match (fields.content_length, fields.transfer_encoding) {
+        (Field::Absent | Field::Once(_), Field::Absent) => true,
+        (Field::Absent, Field::Once(coding)) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        _ => false,
+    };
+    framed_once && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// The target as it goes upstream: the path as it came, less the route's prefix.

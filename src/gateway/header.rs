@@ -7,7 +7,7 @@
 use crate::cache::IdentityValues;
 use crate::config::IdentityHeaders;
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, DATE, EXPECT, Entry, FORWARDED, HOST, TE, TRAILER,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, DATE, EXPECT, FORWARDED, HOST, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -39,6 +39,63 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     HeaderName::from_static("proxy-authorization"),
     HeaderName::from_static("proxy-authenticate"),
 ];
+
+/// How often a field is there, and its first value.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Field<'a> {
+    #[default]
+    Absent,
+    Once(&'a HeaderValue),
+    Repeated(&'a HeaderValue),
+}
+
+impl<'a> Field<'a> {
+    fn see(&mut self, value: &'a HeaderValue) {
+        *self = match *self {
+            Self::Absent => Self::Once(value),
+            Self::Once(first) | Self::Repeated(first) => Self::Repeated(first),
+        };
+    }
+
+    /// The first value.
+    pub(super) fn value(self) -> Option<&'a HeaderValue> {
+        match self {
+            Self::Absent => None,
+            Self::Once(value) | Self::Repeated(value) => Some(value),
+        }
+    }
+
+    /// The value, if there is exactly one.
+    pub(super) fn only(self) -> Option<&'a HeaderValue> {
+        match self {
+            Self::Once(value) => Some(value),
+            Self::Absent | Self::Repeated(_) => None,
+        }
+    }
+}
+
+/// What one look over a header finds. Most requests have a handful of fields: looking at each once
+/// is cheaper than asking the map for each name that matters.
+#[derive(Debug, Default)]
+pub(super) struct Survey<'a> {
+    pub(super) host: Field<'a>,
+    pub(super) authorization: Field<'a>,
+    pub(super) transfer_encoding: Field<'a>,
+    pub(super) content_length: Field<'a>,
+    pub(super) expect: Field<'a>,
+    pub(super) chores: Chores,
+}
+
+/// What there is to take off a header.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Chores {
+    /// `Connection` names more than this connection's fate.
+    nominations: bool,
+    /// A field that must not pass is there.
+    strip: bool,
+    authorization: bool,
+    has_date: bool,
+}
 
 /// The fields that are taken off requests, and the names of those that are put on.
 #[derive(Debug)]
@@ -96,19 +153,49 @@ impl Names {
         })
     }
 
+    /// Looks over the header of a request.
+    pub(super) fn survey<'a>(&self, headers: &'a HeaderMap) -> Survey<'a> {
+        let mut seen = Survey::default();
+        for (name, value) in headers {
+            if *name == HOST {
+                seen.host.see(value);
+            } else if *name == AUTHORIZATION {
+                seen.authorization.see(value);
+                seen.chores.authorization = true;
+            } else if *name == CONTENT_LENGTH {
+                seen.content_length.see(value);
+            } else if self.is_stripped(name.as_str()) {
+                seen.chores.strip = true;
+                if *name == CONNECTION {
+                    seen.chores.nominations |= nominates(value);
+                } else if *name == TRANSFER_ENCODING {
+                    seen.transfer_encoding.see(value);
+                } else if *name == EXPECT {
+                    seen.expect.see(value);
+                }
+            }
+        }
+        seen
+    }
+
     /// Makes the client's fields into the upstream's.
-    pub(super) fn prepare_request(&self, headers: &mut HeaderMap, additions: &Additions<'_>) {
-        remove_nominated(headers);
-        // Almost always nothing, or `connection` alone.
-        while let Some(name) = headers.keys().find(|name| self.is_stripped(name.as_str())) {
-            let name = name.clone();
-            headers.remove(name);
+    pub(super) fn prepare_request(
+        &self,
+        headers: &mut HeaderMap,
+        chores: Chores,
+        additions: &Additions<'_>,
+    ) {
+        if chores.nominations {
+            remove_nominated(headers);
+        }
+        if chores.strip {
+            remove_all(headers, |name| self.is_stripped(name.as_str()));
         }
         match additions.authorization {
-            Authorization::Keep => {}
-            Authorization::Drop => {
+            Authorization::Drop if chores.authorization => {
                 headers.remove(AUTHORIZATION);
             }
+            Authorization::Drop | Authorization::Keep => {}
             Authorization::Replace(value) => {
                 headers.insert(AUTHORIZATION, value.clone());
             }
@@ -118,7 +205,7 @@ impl Names {
         }
         headers.insert(X_FORWARDED_FOR, additions.forwarded_for.clone());
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
-        append_via(headers, additions.via);
+        headers.append(VIA, additions.via.clone());
         if let Some(identity) = additions.identity {
             let [subject, organization, token_id, scope] = &self.identity;
             headers.insert(subject, identity.subject.clone());
@@ -131,46 +218,77 @@ impl Names {
     /// Trailer fields of a request that may go upstream: nothing that frames, routes or
     /// authenticates a message (RFC 9110 section 6.5.1).
     pub(super) fn prepare_trailers(&self, trailers: &mut HeaderMap) {
-        while let Some(name) = trailers.keys().find(|name| {
-            self.is_stripped(name.as_str()) || [AUTHORIZATION, HOST, CONTENT_LENGTH].contains(*name)
-        }) {
-            let name = name.clone();
-            trailers.remove(name);
+        remove_all(trailers, |name| {
+            self.is_stripped(name.as_str()) || [AUTHORIZATION, HOST, CONTENT_LENGTH].contains(name)
+        });
+    }
+}
+
+/// Looks over the header of an answer: its framing, and what there is to take off it.
+pub(super) fn survey_response(headers: &HeaderMap) -> Survey<'_> {
+    let mut seen = Survey::default();
+    for (name, value) in headers {
+        if *name == CONTENT_LENGTH {
+            seen.content_length.see(value);
+        } else if *name == DATE {
+            seen.chores.has_date = true;
+        } else if is_hop_by_hop(name) {
+            seen.chores.strip = true;
+            if *name == CONNECTION {
+                seen.chores.nominations |= nominates(value);
+            } else if *name == TRANSFER_ENCODING {
+                seen.transfer_encoding.see(value);
+            }
         }
     }
+    seen
 }
 
 /// Makes the upstream's fields into the client's.
 pub(super) fn prepare_response(
     headers: &mut HeaderMap,
+    chores: Chores,
     via: &HeaderValue,
     date: impl FnOnce() -> HeaderValue,
 ) {
-    remove_nominated(headers);
-    while let Some(name) = headers.keys().find(|name| is_hop_by_hop(name)) {
+    if chores.nominations {
+        remove_nominated(headers);
+    }
+    if chores.strip {
+        remove_all(headers, is_hop_by_hop);
+    }
+    headers.append(VIA, via.clone());
+    if !chores.has_date {
+        headers.insert(DATE, date());
+    }
+}
+
+fn remove_all(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
+    while let Some(name) = headers.keys().find(|name| unwanted(name)) {
         let name = name.clone();
         headers.remove(name);
-    }
-    append_via(headers, via);
-    if let Entry::Vacant(slot) = headers.entry(DATE) {
-        slot.insert(date());
     }
 }
 
 fn is_hop_by_hop(name: &HeaderName) -> bool {
     // Those that an upstream has reason to send; `trailer` announces what is passed on.
-    matches!(
-        name.as_str(),
-        "connection" | "keep-alive" | "proxy-connection" | "te" | "transfer-encoding" | "upgrade"
-    )
+    *name == CONNECTION
+        || *name == TRANSFER_ENCODING
+        || *name == UPGRADE
+        || *name == TE
+        || *name == KEEP_ALIVE
+        || *name == PROXY_CONNECTION
+}
+
+/// Whether a `Connection` field says more than what becomes of the connection.
+fn nominates(value: &HeaderValue) -> bool {
+    let value = value.as_bytes();
+    !value.eq_ignore_ascii_case(b"keep-alive") && !value.eq_ignore_ascii_case(b"close")
 }
 
 /// Removes the fields that `Connection` names, except those without which the message would be
 /// another one.
 fn remove_nominated(headers: &mut HeaderMap) {
-    if !headers.contains_key(CONNECTION) {
-        return;
-    }
     let nominated: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -181,11 +299,6 @@ fn remove_nominated(headers: &mut HeaderMap) {
     for name in nominated {
         headers.remove(name);
     }
-}
-
-/// RFC 9110 section 7.6.3.
-fn append_via(headers: &mut HeaderMap, via: &HeaderValue) {
-    headers.append(VIA, via.clone());
 }
 
 fn length_bit(name: &str) -> u64 {

@@ -3,9 +3,9 @@
 //! What is refused here is what one HTTP implementation mends silently and another reads
 //! differently. Nothing is normalised: the bytes that are matched are the bytes that are forwarded.
 
-use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
+use super::header::Survey;
 use http::request::Parts;
-use http::{HeaderMap, Method, Version};
+use http::{Method, Version};
 use std::borrow::Cow;
 
 /// Why a request is refused before anything is looked up.
@@ -32,23 +32,20 @@ pub(super) struct Vetted<'a> {
     pub(super) host: Cow<'a, str>,
 }
 
-/// Vets the head of a request.
-pub(super) fn vet(parts: &Parts) -> Result<Vetted<'_>, Objection> {
+/// Vets the head of a request. `fields` is what one look over its header has found.
+pub(super) fn vet<'a>(parts: &'a Parts, fields: &Survey<'a>) -> Result<Vetted<'a>, Objection> {
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
         return Err(Objection::Method);
     }
-    framing(&parts.headers, parts.version)?;
-    if parts
-        .headers
-        .get(EXPECT)
+    framing(fields, parts.version)?;
+    if fields
+        .expect
+        .value()
         .is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
     {
         return Err(Objection::Expectation);
     }
-    let mut hosts = parts.headers.get_all(HOST).iter();
-    let (Some(host), None) = (hosts.next(), hosts.next()) else {
-        return Err(Objection::Host);
-    };
+    let host = fields.host.only().ok_or(Objection::Host)?;
     let host = host.to_str().map_err(|_invisible| Objection::Host)?;
     let uri = &parts.uri;
     if let Some(authority) = uri.authority() {
@@ -58,24 +55,20 @@ pub(super) fn vet(parts: &Parts) -> Result<Vetted<'_>, Objection> {
         }
     }
     // Asterisk and authority forms have no path of their own.
-    if !uri.path().starts_with('/') || (uri.path() == "*") {
+    if !uri.path().starts_with('/') {
         return Err(Objection::Target);
     }
     Ok(Vetted { host: canonical_host(host)? })
 }
 
-fn framing(headers: &HeaderMap, version: Version) -> Result<(), Objection> {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => Ok(()),
-        (Some(coding), None)
-            if version == Version::HTTP_11
-                && coding.as_bytes().eq_ignore_ascii_case(b"chunked")
-                && !headers.contains_key(CONTENT_LENGTH) =>
-        {
-            Ok(())
-        }
-        (Some(_), _) => Err(Objection::Framing),
+fn framing(fields: &Survey<'_>, version: Version) -> Result<(), Objection> {
+    let Some(coding) = fields.transfer_encoding.value() else { return Ok(()) };
+    let chunked = fields.transfer_encoding.only().is_some()
+        && coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if chunked && version == Version::HTTP_11 && fields.content_length.value().is_none() {
+        Ok(())
+    } else {
+        Err(Objection::Framing)
     }
 }
 
