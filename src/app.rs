@@ -1,11 +1,16 @@
 //! The composition root: the only file that names every room.
 
 use crate::config::Config;
+use crate::store::redb::RedbStore;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// What a start takes beside the configuration.
 #[derive(Clone, Debug, Default)]
-pub struct Options {}
+pub struct Options {
+    /// The configuration's store, where it is open already; else it is opened.
+    pub store: Option<Arc<RedbStore>>,
+}
 
 /// Why nothing was started.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +32,7 @@ pub struct Running {
 }
 
 /// Opens the store and both ports.
-pub fn start(_config: Config, _options: &Options) -> Result<Running, StartError> {
+pub fn start(_config: Config, _options: Options) -> Result<Running, StartError> {
     Err(StartError)
 }
 
