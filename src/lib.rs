@@ -5,6 +5,7 @@ pub mod audit;
 pub mod clock;
 pub mod config;
 pub mod credential;
+pub mod governance;
 pub mod id;
 pub mod org;
 pub mod policy;
