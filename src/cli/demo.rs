@@ -70,7 +70,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     } else {
         say(&seeded.banner(&running, &upstream, arguments.upstream.is_none()))?;
     }
-    signals.serve(running, None);
+    signals.serve(running, None)?;
     if !arguments.json {
         tell("The demo is over; its store is gone.");
     }
@@ -129,7 +129,7 @@ fn words(errors: &bearward::config::Errors) -> String {
 }
 
 impl Seeded {
-    /// What scripts read: the contract is in the README.
+    /// What scripts read. The keys are a contract.
     fn json(&self, running: &Running) -> Value {
         let secret = |key: &&str| json!(self.token(key).secret.expose());
         let id = |key: &&str| json!(self.token(key).id);

@@ -27,8 +27,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let store = open(&config, &arguments.config)?;
     let running = app::start(config, app::Options { store: Some(store) })?;
     tracing::info!(gateway = %running.gateway, admin = %running.admin, "serving");
-    signals.serve(running, Some(&arguments.config));
-    Ok(())
+    signals.serve(running, Some(&arguments.config))
 }
 
 /// Diagnostics go to standard error, which leaves standard output to results and the access log.
@@ -93,7 +92,11 @@ impl Signals {
     /// Waits until the gateway is told to stop, and drains it. A second request to stop is one to
     /// stop now. On a hang-up it takes the routes of the configuration anew; where there is no
     /// configuration file, the terminal is gone, and so are we.
-    pub(super) fn serve(mut self, running: Running, config: Option<&ConfigArgument>) {
+    pub(super) fn serve(
+        mut self,
+        running: Running,
+        config: Option<&ConfigArgument>,
+    ) -> anyhow::Result<()> {
         while let (Asked::Reload, Some(config)) = (self.next(), config) {
             reload(&running, config);
         }
@@ -107,6 +110,7 @@ impl Signals {
         let in_time = self.runtime.block_on(async {
             loop {
                 tokio::select! {
+                    // Ends as well when the drain panics, which drops the sender.
                     _ = &mut drained => break true,
                     _ = self.terminate.recv() => break false,
                     _ = self.interrupt.recv() => break false,
@@ -114,11 +118,14 @@ impl Signals {
                 }
             }
         });
-        if in_time && drain.join().is_ok() {
-            tracing::info!("drained");
-        } else {
-            tracing::warn!("stopped before the end of the requests in flight");
+        if !in_time {
+            bail!("stopped by a second signal, before the end of the requests in flight");
         }
+        if drain.join().is_err() {
+            bail!("the end was not orderly: what was used last may not be recorded");
+        }
+        tracing::info!("drained");
+        Ok(())
     }
 
     /// Whether somebody asked to stop before there is anything to serve.
