@@ -29,7 +29,10 @@ const CONTROL_THREADS: usize = 2;
 
 /// What a start takes beside the configuration.
 #[derive(Clone, Debug, Default)]
-pub struct Options {}
+pub struct Options {
+    /// The configuration's store, where it is open already; else it is opened.
+    pub store: Option<Arc<RedbStore>>,
+}
 
 /// Why nothing was started.
 #[derive(Debug, thiserror::Error)]
@@ -100,13 +103,16 @@ pub struct Running {
 }
 
 /// Opens the store and both ports.
-pub fn start(config: Config, _options: &Options) -> Result<Running, StartError> {
+pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
     let gateway_socket = bind("gateway.listen", config.gateway.listen)?;
     let admin_socket = bind("admin.listen", config.admin.listen)?;
-    let store = store::redb::open(store::redb::Options {
-        path: config.store.path.clone(),
-        cache_bytes: config.store.cache_bytes,
-    })?;
+    let store = match options.store {
+        Some(store) => store,
+        None => store::redb::open(store::redb::Options {
+            path: config.store.path.clone(),
+            cache_bytes: config.store.cache_bytes,
+        })?,
+    };
     let facts: Arc<dyn Facts> = Arc::clone(&store) as _;
     let key = getrandom::u64().map_err(StartError::Random)?;
     let cache = Cache::new(facts, config.gateway.cache_entries_max, key)?;

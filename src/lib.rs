@@ -7,6 +7,7 @@ pub mod clock;
 pub mod config;
 pub mod credential;
 pub mod gateway;
+pub mod governance;
 pub mod id;
 pub mod listener;
 pub mod org;

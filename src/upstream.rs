@@ -8,7 +8,7 @@ use crate::config::{Address, Upstream};
 use crate::phase::{Late, Phase, Ticks};
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body::Body;
+use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -18,7 +18,9 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
 use tokio::net::TcpStream;
 
 mod stream;
@@ -36,6 +38,8 @@ pub struct Link<B: Body + 'static> {
     sender: SendRequest<B>,
     connection: Connection<TokioIo<UpstreamStream>, B>,
     closed: bool,
+    hush: Arc<Hush>,
+    waker: Waker,
     /// Bytes received since the present request was sent.
     received: Rc<Cell<u64>>,
     idle_since: u64,
@@ -81,21 +85,39 @@ where
             .max_buf_size(BUFFER_BYTES_MAX)
             .handshake(TokioIo::new(stream))
             .await?;
-        Ok(Self { sender, connection, closed: false, received, idle_since: 0 })
+        let hush = Arc::new(Hush::default());
+        let waker = Waker::from(Arc::clone(&hush));
+        Ok(Self { sender, connection, closed: false, hush, waker, received, idle_since: 0 })
     }
 
     /// Lets the connection do what it can.
     pub fn drive(&mut self, cx: &mut Context<'_>) {
-        if !self.closed && Pin::new(&mut self.connection).poll(cx).is_ready() {
+        self.hush.wakes(cx.waker());
+        self.advance();
+    }
+
+    fn advance(&mut self) {
+        let mut cx = Context::from_waker(&self.waker);
+        if !self.closed && Pin::new(&mut self.connection).poll(&mut cx).is_ready() {
             self.closed = true;
         }
+    }
+
+    /// Takes the next frame of an answer's body, if there is one. Taking it tells the connection
+    /// that there is room for another; whoever takes must [`Link::drive`] when there was none.
+    pub fn next_frame(
+        &mut self,
+        incoming: &mut Incoming,
+    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        self.hush.quiet(|| Pin::new(incoming).poll_frame(&mut Context::from_waker(Waker::noop())))
     }
 
     /// Whether the connection is open and idle. Nobody is to be woken by it: whoever takes it drives
     /// it at once.
     fn is_usable(&mut self) -> bool {
+        self.hush.wakes(Waker::noop());
+        self.advance();
         let mut cx = Context::from_waker(Waker::noop());
-        self.drive(&mut cx);
         !self.closed && matches!(self.sender.poll_ready(&mut cx), Poll::Ready(Ok(())))
     }
 
@@ -108,9 +130,12 @@ where
         self.received.set(0);
         let mut answer = pin!(self.sender.try_send_request(request));
         let (connection, closed) = (&mut self.connection, &mut self.closed);
-        let received = &self.received;
+        let (received, hush, waker) = (&self.received, &self.hush, &self.waker);
         poll_fn(|cx| {
-            if !*closed && Pin::new(&mut *connection).poll(cx).is_ready() {
+            hush.wakes(cx.waker());
+            if !*closed
+                && Pin::new(&mut *connection).poll(&mut Context::from_waker(waker)).is_ready()
+            {
                 *closed = true;
             }
             // Only the connection can complete the answer, and it was just driven: being woken for
@@ -131,6 +156,52 @@ where
             }
         })
         .await
+    }
+}
+
+/// A connection's waker: wakes whoever uses the connection at present.
+///
+/// Parser and body talk through channels that wake each other, although one task polls both: each
+/// request would be polled once more for nothing. While its user takes something and is going to
+/// drive the connection anyway, wakes are dropped.
+#[derive(Default)]
+struct Hush {
+    user: Mutex<Option<Waker>>,
+    quiet: AtomicBool,
+}
+
+impl Hush {
+    /// From now on wakes `waker`.
+    fn wakes(&self, waker: &Waker) {
+        let mut user = self.user.lock().unwrap_or_else(PoisonError::into_inner);
+        if !user.as_ref().is_some_and(|user| user.will_wake(waker)) {
+            *user = Some(waker.clone());
+        }
+    }
+
+    /// Wakes nobody while `take` runs.
+    fn quiet<T>(&self, take: impl FnOnce() -> T) -> T {
+        self.quiet.store(true, Ordering::Relaxed);
+        let taken = take();
+        self.quiet.store(false, Ordering::Relaxed);
+        taken
+    }
+}
+
+impl Wake for Hush {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // Everything that wakes a link runs on its worker, so this order is the program's.
+        if self.quiet.load(Ordering::Relaxed) {
+            return;
+        }
+        let user = self.user.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(user) = user {
+            user.wake();
+        }
     }
 }
 

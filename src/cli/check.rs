@@ -5,9 +5,8 @@ use super::{ConfigArgument, say};
 /// Reads the configuration. Its errors, if there are any, are what the command ends with.
 pub(super) fn run(argument: &ConfigArgument) -> anyhow::Result<()> {
     let config = argument.load()?;
-    let count = |count: usize, thing: &str| {
-        format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
-    };
+    let count =
+        |count: usize, thing: &str| format!("{count} {thing}{}", if count == 1 { "" } else { "s" });
     say(&format!(
         "{}: good; {}, {}, {}",
         argument.path().display(),

@@ -123,10 +123,9 @@ mod tests {
 
     #[test]
     fn answers_with_what_it_received() {
-        let (head, json) = ask(
-            "POST /a/b?c=d HTTP/1.1\r\nHost: h\r\nConnection: close\r\nX-One: 1\r\n\
-             x-two: 2\r\nX-Two: \"3\"\r\nContent-Length: 3\r\n\r\nhi!",
-        );
+        let (head, json) =
+            ask("POST /a/b?c=d HTTP/1.1\r\nHost: h\r\nConnection: close\r\nX-One: 1\r\n\
+             x-two: 2\r\nX-Two: \"3\"\r\nContent-Length: 3\r\n\r\nhi!");
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");
         assert_eq!(json["method"], "POST");
         assert_eq!(json["path"], "/a/b?c=d");

@@ -4,8 +4,11 @@ use super::{ConfigArgument, init, tell};
 use anyhow::{Context, bail};
 use bearward::app::{self, Running};
 use bearward::config::Config;
+use bearward::store::redb::RedbStore;
 use clap::Args;
 use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -20,12 +23,11 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let config = arguments.config.load()?;
     log("info");
-    start_fresh(&config, &arguments.config)?;
     let signals = Signals::new()?;
-    let running = app::start(config, &app::Options::default())?;
+    let store = open(&config, &arguments.config)?;
+    let running = app::start(config, app::Options { store: Some(store) })?;
     tracing::info!(gateway = %running.gateway, admin = %running.admin, "serving");
-    signals.serve(running, Some(&arguments.config));
-    Ok(())
+    signals.serve(running, Some(&arguments.config))
 }
 
 /// Diagnostics go to standard error, which leaves standard output to results and the access log.
@@ -39,11 +41,11 @@ pub(super) fn log(level: &str) {
     let _already_set = subscriber.try_init();
 }
 
-/// A store without an organization admits nobody: makes one where a person sees the token that
-/// comes of it, and says how to make one elsewhere.
-fn start_fresh(config: &Config, argument: &ConfigArgument) -> anyhow::Result<()> {
-    if !init::is_fresh(config)? {
-        return Ok(());
+/// Opens the store. One without an organization admits nobody: makes the first one where a person
+/// sees the token that comes of it, and says how to make it elsewhere.
+fn open(config: &Config, argument: &ConfigArgument) -> anyhow::Result<Arc<RedbStore>> {
+    if let Some(store) = init::open_unless_fresh(config)? {
+        return Ok(store);
     }
     if !std::io::stdout().is_terminal() {
         bail!(
@@ -87,13 +89,16 @@ impl Signals {
         Ok(Self { runtime, terminate, interrupt, hang_up })
     }
 
-    /// Waits until the gateway is told to stop, and drains it. On a hang-up it takes the routes of
-    /// the configuration anew, where there is one. A second request to stop is one to stop now.
-    pub(super) fn serve(mut self, running: Running, config: Option<&ConfigArgument>) {
-        while let Asked::Reload = self.next() {
-            if let Some(config) = config {
-                reload(&running, config);
-            }
+    /// Waits until the gateway is told to stop, and drains it. A second request to stop is one to
+    /// stop now. On a hang-up it takes the routes of the configuration anew; where there is no
+    /// configuration file, the terminal is gone, and so are we.
+    pub(super) fn serve(
+        mut self,
+        running: Running,
+        config: Option<&ConfigArgument>,
+    ) -> anyhow::Result<()> {
+        while let (Asked::Reload, Some(config)) = (self.next(), config) {
+            reload(&running, config);
         }
         tracing::info!("draining; a second signal stops at once");
         let (done, mut drained) = tokio::sync::oneshot::channel();
@@ -105,6 +110,7 @@ impl Signals {
         let in_time = self.runtime.block_on(async {
             loop {
                 tokio::select! {
+                    // Ends as well when the drain panics, which drops the sender.
                     _ = &mut drained => break true,
                     _ = self.terminate.recv() => break false,
                     _ = self.interrupt.recv() => break false,
@@ -112,11 +118,27 @@ impl Signals {
                 }
             }
         });
-        if in_time && drain.join().is_ok() {
-            tracing::info!("drained");
-        } else {
-            tracing::warn!("stopped before the end of the requests in flight");
+        if !in_time {
+            bail!("stopped by a second signal, before the end of the requests in flight");
         }
+        if drain.join().is_err() {
+            bail!("the end was not orderly: what was used last may not be recorded");
+        }
+        tracing::info!("drained");
+        Ok(())
+    }
+
+    /// Whether somebody asked to stop before there is anything to serve.
+    pub(super) fn is_stop_asked(&mut self) -> bool {
+        let Self { runtime, terminate, interrupt, hang_up } = self;
+        let asked = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                _ = hang_up.recv() => {}
+            }
+        };
+        runtime.block_on(async { tokio::time::timeout(Duration::ZERO, asked).await.is_ok() })
     }
 
     fn next(&mut self) -> Asked {

@@ -1,7 +1,6 @@
 //! Tables for people.
 
 use std::fmt::Write;
-use std::io::IsTerminal;
 
 /// Columns under their headings, each as wide as its widest cell.
 pub(super) fn columns(headings: &[&str], rows: &[Vec<String>]) -> String {
@@ -50,11 +49,6 @@ pub(super) fn printable(text: &str) -> String {
     out
 }
 
-/// Whether a person reads the results.
-pub(super) fn is_for_people() -> bool {
-    std::io::stdout().is_terminal()
-}
-
 fn chars(text: &str) -> usize {
     text.chars().count()
 }
@@ -65,7 +59,8 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_they_must_be() {
-        let rows = vec![vec!["a".to_owned(), "long".to_owned()], vec!["äöü".to_owned(), String::new()]];
+        let rows =
+            vec![vec!["a".to_owned(), "long".to_owned()], vec!["äöü".to_owned(), String::new()]];
         assert_eq!(columns(&["X", "Y"], &rows), "X    Y\na    long\näöü");
     }
 

@@ -1,9 +1,10 @@
 //! `bearward token`: API tokens over the admin port.
 
+mod shown;
 mod ttl;
 
 use super::client::{self, Client};
-use super::{say, table, tell};
+use super::{say, tell};
 use anyhow::{Context, bail};
 use bearward::id::{TokenId, UserId};
 use bearward::role::RoleName;
@@ -11,6 +12,7 @@ use bearward::time::Timestamp;
 use clap::{Args, Subcommand};
 use hyper::Method;
 use serde_json::{Map, Value, json};
+use shown::{details, list_table, status, text};
 use std::path::PathBuf;
 use ttl::ShortTtl;
 
@@ -103,8 +105,15 @@ struct List {
 #[derive(Debug, Args)]
 struct One {
     /// The token's identity (`tok_...`), never its secret
-    #[arg(value_name = "TOKEN", value_parser = token_id)]
-    id: TokenId,
+    #[arg(value_name = "TOKEN")]
+    id: String,
+}
+
+impl One {
+    /// Reads the identity. What is none is not repeated, as clap would: it may be a secret.
+    fn id(&self) -> anyhow::Result<TokenId> {
+        self.id.parse().context("a token is named by its identity, never by its secret")
+    }
 }
 
 #[derive(Debug, Args)]
@@ -116,11 +125,6 @@ struct Switch {
     reason: Option<String>,
 }
 
-/// Reads an identity. What is none is not repeated: it may be a secret.
-fn token_id(text: &str) -> Result<TokenId, String> {
-    text.parse().map_err(|error| format!("{error}; a token is named by its identity, not its secret"))
-}
-
 fn owner(text: &str) -> Result<String, String> {
     if text == "me" {
         return Ok(text.to_owned());
@@ -128,9 +132,21 @@ fn owner(text: &str) -> Result<String, String> {
     text.parse::<UserId>().map(|id| id.to_string()).map_err(|error| error.to_string())
 }
 
+impl Command {
+    /// The token that it is about, if it is about one.
+    const fn named(&self) -> Option<&One> {
+        match self {
+            Self::Create(_) | Self::List(_) => None,
+            Self::Show(one) | Self::Revoke(one) => Some(one),
+            Self::Deactivate(switch) | Self::Activate(switch) => Some(&switch.one),
+        }
+    }
+}
+
 /// Runs the command.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let access = &arguments.access;
+    let (access, command) = (&arguments.access, &arguments.command);
+    command.named().map(One::id).transpose()?;
     let secret = client::secret(access.token_file.as_deref())?;
     let mut client = Client::connect(&access.admin, &secret)?;
     let me = client.call(Method::GET, "/api/v1/me", None)?;
@@ -138,13 +154,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let tokens = format!("/api/v1/orgs/{org}/tokens");
     let path = |one: &One| format!("{tokens}/{}", one.id);
     let mut call = |method, path: &str, body: Option<&Value>| client.call(method, path, body);
-    match &arguments.command {
+    match command {
         Command::Create(create) => {
             let made = call(Method::POST, &tokens, Some(&create.body()))?;
             if access.json { say_json(&made) } else { say_made(&made) }
         }
         Command::List(list) => {
-            let (items, more) = list.pages(|query| call(Method::GET, &format!("{tokens}?{query}"), None))?;
+            let (items, more) =
+                list.pages(|query| call(Method::GET, &format!("{tokens}?{query}"), None))?;
             if access.json {
                 return say_json(&json!({ "items": items }));
             }
@@ -282,93 +299,6 @@ fn say_made(made: &Value) -> anyhow::Result<()> {
 
 fn say_status(token: &Value) -> anyhow::Result<()> {
     say(&format!("{}  {}", text(&token["id"]), status(token)))
-}
-
-fn list_table(items: &[Value]) -> String {
-    let headings =
-        ["TOKEN", "NAME", "OWNER", "SCOPE", "STATUS", "CREATED", "EXPIRES", "LAST USED", "ALERT"];
-    let row = |token: &Value| {
-        vec![
-            text(&token["id"]),
-            text(&token["name"]),
-            text(&token["owner"]["email"]),
-            scope(token).join(" "),
-            status(token),
-            day(&token["created_at"]),
-            day(&token["expires_at"]),
-            day(&token["last_used_at"]),
-            violations(token).join(" "),
-        ]
-    };
-    table::columns(&headings, &items.iter().map(row).collect::<Vec<_>>())
-}
-
-fn details(token: &Value) -> String {
-    let person = |person: &Value| match (person["name"].as_str(), person["email"].as_str()) {
-        (Some(name), Some(email)) => format!("{name} <{email}>"),
-        _ => "-".to_owned(),
-    };
-    let mut pairs = vec![
-        ("Token", text(&token["id"])),
-        ("Name", text(&token["name"])),
-        ("Owner", person(&token["owner"])),
-        ("Created by", person(&token["created_by"])),
-        ("Scope", scope(token).join(" ")),
-        ("Status", status(token)),
-        ("Created", text(&token["created_at"])),
-        ("Expires", text(&token["expires_at"])),
-        ("Last used", text(&token["last_used_at"])),
-        ("Uses", token["use_count"].to_string()),
-    ];
-    let change = &token["status_changed"];
-    if let Some(at) = change["at"].as_str() {
-        let by = change["by"]["email"].as_str().unwrap_or("nobody known");
-        pairs.push(("Changed", format!("{at} by {by}")));
-    }
-    if let Some(reason) = change["reason"].as_str() {
-        pairs.push(("Reason", reason.to_owned()));
-    }
-    let violations = violations(token);
-    if !violations.is_empty() {
-        pairs.push(("Alert", violations.join(" ")));
-    }
-    table::pairs(&pairs)
-}
-
-/// The status, unless something else keeps the token from being admitted.
-fn status(token: &Value) -> String {
-    let status = text(&token["status"]);
-    if status == "revoked" {
-        status
-    } else if token["expired"] == json!(true) {
-        "expired".to_owned()
-    } else if let (Some(blocked), "activated") = (token["blocked"].as_str(), status.as_str()) {
-        blocked.to_owned()
-    } else {
-        status
-    }
-}
-
-fn scope(token: &Value) -> Vec<String> {
-    let scope = &token["scope"];
-    let list = |key: &str| scope[key].as_array().map(Vec::as_slice).unwrap_or_default();
-    let organization = list("org_roles").iter().map(text);
-    let service = |role: &Value| format!("{}/{}", text(&role["service"]), text(&role["role"]));
-    organization.chain(list("service_roles").iter().map(service)).collect()
-}
-
-fn violations(token: &Value) -> Vec<String> {
-    let kind = |violation: &Value| text(violation.get("policy").unwrap_or(violation));
-    token["violations"].as_array().map(|list| list.iter().map(kind).collect()).unwrap_or_default()
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or("-").to_owned()
-}
-
-/// The date of a time: a list has no room for more.
-fn day(value: &Value) -> String {
-    value.as_str().and_then(|time| time.get(..10)).unwrap_or("-").to_owned()
 }
 
 #[cfg(test)]

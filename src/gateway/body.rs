@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// Why a body broke off.
@@ -129,14 +129,15 @@ impl Download {
         phase: &Phase,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         // Usually the body came with the head, and the connection has nothing to do.
-        // Only the connection can bring more, so only the connection needs to wake anybody.
-        let mut quietly = Context::from_waker(Waker::noop());
-        let mut polled = Pin::new(&mut self.incoming).poll_frame(&mut quietly);
+        let mut polled = match &mut self.link {
+            Some(link) => link.next_frame(&mut self.incoming),
+            None => Pin::new(&mut self.incoming).poll_frame(cx),
+        };
         if polled.is_pending()
             && let Some(link) = &mut self.link
         {
             link.drive(cx);
-            polled = Pin::new(&mut self.incoming).poll_frame(&mut quietly);
+            polled = link.next_frame(&mut self.incoming);
         }
         match polled {
             Poll::Pending if phase.late() == Some(Late::Upstream) => {

@@ -1,1 +1,3 @@
+#![doc = "The integration tests: one binary."]
 
+mod cli;

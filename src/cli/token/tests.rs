@@ -70,9 +70,12 @@ fn what_is_asked_for_becomes_the_body() {
 
 #[test]
 fn a_token_is_named_by_its_identity() {
-    let error = parse("show bwt_0123456789").expect_err("a secret").to_string();
-    assert!(error.contains("not its secret"), "{error}");
-    assert!(parse(&format!("show {}", TokenId::from_bits(1))).is_ok());
+    let named = |line: &str| parse(line).expect(line).named().map(One::id);
+    let error = named("show bwt_0123456789").expect("one").expect_err("a secret");
+    let told = format!("{error:#}");
+    assert!(told.contains("never by its secret") && !told.contains("0123"), "{told}");
+    let id = TokenId::from_bits(1);
+    assert_eq!(named(&format!("revoke {id}")).expect("one").expect("an identity"), id);
 }
 
 #[test]
@@ -111,7 +114,10 @@ Alert       idle_ttl";
     assert_eq!(details(&token()), expected);
     let table = list_table(&[token()]);
     assert!(table.starts_with("TOKEN  NAME"), "{table}");
-    assert!(table.lines().nth(1).is_some_and(|line| line.ends_with("-          idle_ttl")), "{table}");
+    assert!(
+        table.lines().nth(1).is_some_and(|line| line.ends_with("-          idle_ttl")),
+        "{table}"
+    );
 }
 
 #[test]
