@@ -38,6 +38,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 mod fence;
 mod fill;
 mod filter;
+#[cfg(test)]
+mod tests;
 
 /// What the fence is made of. The model test builds the same fence from other atomics.
 mod atomics {
