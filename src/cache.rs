@@ -29,15 +29,16 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Slot;
 use fence::Fence;
 use filter::Filter;
+use hasher::DigestState;
 use http::HeaderValue;
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 mod fence;
 mod fill;
 mod filter;
+mod hasher;
 #[cfg(test)]
 mod tests;
 
@@ -116,6 +117,11 @@ impl Entry {
         (token.id, token.org)
     }
 
+    /// Whether the cells are those of this token's owner and organization.
+    fn has_cells_of(&self, token: &TokenFacts) -> bool {
+        self.owner.facts.load().id == token.owner && self.org.facts.load().id == token.org
+    }
+
     /// Hands the entry's facts, as of now, to `judge`.
     pub fn with_evidence<T>(&self, judge: impl FnOnce(&Evidence<'_>) -> T) -> T {
         if self.barred.load(Ordering::Acquire) || self.owner.barred.load(Ordering::Acquire) {
@@ -138,45 +144,6 @@ pub enum Lookup {
     Barred,
     /// The store has to be asked.
     Miss,
-}
-
-/// Digests are uniformly distributed already; a random key keeps their order in the table from
-/// being chosen by whoever may choose imported digests.
-#[derive(Clone, Debug)]
-struct DigestState {
-    key: u64,
-}
-
-#[derive(Debug)]
-struct DigestHasher {
-    state: u64,
-}
-
-impl BuildHasher for DigestState {
-    type Hasher = DigestHasher;
-
-    fn build_hasher(&self) -> DigestHasher {
-        DigestHasher { state: self.key }
-    }
-}
-
-impl Hasher for DigestHasher {
-    fn finish(&self) -> u64 {
-        self.state
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some((prefix, _rest)) = bytes.split_first_chunk::<8>() {
-            let mixed =
-                u128::from(self.state ^ u64::from_le_bytes(*prefix)) * 0x9e37_79b9_7f4a_7c15_u128;
-            #[expect(clippy::cast_possible_truncation, reason = "folding the halves is the point")]
-            {
-                self.state = (mixed ^ (mixed >> 64)) as u64;
-            }
-        }
-    }
-
-    fn write_usize(&mut self, _length_of_the_array: usize) {}
 }
 
 enum Held {
@@ -219,7 +186,7 @@ impl Cache {
     ) -> Result<Arc<Self>, StoreError> {
         let filter = Filter::of_all(facts.as_ref())?;
         Ok(Arc::new(Self {
-            entries: DashMap::with_hasher(DigestState { key }),
+            entries: DashMap::with_hasher(DigestState::new(key)),
             owners: DashMap::new(),
             orgs: DashMap::new(),
             fence: Fence::new(),
@@ -355,12 +322,9 @@ impl Cache {
         }
     }
 
-    /// Lets go of an evicted entry, and of cells that nobody else refers to.
+    /// Lets go of an entry that was removed, and of cells that nobody else refers to.
     fn release(&self, entry: Arc<Entry>) {
-        let (owner, org) = {
-            let token = entry.token.load();
-            (token.owner, token.org)
-        };
+        let (owner, org) = (entry.owner.facts.load().id, entry.org.facts.load().id);
         drop(entry);
         self.owners.remove_if(&owner, |_id, cell| {
             Arc::strong_count(cell) == 1 && !cell.barred.load(Ordering::Acquire)
@@ -403,21 +367,24 @@ impl Cache {
             self.learn(&digest);
         }
         self.fence.raise(digest.prefix(), revision.0);
-        if let Slot::Occupied(slot) = self.entries.entry(digest) {
-            match (slot.get(), facts) {
-                (Held::Ready(entry), Some(facts)) => {
-                    entry.token.store(Arc::new(facts.clone()));
-                    entry.barred.store(false, Ordering::Release);
-                }
-                // Whoever holds the entry keeps the bar; the next look-up asks the store.
-                (Held::Ready(entry), None) => {
-                    entry.barred.store(true, Ordering::Release);
-                    slot.remove();
-                }
-                (Held::Barred, _) => {
-                    slot.remove();
-                }
+        let Slot::Occupied(slot) = self.entries.entry(digest) else { return };
+        let removed = match (slot.get(), facts) {
+            (Held::Ready(entry), Some(facts)) if entry.has_cells_of(facts) => {
+                entry.token.store(Arc::new(facts.clone()));
+                entry.barred.store(false, Ordering::Release);
+                return;
             }
+            // Gone, or in other hands, whose cells this entry does not have. Whoever holds the
+            // entry keeps the bar; the next look-up asks the store.
+            (Held::Ready(entry), _) => {
+                entry.barred.store(true, Ordering::Release);
+                slot.remove()
+            }
+            (Held::Barred, _) => slot.remove(),
+        };
+        // The shard's lock went with the slot.
+        if let Held::Ready(entry) = removed {
+            self.release(entry);
         }
     }
 
@@ -451,10 +418,12 @@ impl Cache {
     }
 
     fn learn(&self, digest: &Digest) {
-        self.filter.load().learn(digest);
+        // The next one first: whoever finds none either came before the snapshot that it will be
+        // made from, or finds it in place as the present one below.
         if let Some(next) = self.next_filter.load().as_deref() {
             next.learn(digest);
         }
+        self.filter.load().learn(digest);
     }
 
     /// Replaces the filter by a larger one when it is full. Takes as long as reading all digests;

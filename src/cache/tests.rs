@@ -114,9 +114,11 @@ impl World {
         let store = MemoryStore::new();
         let mut writes = vec![Write::Organization(organization())];
         writes.extend((0..Self::USERS).map(|number| Write::User(user(number, true))));
-        writes.extend((0..tokens).map(|number| {
-            Write::Token(token(number, number % Self::USERS, Standing::Activated))
-        }));
+        writes.extend(
+            (0..tokens).map(|number| {
+                Write::Token(token(number, number % Self::USERS, Standing::Activated))
+            }),
+        );
         let change = Change { writes, ..Change::default() };
         store.commit(change).wait().expect("the store is fresh");
         let facts: Arc<dyn Facts> = Arc::clone(&store) as _;
@@ -155,10 +157,9 @@ impl World {
     }
 
     fn entry(&self, number: u64) -> Arc<Entry> {
-        match self.cache.lookup(&digest(number)) {
-            Lookup::Hit(entry) => entry,
-            other => panic!("expected an entry for {number}, found {other:?}"),
-        }
+        let found = self.cache.lookup(&digest(number));
+        let Lookup::Hit(entry) = found else { panic!("no entry for {number}: {found:?}") };
+        entry
     }
 
     fn holds(&self, number: u64) -> bool {
@@ -380,8 +381,7 @@ fn a_removed_owner_stays_barred_for_who_holds_the_entry() {
     let world = World::following(3, 10);
     assert_eq!(world.reason(0), None);
     let held = world.entry(0);
-    let writes =
-        vec![Write::Token(token(0, 0, Standing::Revoked)), Write::RemoveUser(user_id(0))];
+    let writes = vec![Write::Token(token(0, 0, Standing::Revoked)), Write::RemoveUser(user_id(0))];
     world.commit(true, writes).expect("it is written");
     assert!(matches!(held.with_evidence(verdict), Verdict::Deny(Reason::Barred)));
     assert!(!world.cache.owners.contains_key(&user_id(0)));

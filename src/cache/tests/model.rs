@@ -72,7 +72,9 @@ impl State {
     fn altered(&self, alteration: Alteration, revision: Revision) -> Self {
         let mut next = self.clone();
         match alteration {
-            Alteration::Token(number, standing) => next.tokens[index(number)] = (standing, revision),
+            Alteration::Token(number, standing) => {
+                next.tokens[index(number)] = (standing, revision);
+            }
             Alteration::User(number, active) => next.users[index(number)] = (active, revision),
         }
         next

@@ -211,9 +211,10 @@ fn no_look_up_after_an_acknowledged_deactivation_is_permitted() {
             let number = round * 7 % TOKENS;
             let by_owner = round % 5 == 0;
             let owner = number % World::USERS;
-            let off = match by_owner {
-                true => world.set_user(owner, false),
-                false => world.set_token(number, Standing::Deactivated),
+            let off = if by_owner {
+                world.set_user(owner, false)
+            } else {
+                world.set_token(number, Standing::Deactivated)
             };
             off.expect("it is written");
             for _ in 0..3 {
@@ -221,9 +222,10 @@ fn no_look_up_after_an_acknowledged_deactivation_is_permitted() {
                 assert!(!is_permitted(&resolved), "round {round}: token {number} was admitted");
                 assert!(!matches!(resolved, Resolved::Unavailable), "round {round}");
             }
-            let on = match by_owner {
-                true => world.set_user(owner, true),
-                false => world.set_token(number, Standing::Activated),
+            let on = if by_owner {
+                world.set_user(owner, true)
+            } else {
+                world.set_token(number, Standing::Activated)
             };
             on.expect("it is written");
             let resolved = runtime.block_on(readers.resolve(&digest(number)));
