@@ -176,3 +176,6 @@ impl Inner {
         (!rows.is_empty() || !answers.is_empty()).then_some(Work::Usage { rows, answers })
     }
 }
+
+#[cfg(test)]
+mod tests;
