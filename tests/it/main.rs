@@ -1,1 +1,3 @@
+//! End to end: one binary for all integration tests.
 
+mod kill;

@@ -14,6 +14,8 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+mod million;
+
 /// A disk in memory that can be made to fail, and outlives the stores upon it.
 #[derive(Clone, Debug, Default)]
 pub(in crate::store) struct Disk(Arc<DiskInner>);

@@ -29,11 +29,18 @@ fn drain(queues: &Queues) -> Vec<i64> {
 
 #[test]
 fn groups_are_bounded_in_changes_and_rows() {
-    let queues = Queues::new();
-    let rows = [vec![1; 65], vec![2_000, 3_000, 1, 4_999, 2, 9_000, 1]].concat();
-    let _commits: Vec<_> = rows.into_iter().map(|rows| push(&queues, rows)).collect();
-    // 64 of one row; one row and 2,000; 3,000 and one; 4,999; two; 9,000 by itself; one.
-    assert_eq!(drain(&queues), [64, 2, 2, 1, 1, 1, 1]);
+    let groups = |rows: &[usize]| {
+        let queues = Queues::new();
+        let _commits: Vec<_> = rows.iter().map(|rows| push(&queues, *rows)).collect();
+        drain(&queues)
+    };
+    assert_eq!(groups(&[1; GROUP_CHANGES_MAX]), [64]);
+    assert_eq!(groups(&[1; GROUP_CHANGES_MAX + 1]), [64, 1]);
+    assert_eq!(groups(&[GROUP_ROWS_MAX - 1, 1, 1]), [2, 1]);
+    assert_eq!(groups(&[GROUP_ROWS_MAX, 1]), [1, 1]);
+    assert_eq!(groups(&[1, GROUP_ROWS_MAX]), [1, 1]);
+    assert_eq!(groups(&[GROUP_ROWS_MAX + 1, 1]), [1, 1]);
+    assert_eq!(groups(&[0, 0]), [2]);
 }
 
 #[test]
