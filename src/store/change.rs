@@ -11,6 +11,7 @@ use crate::role::{ROLES_MAX, RoleTable};
 use crate::secret::Digest;
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 /// How many rows a change writes, for the limits of queues and groups.
 pub(super) fn rows(change: &Change) -> usize {
@@ -168,7 +169,7 @@ pub(super) fn barred(state: &impl Records, change: &Change) -> Result<Vec<FactKe
 /// know of it once it is committed.
 pub(super) fn write(
     transaction: &mut impl Transaction,
-    roles: &mut RoleTable,
+    roles: &mut Arc<RoleTable>,
     revision: Revision,
     change: Change,
 ) -> Result<Vec<Fact>, Failure> {
@@ -200,7 +201,8 @@ pub(super) fn write(
                 for name in names {
                     if roles.id(&name).is_none() {
                         transaction.put_role(roles.names().len(), &name)?;
-                        roles.intern(name);
+                        // Readers keep the table that they have.
+                        Arc::make_mut(roles).intern(name);
                     }
                 }
             }

@@ -166,7 +166,7 @@ impl<E: Engine> Desk<E> {
 
     fn commit_group(&mut self, group: Vec<Job>) -> Result<(), Failure> {
         let followers = lock(&self.shared.followers).clone();
-        let mut roles = RoleTable::clone(&self.shared.roles.load());
+        let mut roles = self.shared.roles.load_full();
         let known_roles = roles.names().len();
         let mut revision = self.revision;
         let mut written: Vec<Written> = Vec::with_capacity(group.len());
@@ -223,7 +223,7 @@ impl<E: Engine> Desk<E> {
 
         self.revision = revision;
         if roles.names().len() > known_roles {
-            self.shared.roles.store(Arc::new(roles));
+            self.shared.roles.store(roles);
         }
         for change in &written {
             for follower in &followers {

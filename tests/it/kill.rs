@@ -10,7 +10,7 @@ use bearward::org::{Governance, Organization, Revision, StatusChange, User, User
 use bearward::policy::Policies;
 use bearward::role::{RoleId, RoleSet};
 use bearward::secret::Digest;
-use bearward::store::redb::{Options, RedbStore, open};
+use bearward::store::redb::{OpenError, Options, RedbStore, open};
 use bearward::store::{Change, Commit, Creation, Facts, Ledger, RecordKey, Require, Write};
 use bearward::time::Timestamp;
 use bearward::token::{ApiToken, Standing, TokenStatus, Usage};
@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write as _};
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ fn acknowledged_changes_survive_and_none_is_half_done() {
         let acknowledged = run_and_kill(&path);
         acknowledged_ever = acknowledged_ever.max(acknowledged);
         let store = reopen(&path);
-        let written = verify(&*store);
+        let written = verify(&store);
         assert!(
             written >= acknowledged_ever,
             "kill {kill}: {acknowledged_ever} changes acknowledged, {written} written"
@@ -53,23 +53,42 @@ fn acknowledged_changes_survive_and_none_is_half_done() {
     assert!(acknowledged_ever > 10 * kills, "hardly anything was committed: {acknowledged_ever}");
 }
 
+#[test]
+fn a_second_process_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.redb");
+    let (mut child, _lines, _) = run(&path);
+    let error = open(Options { path: path.clone(), cache_bytes: 4 << 20 }).unwrap_err();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(matches!(error, OpenError::InUse { .. }), "{error:?}");
+    assert!(error.to_string().contains("is open in another process"), "{error}");
+    verify(&reopen(&path));
+}
+
 /// Runs a child until a random moment; answers the last change that it saw acknowledged.
 fn run_and_kill(path: &Path) -> u64 {
+    let (mut child, lines, first) = run(path);
+    let reader = std::thread::spawn(move || lines.last().unwrap_or(first));
+    std::thread::sleep(Duration::from_micros(random() % (1_000 * LIFE_MILLIS_MAX)));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    reader.join().unwrap()
+}
+
+/// Starts a child; answers it, what it will acknowledge, and what it has acknowledged first.
+fn run(path: &Path) -> (Child, impl Iterator<Item = u64> + Send + 'static, u64) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["kill::child", "--exact", "--nocapture"])
         .env(STORE, path)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let number = |line: &String| line.strip_prefix("acknowledged ")?.parse::<u64>().ok();
-    let first = lines.find_map(|line| number(&line)).expect("the child commits something");
-    let reader =
-        std::thread::spawn(move || lines.filter_map(|line| number(&line)).last().unwrap_or(first));
-    std::thread::sleep(Duration::from_micros(random() % (1_000 * LIFE_MILLIS_MAX)));
-    child.kill().unwrap();
-    child.wait().unwrap();
-    reader.join().unwrap()
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let number = |line: String| line.strip_prefix("acknowledged ")?.parse().ok();
+    let mut numbers = lines.filter_map(number);
+    let first = numbers.next().expect("the child commits something");
+    (child, numbers, first)
 }
 
 fn random() -> u64 {
@@ -89,7 +108,7 @@ fn child() {
     if store.organization(ORG).unwrap().is_none() {
         store.commit(founding()).wait().unwrap();
     }
-    let mut next = verify(&*store) + 1;
+    let mut next = verify(&store) + 1;
     let mut under_way: VecDeque<(u64, Commit)> = VecDeque::new();
     let mut stdout = std::io::stdout();
     loop {

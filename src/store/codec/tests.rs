@@ -5,10 +5,11 @@ use crate::policy::{Policies, TtlPolicy};
 use crate::role::{RoleId, RoleName, RoleSet};
 use crate::secret::Digest;
 use crate::store::Creation;
+use crate::store::engine::Table;
 use crate::time::{Ttl, Unit};
 use crate::token::{ApiToken, TokenStatus, Usage};
 use serde::Serialize;
-use std::fmt::Debug;
+use std::fmt::{Debug, Write};
 
 fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
@@ -102,7 +103,6 @@ fn a_creation() -> Creation {
 fn bytes<T: Serialize + DeserializeOwned + PartialEq + Debug>(record: &T) -> String {
     let bytes = encode(record).unwrap();
     assert_eq!(decode::<T>(&bytes).as_ref(), Ok(record));
-    use std::fmt::Write;
     bytes.iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").unwrap();
         text
@@ -232,4 +232,25 @@ fn keys_sort_as_what_they_name() {
     assert!(creation_end(at(255), &[9; 32]) < creation_end(at(256), &[0; 32]));
     assert!(creation_end(at(-5), &[0; 32]) < creation_end(at(1), &[0; 32]));
     assert_eq!(email(low, "Ä@X"), email(low, "ä@x"));
+}
+
+/// As the records themselves: stores that exist have these keys.
+#[test]
+fn keys_stay_as_they_are() {
+    let (org, id) = (OrgId::from_bits(0x0102 << 96), TokenId::from_bits(0x0304));
+    let org_bytes = [0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let id_bytes = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 4];
+    assert_eq!(token(org, id)[..], [org_bytes, id_bytes].concat());
+    assert_eq!(user(org, UserId::from_bits(0x0304)), token(org, id));
+    assert_eq!(owned(UserId::from_bits(org.bits()), id), token(org, id));
+    assert_eq!(read_pair(&token(org, id)), Ok((org.bits(), id.bits())));
+    assert_eq!(event(org, 5)[..], [&org_bytes[..], &[0, 0, 0, 0, 0, 0, 0, 5]].concat());
+    assert_eq!(email(org, "A@x"), [&org_bytes[..], b"a@x"].concat());
+    let end = creation_end(at(258), &[7; 32]);
+    assert_eq!(end[..], [&[0, 0, 0, 0, 0, 0, 1, 2][..], &[7; 32]].concat());
+    let names = Table::ALL.map(Table::name);
+    let expected = "meta organizations users user_homes emails tokens token_homes digests owned \
+                    usage events roles creations creation_ends";
+    assert_eq!(names.join(" "), expected);
+    assert!(Table::ALL.into_iter().enumerate().all(|(number, table)| table as usize == number));
 }

@@ -84,7 +84,7 @@ pub(super) fn a_closed_store_finishes_what_it_took(bed: &Bed) {
                 (1..200).map(|number| bed.store.commit(writes([Write::Token(token(number))]))),
             );
             let close = &bed.close;
-            threads.spawn(move || close());
+            threads.spawn(close);
             while bed.store.is_writable() {
                 std::thread::yield_now();
             }

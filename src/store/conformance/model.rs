@@ -52,7 +52,9 @@ fn batch_agrees(bed: &Bed, model: &mut Model, batch: Vec<Step>) {
                 // Changes overtake usage: those queued so far are in before it, and so that none
                 // after it is, it is awaited.
                 bed.store.record_usage(rows.clone()).wait().unwrap();
-                rows.into_iter().for_each(|(id, usage)| model.use_token(id, usage));
+                for (id, usage) in rows {
+                    model.use_token(id, usage);
+                }
             }
         }
     }

@@ -15,6 +15,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 mod million;
+mod power;
 
 /// A disk in memory that can be made to fail, and outlives the stores upon it.
 #[derive(Clone, Debug, Default)]
@@ -178,7 +179,8 @@ fn another_format_is_refused() {
 fn what_is_no_store_is_refused_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.redb");
-    for content in [&b""[..], b"short", &[b'x'; 100_000]] {
+    let foreign = vec![b'x'; 100_000];
+    for content in [&b""[..], b"short", &foreign] {
         std::fs::write(&path, content).unwrap();
         let error = open(at(&path)).unwrap_err();
         assert!(matches!(error, OpenError::NotAStore { .. }), "{error:?}");
@@ -229,6 +231,16 @@ fn a_damaged_file_is_refused_with_what_to_do() {
         }
     }
     assert!(noticed > 50, "{noticed}");
+    // So is a changed bit of the header, where the page sizes and the roots are.
+    for byte in (0..512).step_by(7) {
+        let mut flipped = whole.clone();
+        flipped[byte] ^= 1 << (byte % 8);
+        std::fs::write(&path, &flipped).unwrap();
+        if let Ok(store) = open(at(&path)) {
+            let store: Arc<dyn Both> = store;
+            assert_eq!(tokens(&store, ACME).len(), 2_000, "{byte}");
+        }
+    }
 }
 
 #[test]

@@ -93,7 +93,9 @@ fn a_million_tokens() {
         .take(1_000)
         .map(|number| store.commit(writes([Write::Token(nth(number))])))
         .collect();
-    commits.into_iter().for_each(|commit| _ = commit.wait().unwrap());
+    for commit in commits {
+        commit.wait().unwrap();
+    }
     report("commit, all at once", 1_000, began);
     let began = Instant::now();
     let rows = scattered().take(50_000).map(|number| (token_id(number), used(1, 1))).collect();
@@ -126,5 +128,7 @@ fn load(store: &dyn Ledger) {
             oldest.wait().unwrap();
         }
     }
-    commits.into_iter().for_each(|commit| _ = commit.wait().unwrap());
+    for commit in commits {
+        commit.wait().unwrap();
+    }
 }
