@@ -1,5 +1,6 @@
 #![doc = "placeholder"]
 pub mod access;
+pub mod admin;
 pub mod audit;
 pub mod clock;
 pub mod config;

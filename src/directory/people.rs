@@ -56,6 +56,13 @@ impl People {
         Ok(people)
     }
 
+    /// These people and this user.
+    #[must_use]
+    pub fn with(mut self, user: &User) -> Self {
+        self.0.insert(user.id, Person::from(user));
+        self
+    }
+
     /// A user; only the identity of one who is unknown here.
     #[must_use]
     pub fn find(&self, id: UserId) -> Person {
