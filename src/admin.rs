@@ -1,4 +1,4 @@
-//! The admin port: the JSON API that governs, its OpenAPI document, health and metrics.
+//! The admin port: the JSON API that governs, its `OpenAPI` document, health and metrics.
 //!
 //! One file per noun. A handler reads the request into a command of [`crate::governance`], loads
 //! the state it is about, and commits the plan ([`desk`]); who may do what is decided there and not

@@ -164,7 +164,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         let message = error.inner().to_string();
         Problem::field(&place(&path, quoted(&message)), message)
     })?;
-    reader.end().map_err(|error| Problem::new(Kind::InvalidRequest, error))?;
+    reader.end().map_err(|error| Problem::new(Kind::InvalidRequest, error.to_string()))?;
     Ok(value)
 }
 

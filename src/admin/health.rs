@@ -44,7 +44,7 @@ pub(crate) async fn ready(State(state): State<Shared>) -> Result<&'static str, P
     Ok("ready\n")
 }
 
-/// Give the figures, in the text format of OpenMetrics.
+/// Give the figures, in the text format of `OpenMetrics`.
 #[utoipa::path(
     get,
     path = "/metrics",

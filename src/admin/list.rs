@@ -52,7 +52,7 @@ pub(crate) fn asked<C: Column>(
     };
     let first = Asked::first(sort, limit(limit_text)?);
     let Some(cursor) = cursor else { return Ok(first) };
-    first.after(cursor).ok_or_else(|| broken_cursor())
+    first.after(cursor).ok_or_else(broken_cursor)
 }
 
 /// The refusal of a cursor that is none of ours.

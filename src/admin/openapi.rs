@@ -1,4 +1,4 @@
-//! The OpenAPI 3.1 document, made from the handlers.
+//! The `OpenAPI` 3.1 document, made from the handlers.
 
 use super::problem::{Kind, MEDIA_TYPE, ProblemBody};
 use axum::Json;
@@ -66,7 +66,7 @@ pub(super) fn preamble() -> OpenApi {
         .build()
 }
 
-/// The OpenAPI document.
+/// Give this document.
 #[utoipa::path(
     get,
     path = "/openapi.json",
@@ -82,7 +82,7 @@ pub(crate) async fn document() -> Json<&'static OpenApi> {
     Json(&DOCUMENT)
 }
 
-/// The OpenAPI document, beside the version of the API that it describes.
+/// Give this document, beside the version of the API that it describes.
 #[utoipa::path(
     get,
     path = "/api/v1/openapi.json",

@@ -147,12 +147,12 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
-    pub(crate) fn new(kind: Kind, detail: impl ToString) -> Self {
-        Self { kind, detail: detail.to_string(), field: None }
+    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), field: None }
     }
 
     /// A request whose `field` is not acceptable.
-    pub(crate) fn field(field: &str, detail: impl ToString) -> Self {
+    pub(crate) fn field(field: &str, detail: impl Into<String>) -> Self {
         let field = Some(field.to_owned()).filter(|field| !field.is_empty());
         Self { field, ..Self::new(Kind::InvalidRequest, detail) }
     }
@@ -204,7 +204,7 @@ impl From<Refusal> for Problem {
             Refusal::Clash(_) => Kind::Conflict,
             Refusal::NotFound => Kind::NotFound,
         };
-        Self::new(kind, refusal)
+        Self::new(kind, refusal.to_string())
     }
 }
 
@@ -216,7 +216,7 @@ impl From<Refused> for Problem {
             Refused::Dead => Kind::InvalidToken,
             Refused::Unavailable => Kind::Unavailable,
         };
-        Self::new(kind, refused)
+        Self::new(kind, refused.to_string())
     }
 }
 

@@ -108,7 +108,7 @@ pub(crate) async fn list(
             now: desk.now(),
         };
         let policies = query.policies;
-        let page = directory::tokens(desk.ledger(), &*desk.state.uses, query)?;
+        let page = directory::tokens(desk.ledger(), &*desk.state.uses, &query)?;
         Ok(axum::Json(page.map(|row| TokenBody::new(row, &policies, desk)).into()))
     })
     .await

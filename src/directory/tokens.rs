@@ -100,7 +100,7 @@ impl TokenRow {
 pub fn tokens(
     ledger: &dyn Ledger,
     uses: &dyn Uses,
-    query: TokenQuery,
+    query: &TokenQuery,
 ) -> Result<Page<TokenRow>, StoreError> {
     let people = People::of(ledger, query.org)?;
     let table = ledger.roles();
@@ -110,7 +110,7 @@ pub fn tokens(
         if query.state.is_none_or(|state| state == token.state(query.now))
             && query.search.as_ref().is_none_or(|search| mentions(&token, &people, search))
         {
-            let key = key(&token, &usage, &people, &table, &query);
+            let key = key(&token, &usage, &people, &table, query);
             window.offer(key, token.id.bits(), || TokenRow::new(token, usage, &people));
         }
         ControlFlow::Continue(())

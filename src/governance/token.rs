@@ -132,9 +132,9 @@ fn end(life: Life, org: &Organization, now: Timestamp) -> Result<Timestamp, Refu
 pub(super) fn made(token: &ApiToken, at: &Occasion<'_>) -> Subject {
     let fields = Fields::default()
         .made("name", &token.name)
-        .made("owner", token.owner)
+        .made("owner", token.owner.to_string())
         .made("scope", at.roles.scope_text(&token.scope))
-        .made("expires_at", token.expires_at);
+        .made("expires_at", token.expires_at.to_string());
     Subject::new(Target::Token(token.id), &token.name, fields)
 }
 
