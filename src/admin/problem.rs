@@ -191,6 +191,11 @@ impl Problem {
     }
 
     #[cfg(test)]
+    pub(crate) fn named_field(&self) -> Option<&str> {
+        self.field.as_deref()
+    }
+
+    #[cfg(test)]
     pub(crate) const fn status(&self) -> StatusCode {
         self.kind.status()
     }
