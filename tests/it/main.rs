@@ -1,8 +1,6 @@
-#![doc = "The integration tests: one binary."]
-
-mod cli;
 //! End to end: one binary for all integration tests.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+mod cli;
 mod kill;
