@@ -99,9 +99,9 @@ impl Source {
 /// in all before that module.
 fn untested(text: &str) -> (Vec<String>, usize) {
     let lines: Vec<_> = text.lines().collect();
-    let tests = lines.windows(2).position(|pair| {
-        pair[0].trim() == "#[cfg(test)]" && pair[1].starts_with("mod tests {")
-    });
+    let tests = lines
+        .windows(2)
+        .position(|pair| pair[0].trim() == "#[cfg(test)]" && pair[1].starts_with("mod tests {"));
     let lines = &lines[..tests.unwrap_or(lines.len())];
     let code = lines.iter().map(|line| {
         let comment = line.find("//").filter(|&at| !line[..at].ends_with(':'));
@@ -215,7 +215,11 @@ fn pure_rooms_are_pure() {
             }
         }
     }
-    assert!(wrong.is_empty(), "the pure rooms take time and facts as arguments:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "the pure rooms take time and facts as arguments:\n{}",
+        wrong.join("\n")
+    );
 }
 
 #[test]
@@ -249,7 +253,10 @@ fn the_reader_of_imports_misses_none() {
     assert_eq!(of("use super::store;", 1), ["store"]);
     assert_eq!(of("use super::store;", 2), Vec::<String>::new());
     assert_eq!(of("use super::super::store;", 2), ["store"]);
-    assert_eq!(of("// use crate::store;\n/// [`crate::store`]\nfn f() {}", 1), Vec::<String>::new());
+    assert_eq!(
+        of("// use crate::store;\n/// [`crate::store`]\nfn f() {}", 1),
+        Vec::<String>::new()
+    );
     assert_eq!(of("use mycrate::store;\nuse othercrate::crate_x;", 1), Vec::<String>::new());
     assert_eq!(of("use crate::Error;", 1), Vec::<String>::new());
     let tested = "use crate::time;\n#[cfg(test)]\nmod tests {\n    use crate::store;\n}";

@@ -38,8 +38,6 @@ impl Request {
 #[derive(Debug)]
 pub(crate) struct Peer {
     channel: Channel,
-    /// Counts the connections, from 0.
-    pub(crate) nth: usize,
     sent: Arc<AtomicU64>,
 }
 
@@ -215,14 +213,11 @@ impl Shared {
             }
             let Ok(socket) = socket else { continue };
             let tap = Tap::default();
-            let mut taps = self.taps.lock().unwrap();
-            let nth = taps.len();
-            taps.push(Arc::clone(&tap));
-            drop(taps);
+            self.taps.lock().unwrap().push(Arc::clone(&tap));
             self.sockets.lock().unwrap().push(socket.try_clone().expect("a socket can be cloned"));
             let script = Arc::clone(&self.script.lock().unwrap());
             let channel = Channel::new(socket, self.recorded.then_some(tap));
-            let mut peer = Peer { channel, nth, sent: Arc::clone(&self.sent) };
+            let mut peer = Peer { channel, sent: Arc::clone(&self.sent) };
             thread::spawn(move || {
                 script(&mut peer);
                 // The clone in `sockets` keeps the descriptor: closing must be said.
@@ -450,7 +445,8 @@ pub(crate) fn huge(bytes: u64) -> Script {
     Arc::new(move |peer| {
         while peer.request().is_some() {
             let mut left = bytes;
-            let mut taken = peer.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n"));
+            let mut taken =
+                peer.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n"));
             let piece = vec![b'x'; 65_536];
             while taken && left > 0 {
                 let here = usize::try_from(left).map_or(piece.len(), |left| left.min(piece.len()));
@@ -485,7 +481,8 @@ fn every_byte_and_every_request_is_written_down() {
     }
     assert_eq!(upstream.recorded(), [BYTES.as_bytes()]);
     let requests = upstream.requests();
-    let seen: Vec<_> = requests.iter().map(|request| (request.method(), request.target())).collect();
+    let seen: Vec<_> =
+        requests.iter().map(|request| (request.method(), request.target())).collect();
     assert_eq!(seen, [("POST", "/a"), ("POST", "/b"), ("GET", "/c")]);
     assert!(requests.iter().all(Request::is_complete), "{requests:#?}");
     assert_eq!(requests[1].body.trailers, [("T".to_owned(), b"u".to_vec())]);

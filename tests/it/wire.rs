@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -147,7 +147,7 @@ impl Channel {
             return Err(Cut::TimedOut);
         }
         self.socket.set_read_timeout(Some(left)).expect("a socket takes a timeout");
-        let mut piece = [0; 65_536];
+        let mut piece = [0; 16_384];
         loop {
             match self.socket.read(&mut piece) {
                 Ok(0) => return Err(Cut::Closed),
@@ -271,11 +271,6 @@ impl Wire {
     /// Sends bytes, and says whether the peer still took them.
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> Result<(), Cut> {
         self.channel.write(bytes.as_ref())
-    }
-
-    /// Says that nothing more will be sent.
-    pub(crate) fn finish(&mut self) {
-        let _gone = self.channel.socket.shutdown(Shutdown::Write);
     }
 
     /// The socket, for what only a thread of its own can do.

@@ -197,17 +197,7 @@ impl World {
     fn unstarted(setup: Setup, home: TempDir) -> Self {
         let [gateway, admin] = free_ports(own_address());
         let [org, owner, owner_token, owner_secret] = [const { String::new() }; 4];
-        Self {
-            gateway,
-            admin,
-            org,
-            owner,
-            owner_token,
-            owner_secret,
-            setup,
-            home,
-            child: None,
-        }
+        Self { gateway, admin, org, owner, owner_token, owner_secret, setup, home, child: None }
     }
 
     /// Makes the store and its first organization.

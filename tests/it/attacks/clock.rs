@@ -60,7 +60,8 @@ fn c2_a_token_is_dead_at_the_first_request_past_its_end() {
 fn c3_lives_that_cannot_be_are_not_made() {
     let stage = Stage::with(ok(), |setup| setup);
     let admin = stage.world.admin();
-    let scope = json!({"org_roles": [], "service_roles": [{"service": "orders", "role": "reader"}]});
+    let scope =
+        json!({"org_roles": [], "service_roles": [{"service": "orders", "role": "reader"}]});
     let ask = |life: serde_json::Value| {
         let mut body = json!({"name": "edge", "scope": scope});
         for (key, value) in life.as_object().expect("an object") {

@@ -139,11 +139,12 @@ fn d4_odd_case_makes_no_second_field() {
     for name in IDENTITY {
         let odd: String = name
             .char_indices()
-            .map(|(at, c)| if at % 2 == 0 { c.to_ascii_lowercase() } else { c.to_ascii_uppercase() })
+            .map(
+                |(at, c)| if at % 2 == 0 { c.to_ascii_lowercase() } else { c.to_ascii_uppercase() },
+            )
             .collect();
         for name in [odd, name.to_lowercase(), name.to_uppercase()] {
-            let arrived =
-                stage.passes(&name, stage.get("/orders/x", &format!("{name}: evil\r\n")));
+            let arrived = stage.passes(&name, stage.get("/orders/x", &format!("{name}: evil\r\n")));
             tells_the_truth(&stage, &name, &arrived);
         }
     }

@@ -205,9 +205,8 @@ fn f16_a_get_with_a_body_does_not_speak_for_the_next_request() {
 fn f17_absolute_form_against_host() {
     let stage = Stage::new();
     let bearer = stage.bearer();
-    let ask = |target: &str, host: &str| {
-        format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n{bearer}\r\n")
-    };
+    let ask =
+        |target: &str, host: &str| format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n{bearer}\r\n");
     for (variant, target, host) in [
         ("the same", "http://gateway.test/orders/form?q=1", "gateway.test"),
         ("in another case", "http://GATEWAY.test/orders/form?q=1", "gateway.TEST"),
@@ -265,7 +264,8 @@ fn f18_none_two_or_joined_hosts() {
 #[test]
 fn f19_broken_heads() {
     let stage = Stage::new();
-    stage.passes("an odd but legal field", stage.get("/orders/head", "X-!#$%&'*+.^_`|~1: a\tb\r\n"));
+    stage
+        .passes("an odd but legal field", stage.get("/orders/head", "X-!#$%&'*+.^_`|~1: a\tb\r\n"));
     for (variant, fields) in [
         ("no name", ": value\r\n"),
         ("no colon", "X-Nothing\r\n"),

@@ -46,7 +46,9 @@ fn same_bytes_or_refused(stage: &Stage, path: &str) {
         stage.honest(path);
         let arrived = stage.arrived();
         match answer.status {
-            400 | 401 => assert!(arrived.is_empty(), "{path}: refused, yet forwarded: {arrived:#?}"),
+            400 | 401 => {
+                assert!(arrived.is_empty(), "{path}: refused, yet forwarded: {arrived:#?}")
+            }
             200 => {
                 assert_eq!(arrived.len(), 1, "{path}: {arrived:#?}");
                 assert_eq!(arrived[0].target(), path, "the path was rewritten");

@@ -205,8 +205,14 @@ fn r6_heads_that_are_too_large() {
         ("101 fields", stage.get("/orders/x", &fields(99))),
         ("10,000 fields", stage.get("/orders/x", &fields(10_000))),
         ("a field of 1 MiB", stage.get("/orders/x", &format!("X: {}\r\n", "x".repeat(1 << 20)))),
-        ("a field that does not end", format!("GET /orders/x HTTP/1.1\r\nX: {}", "x".repeat(1 << 20))),
-        ("many long fields", stage.get("/orders/x", &format!("X: {}\r\n", "x".repeat(9_000)).repeat(80))),
+        (
+            "a field that does not end",
+            format!("GET /orders/x HTTP/1.1\r\nX: {}", "x".repeat(1 << 20)),
+        ),
+        (
+            "many long fields",
+            stage.get("/orders/x", &format!("X: {}\r\n", "x".repeat(9_000)).repeat(80)),
+        ),
     ] {
         stage.refuses(variant, request, &[431]);
     }

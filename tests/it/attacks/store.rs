@@ -27,7 +27,8 @@ fn a2_the_admin_port_is_not_reached_by_a_host_trick() {
     let stage = Stage::new();
     let owner = stage.world.owner_credential().bearer();
     let admin = stage.world.admin.to_string();
-    for host in ["localhost", &admin, &stage.world.gateway.to_string(), "127.0.0.1", "gateway.test"] {
+    for host in ["localhost", &admin, &stage.world.gateway.to_string(), "127.0.0.1", "gateway.test"]
+    {
         for path in ["/api/v1/me", "/readyz", "/healthz", "/metrics", "/openapi.json", "/"] {
             let answer = stage.world.ask(get_from(host, path, &owner));
             assert_eq!(answer.status, 404, "{path} at {host}: {answer:?}");
@@ -60,7 +61,10 @@ require = "public"
         let checked = world.command(&["check"]);
         let told = lossy(&checked.stderr) + &lossy(&checked.stdout);
         if !checked.status.success() {
-            assert!(told.contains("admin"), "{address} is refused, but not for what it is:\n{told}");
+            assert!(
+                told.contains("admin"),
+                "{address} is refused, but not for what it is:\n{told}"
+            );
             continue;
         }
         // Where the configuration cannot tell, the answer must not be the admin port's.

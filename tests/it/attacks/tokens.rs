@@ -334,7 +334,11 @@ fn t9_a_revoked_token_is_refused_once_that_is_acknowledged() {
             assert_eq!(wire.send(&request).answer().status, 200, "{variant}: before");
         }
         stage.arrived();
-        if end { admin.revoke(&token) } else { admin.deactivate(&token) }
+        if end {
+            admin.revoke(&token)
+        } else {
+            admin.deactivate(&token)
+        }
         for (nth, wire) in wires.iter_mut().enumerate() {
             let answer = wire.send(&request).answer_to("GET", SOON).expect("an answer");
             assert_eq!(answer.status, 401, "{variant}, connection {nth}: {answer:?}");

@@ -2,8 +2,8 @@
 
 use super::{SOON, Stage};
 use crate::upstream::{
-    answer, close_after_request, close_instead_of_answer, close_when_idle,
-    flood_of_interim, huge, ok, raw, response, silent,
+    answer, close_after_request, close_instead_of_answer, close_when_idle, flood_of_interim, huge,
+    ok, raw, response, silent,
 };
 use crate::wire::{Cut, PATIENCE, lossy};
 use crate::world::{Setup, eventually, post};
@@ -108,7 +108,8 @@ fn u1_a_stale_pooled_connection_costs_nobody_an_answer() {
 
 #[test]
 fn u2_a_truncated_answer_is_no_whole_one() {
-    let chunked = |body: &str| format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
+    let chunked =
+        |body: &str| format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
     for (variant, bytes) in [
         ("no last chunk", chunked("5\r\nhello\r\n")),
         ("within a chunk", chunked("50\r\nhello")),
@@ -166,15 +167,22 @@ fn u3_answers_that_lie_about_themselves() {
         ("a status that is none", "HTTP/1.1 abc OK\r\n\r\n".to_owned()),
         ("a status of four digits", "HTTP/1.1 2000 OK\r\n\r\n".to_owned()),
         ("a status too low", "HTTP/1.1 099 Low\r\nContent-Length: 0\r\n\r\n".to_owned()),
-        ("NUL in a field", "HTTP/1.1 200 OK\r\nX-A: 1\u{0}2\r\nContent-Length: 0\r\n\r\n".to_owned()),
-        ("bare CR in a field", "HTTP/1.1 200 OK\r\nX-A: 1\r2\r\nContent-Length: 0\r\n\r\n".to_owned()),
+        (
+            "NUL in a field",
+            "HTTP/1.1 200 OK\r\nX-A: 1\u{0}2\r\nContent-Length: 0\r\n\r\n".to_owned(),
+        ),
+        (
+            "bare CR in a field",
+            "HTTP/1.1 200 OK\r\nX-A: 1\r2\r\nContent-Length: 0\r\n\r\n".to_owned(),
+        ),
         ("a request", "GET / HTTP/1.1\r\nHost: gateway.test\r\n\r\n".to_owned()),
         ("an endless head", format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(2 << 20))),
         ("too many fields", format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: 1\r\n".repeat(5000))),
     ];
     let lies = cases.clone();
     let script = answer(move |request| {
-        let nth = request.target().strip_prefix("/orders/lie-").and_then(|n| n.parse::<usize>().ok());
+        let nth =
+            request.target().strip_prefix("/orders/lie-").and_then(|n| n.parse::<usize>().ok());
         nth.map_or_else(|| response("200 OK", "ok"), |nth| (lies[nth].1.clone() + &smuggled).into())
     });
     let stage = Stage::with(script, |setup| setup.gateway("workers = 1"));

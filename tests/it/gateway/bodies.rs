@@ -92,7 +92,12 @@ fn answers_without_a_body() {
         ("HEAD", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n", 200),
         ("HEAD of chunks", "HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 200),
         ("204", "GET", "HTTP/1.1 204 No Content\r\n\r\n", 204),
-        ("304", "GET", "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\nContent-Length: 99\r\n\r\n", 304),
+        (
+            "304",
+            "GET",
+            "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\nContent-Length: 99\r\n\r\n",
+            304,
+        ),
         ("empty", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200),
     ] {
         let (upstream, world, token) =

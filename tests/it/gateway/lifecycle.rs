@@ -45,8 +45,16 @@ fn a_bad_file_keeps_the_old_routes_and_says_so() {
     for (variant, routes, place) in [
         ("no TOML", format!("{ROUTES}\n[[routes"), "line"),
         ("an unknown key", format!("{ROUTES}{MORE}sTrIp = true\n"), "sTrIp"),
-        ("an unknown upstream", format!("{ROUTES}{}", MORE.replace("\"main\"", "\"gone\"")), "gone"),
-        ("no requirement", format!("{ROUTES}{}", MORE.replace("require = \"public\"", "")), "require"),
+        (
+            "an unknown upstream",
+            format!("{ROUTES}{}", MORE.replace("\"main\"", "\"gone\"")),
+            "gone",
+        ),
+        (
+            "no requirement",
+            format!("{ROUTES}{}", MORE.replace("require = \"public\"", "")),
+            "require",
+        ),
     ] {
         let before = world.told().len();
         world.rewrite_routes(&routes);
@@ -59,7 +67,10 @@ fn a_bad_file_keeps_the_old_routes_and_says_so() {
     }
     world.rewrite_routes(&format!("{ROUTES}{MORE}"));
     world.signal("HUP");
-    assert!(eventually(PATIENCE, || status(&world, "/more/x") == 200), "a good file is taken again");
+    assert!(
+        eventually(PATIENCE, || status(&world, "/more/x") == 200),
+        "a good file is taken again"
+    );
 }
 
 #[test]
@@ -110,9 +121,8 @@ fn sigterm_drains_and_loses_nothing() {
 
 #[test]
 fn sigterm_waits_no_longer_than_it_was_told() {
-    let (_upstream, mut world, token) = started(crate::upstream::silent(), |setup| {
-        setup.limit("drain_timeout = \"1s\"")
-    });
+    let (_upstream, mut world, token) =
+        started(crate::upstream::silent(), |setup| setup.limit("drain_timeout = \"1s\""));
     let mut wire = world.wire();
     wire.send(get("/orders/x", &token.bearer()));
     thread::sleep(Duration::from_millis(300));
