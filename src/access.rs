@@ -178,7 +178,7 @@ pub struct Identity {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Permit {
     identity: Option<Identity>,
-    expires_at: Timestamp,
+    decided_at: Timestamp,
 }
 
 impl Permit {
@@ -188,10 +188,10 @@ impl Permit {
         self.identity
     }
 
-    /// The instant at which the same request would be refused, if nothing else changes.
+    /// The instant of the decision.
     #[must_use]
-    pub const fn expires_at(&self) -> Timestamp {
-        self.expires_at
+    pub const fn decided_at(&self) -> Timestamp {
+        self.decided_at
     }
 }
 
@@ -282,7 +282,7 @@ pub fn decide(
         return Verdict::Deny(Reason::MethodNotAllowed);
     }
     let Some(demand) = &requirement.demand else {
-        return Verdict::Permit(Permit { identity: None, expires_at: Timestamp::MAX });
+        return Verdict::Permit(Permit { identity: None, decided_at: now });
     };
     let (token, owner, org) = match *evidence {
         Evidence::NoCredential => return Verdict::Deny(Reason::NoCredential),
@@ -303,7 +303,7 @@ pub fn decide(
         return Verdict::Deny(Reason::InsufficientScope);
     }
     let identity = Identity { token: token.id, owner: owner.id, org: org.id };
-    Verdict::Permit(Permit { identity: Some(identity), expires_at: token.expires_at })
+    Verdict::Permit(Permit { identity: Some(identity), decided_at: now })
 }
 
 /// Why a token authorizes nothing at `now`, wherever it is shown; `None` while it lives.

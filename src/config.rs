@@ -1,11 +1,17 @@
 //! The configuration: a TOML file, read into a mirror of what was typed (`config/file.rs`), then
 //! resolved into these types (`config/resolve.rs`), with every error at once and its place.
 
+mod error;
+mod file;
+mod resolve;
+
+pub use error::{Error, Errors, Place};
+
 use crate::access::Organizations;
 use crate::role::{Name, RoleName};
 use http::{HeaderName, HeaderValue, Method};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A resolved configuration.
@@ -29,6 +35,27 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     /// Which request goes where, and what it needs.
     pub routes: Vec<Route>,
+}
+
+impl Config {
+    /// Reads a configuration file of at most 4 MiB. Relative paths in it begin at its directory.
+    ///
+    /// `env` answers the value of an environment variable; it is asked for secrets only.
+    pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Errors> {
+        let text = file::read_limited(path)
+            .map_err(|error| Errors::unreadable(path, format!("cannot be read: {error}")))?;
+        let base_dir = path.parent().unwrap_or(Path::new(""));
+        Self::parse(&text, base_dir, env).map_err(|errors| errors.in_file(path))
+    }
+
+    /// Reads the text of a configuration. Relative paths in it begin at `base_dir`.
+    pub fn parse(
+        text: &str,
+        base_dir: &Path,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Errors> {
+        resolve::resolve(text, file::Surroundings { base_dir, env })
+    }
 }
 
 /// The data port.
@@ -193,3 +220,6 @@ pub enum Access {
         all_of: Vec<RoleName>,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@
 //! case; exactly one space; then the token, a run of visible ASCII characters without a space or
 //! comma, up to [`TOKEN_BYTES_MAX`]; then nothing. Tokens in a query or a body are ignored.
 
-use http::{HeaderMap, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 
 /// Longest token that is looked at.
 pub const TOKEN_BYTES_MAX: usize = 4096;
@@ -24,10 +24,17 @@ pub enum Credential<'a> {
 #[must_use]
 pub fn extract(headers: &HeaderMap) -> Credential<'_> {
     let mut fields = headers.get_all(AUTHORIZATION).iter();
-    match (fields.next(), fields.next()) {
-        (None, _) => Credential::Absent,
-        (Some(field), None) => parse(field.as_bytes()),
-        (Some(_), Some(_)) => Credential::Malformed,
+    read(fields.next(), fields.next().is_some())
+}
+
+/// Reads the credential from the first `Authorization` field, if there is one, and whether there
+/// are more of them.
+#[must_use]
+pub fn read(first: Option<&HeaderValue>, more: bool) -> Credential<'_> {
+    match first {
+        None => Credential::Absent,
+        Some(_) if more => Credential::Malformed,
+        Some(field) => parse(field.as_bytes()),
     }
 }
 
@@ -55,7 +62,6 @@ fn well_formed(token: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     fn of(fields: &[&[u8]]) -> HeaderMap {
         let mut headers = HeaderMap::new();

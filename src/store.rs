@@ -25,6 +25,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 
+mod change;
+mod codec;
+#[cfg(test)]
+mod conformance;
+mod engine;
+pub mod memory;
+mod record;
+pub mod redb;
+mod room;
+mod writer;
+
+pub use room::Store;
+
 /// Names a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RecordKey {

@@ -377,6 +377,7 @@ def start_bearward(s, name="bearward", count=10_000, seconds=None):
     written = len(read_tokens(tokens)) if tokens.exists() else 0
     if written != count:
         raise Failure(f"{name} wrote {written} tokens instead of {count}")
+    s.ground.await_port(name, process, port, s.ready_seconds)
     notes = {"ready_after_seconds": round(time.monotonic() - began, 1)}
     host = gateway.hostname or "127.0.0.1"
     return Proxy(name, port, process, command, host=host, tokens=tokens, notes=notes)

@@ -7,6 +7,7 @@
 )]
 
 mod attacks;
+mod cli;
 mod gateway;
 mod layering;
 mod revocation;

@@ -1,0 +1,361 @@
+//! The composition root: the only file that names every room.
+
+use crate::cache::{Cache, Readers};
+use crate::config::{AccessLog, Config};
+use crate::gateway::route::{Routes, UnknownRole};
+use crate::gateway::{Gateway, LogWriter, Plan, Shared};
+use crate::listener::Listener;
+use crate::role::{RoleName, RoleTable};
+use crate::store::redb::{OpenError, RedbStore};
+use crate::store::{self, Change, CommitError, Facts, Ledger, StoreError, Write};
+use crate::telemetry::{Counters, Metrics, Reading};
+use crate::usage::Board;
+use arc_swap::ArcSwap;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+/// Threads that read the store for requests that miss the cache.
+const READER_THREADS: usize = 2;
+/// Threads of the control side: admin port and what belongs to it.
+const CONTROL_THREADS: usize = 2;
+
+/// What a start takes beside the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The configuration's store, where it is open already; else it is opened.
+    pub store: Option<Arc<RedbStore>>,
+}
+
+/// Why nothing was started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The store, when read.
+    #[error(transparent)]
+    Read(#[from] StoreError),
+    /// The store, when written.
+    #[error("the store cannot be written: {0}")]
+    Write(#[from] CommitError),
+    /// A port.
+    #[error("cannot listen on {address} (`{key}`): {error}")]
+    Bind {
+        /// The key in the configuration.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The access log.
+    #[error("cannot open the access log {path}: {error}")]
+    AccessLog {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// A route.
+    #[error(transparent)]
+    Route(#[from] UnknownRole),
+    /// A thread.
+    #[error("the system gives no thread: {0}")]
+    Thread(io::Error),
+    /// Random numbers.
+    #[error("the system gives no random numbers: {0}")]
+    Random(getrandom::Error),
+}
+
+/// Why a reload was refused; what was there before goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The roles of the new configuration cannot be written.
+    #[error("the store cannot be written: {0}")]
+    Write(#[from] CommitError),
+    /// A route.
+    #[error(transparent)]
+    Route(#[from] UnknownRole),
+}
+
+/// A gateway at work.
+pub struct Running {
+    /// Where the data port listens.
+    pub gateway: SocketAddr,
+    /// Where the admin port listens.
+    pub admin: SocketAddr,
+    store: Arc<RedbStore>,
+    plan: Arc<ArcSwap<Plan>>,
+    board: Arc<Board>,
+    ready: Arc<AtomicBool>,
+    listener: Listener,
+    flusher: Flusher,
+    control: Control,
+    log: Option<JoinHandle<()>>,
+}
+
+/// Opens the store and both ports.
+pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
+    let gateway_socket = bind("gateway.listen", config.gateway.listen)?;
+    let admin_socket = bind("admin.listen", config.admin.listen)?;
+    let store = match options.store {
+        Some(store) => store,
+        None => store::redb::open(store::redb::Options {
+            path: config.store.path.clone(),
+            cache_bytes: config.store.cache_bytes,
+        })?,
+    };
+    let facts: Arc<dyn Facts> = Arc::clone(&store) as _;
+    let key = getrandom::u64().map_err(StartError::Random)?;
+    let cache = Cache::new(facts, config.gateway.cache_entries_max, key)?;
+    store.follow(Arc::clone(&cache) as _);
+    intern_roles(store.as_ref(), &config)?;
+    let readers = Readers::start(Arc::clone(&cache), READER_THREADS).map_err(StartError::Thread)?;
+
+    let plan = Arc::new(ArcSwap::from_pointee(plan_of(&config, &store.roles(), 0)?));
+    let roles_of = Arc::clone(&store);
+    let shared = Arc::new(Shared {
+        cache: Arc::clone(&cache),
+        readers: Arc::new(readers),
+        plan: Arc::clone(&plan),
+        roles: Box::new(move || roles_of.roles()),
+    });
+    let workers = config.gateway.workers.max(1);
+    // One more for the admin port.
+    let board = Arc::new(Board::new(workers + 1));
+    let counters: Vec<Arc<Counters>> = (0..workers).map(|_worker| Arc::default()).collect();
+    let (log_writer, log) = access_log(config.gateway.access_log.as_ref())?;
+
+    let config = Arc::new(config);
+    let listener = {
+        let (config, board) = (Arc::clone(&config), Arc::clone(&board));
+        let (counters, shared) = (counters.clone(), Arc::clone(&shared));
+        Listener::start(
+            gateway_socket,
+            workers,
+            &Arc::clone(&config).limits,
+            move |number, ticks| {
+                Gateway::new(
+                    Arc::clone(&shared),
+                    &config,
+                    ticks.clone(),
+                    board.shard(number),
+                    Arc::clone(&counters[number]),
+                    log_writer.clone(),
+                )
+            },
+        )
+        .map_err(StartError::Thread)?
+    };
+    let flusher = Flusher::start(
+        Arc::clone(&board),
+        Arc::clone(&store),
+        Arc::clone(&cache),
+        config.gateway.usage_flush_interval,
+    )?;
+    let ready = Arc::new(AtomicBool::new(true));
+    let metrics = Metrics::new(counters, gauges(&cache));
+    let router = health(&metrics_text(metrics), &ready, &store);
+    let control = Control::start(admin_socket, router)?;
+    Ok(Running {
+        gateway: listener.address(),
+        admin: control.address,
+        store,
+        plan,
+        board,
+        ready,
+        listener,
+        flusher,
+        control,
+        log,
+    })
+}
+
+impl Running {
+    /// Takes the routes of another configuration, and its upstreams, services and roles. Requests
+    /// in flight keep those that they began with.
+    pub fn reload(&self, config: &Config) -> Result<(), ReloadError> {
+        intern_roles(self.store.as_ref(), config)?;
+        let generation = self.plan.load().generation + 1;
+        let plan = plan_of(config, &self.store.roles(), generation)?;
+        self.plan.store(Arc::new(plan));
+        Ok(())
+    }
+
+    /// Takes no more requests, waits for those in flight, writes what is to be written, and closes
+    /// the store. Blocks.
+    pub fn drain(self) {
+        self.ready.store(false, Ordering::Release);
+        self.listener.drain();
+        self.flusher.stop();
+        self.control.stop();
+        if let Err(error) = self.board.flush(self.store.as_ref()) {
+            tracing::error!(%error, "the last uses could not be written");
+        }
+        self.store.close();
+        if let Some(log) = self.log {
+            let _panicked = log.join();
+        }
+    }
+}
+
+fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).map_err(|error| StartError::Bind { key, address, error })
+}
+
+fn access_log(
+    to: Option<&AccessLog>,
+) -> Result<(Option<LogWriter>, Option<JoinHandle<()>>), StartError> {
+    let Some(to) = to else { return Ok((None, None)) };
+    let (writer, thread) = LogWriter::start(to).map_err(|error| {
+        let path = match to {
+            AccessLog::Stdout => PathBuf::from("-"),
+            AccessLog::File(path) => path.clone(),
+        };
+        StartError::AccessLog { path, error }
+    })?;
+    Ok((Some(writer), Some(thread)))
+}
+
+/// Gives every role of the configuration its number, if it has none yet.
+fn intern_roles(ledger: &dyn Ledger, config: &Config) -> Result<(), CommitError> {
+    let organization = config.organization_roles.iter().cloned().map(RoleName::Organization);
+    let services = config.services.iter().flat_map(|service| {
+        service
+            .roles
+            .iter()
+            .map(|role| RoleName::Service { service: service.name.clone(), role: role.clone() })
+    });
+    let known = ledger.roles();
+    let missing: Vec<RoleName> =
+        organization.chain(services).filter(|name| known.id(name).is_none()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let change = Change { writes: vec![Write::Roles(missing)], ..Change::default() };
+    ledger.commit(change).wait().map(|_committed| ())
+}
+
+fn plan_of(config: &Config, roles: &RoleTable, generation: u64) -> Result<Plan, UnknownRole> {
+    let routes = Routes::compile(config, roles)?;
+    Ok(Plan { generation, routes, upstreams: config.upstreams.clone() })
+}
+
+fn gauges(cache: &Arc<Cache>) -> Vec<(&'static str, &'static str, Reading)> {
+    let (entries, evictions) = (Arc::clone(cache), Arc::clone(cache));
+    vec![
+        ("bearward_cache_entries", "Tokens in memory", Box::new(move || entries.len() as u64)),
+        (
+            "bearward_cache_evictions",
+            "Tokens that made room for others",
+            Box::new(move || evictions.evictions()),
+        ),
+    ]
+}
+
+fn metrics_text(metrics: Metrics) -> Arc<dyn Fn() -> String + Send + Sync> {
+    Arc::new(move || metrics.text())
+}
+
+fn health(
+    metrics: &Arc<dyn Fn() -> String + Send + Sync>,
+    _ready: &Arc<AtomicBool>,
+    _store: &Arc<RedbStore>,
+) -> axum::Router {
+    let metrics = Arc::clone(metrics);
+    axum::Router::new().route("/metrics", axum::routing::get(move || async move { metrics() }))
+}
+
+/// The thread that moves uses into the store.
+struct Flusher {
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Flusher {
+    fn start(
+        board: Arc<Board>,
+        store: Arc<RedbStore>,
+        cache: Arc<Cache>,
+        interval: Duration,
+    ) -> Result<Self, StartError> {
+        let (stop, stopped) = channel();
+        let flush = move || {
+            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(interval) {
+                if let Err(error) = board.flush(store.as_ref()) {
+                    tracing::error!(%error, "uses could not be written; they are kept in memory");
+                }
+                if let Err(error) = cache.grow_filter() {
+                    tracing::error!(%error, "the filter of known tokens could not be enlarged");
+                }
+            }
+        };
+        let thread =
+            thread::Builder::new().name("usage".into()).spawn(flush).map_err(StartError::Thread)?;
+        Ok(Self { stop, thread })
+    }
+
+    fn stop(self) {
+        drop(self.stop);
+        let _panicked = self.thread.join();
+    }
+}
+
+/// The admin port, on a runtime of its own.
+struct Control {
+    address: SocketAddr,
+    runtime: Runtime,
+    stop: Mutex<Option<oneshot::Sender<()>>>,
+    served: tokio::task::JoinHandle<()>,
+}
+
+impl Control {
+    /// How long a drained admin port waits for its requests.
+    const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+    fn start(socket: TcpListener, router: axum::Router) -> Result<Self, StartError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(CONTROL_THREADS)
+            .thread_name("control")
+            .enable_all()
+            .build()
+            .map_err(StartError::Thread)?;
+        let address = socket.local_addr().map_err(StartError::Thread)?;
+        socket.set_nonblocking(true).map_err(StartError::Thread)?;
+        let socket = {
+            let _inside = runtime.enter();
+            tokio::net::TcpListener::from_std(socket).map_err(StartError::Thread)?
+        };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let served = runtime.spawn(async move {
+            let service = router.into_make_service_with_connect_info::<SocketAddr>();
+            let until = async { drop(stopped.await) };
+            if let Err(error) = axum::serve(socket, service).with_graceful_shutdown(until).await {
+                tracing::error!(%error, "the admin port failed");
+            }
+        });
+        Ok(Self { address, runtime, stop: Mutex::new(Some(stop)), served })
+    }
+
+    fn stop(self) {
+        drop(self.stop.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let _late = self
+            .runtime
+            .block_on(async { tokio::time::timeout(Self::STOP_TIMEOUT, self.served).await });
+        self.runtime.shutdown_timeout(Duration::from_secs(1));
+    }
+}
+
+/// The admin API's document.
+#[must_use]
+pub fn openapi() -> String {
+    String::new()
+}

@@ -1,0 +1,504 @@
+//! Facts in memory, for the gateway.
+//!
+//! The cache maps the digest of a presented token to an [`Entry`]: the token's facts, and the
+//! shared cells of its owner and its organization. It never holds a verdict; every request is
+//! decided anew from the facts.
+//!
+//! **Invariants.**
+//! - *Fence.* Applying a commit raises the [`Fence`] of the keys that it wrote before it touches
+//!   the map. A fill carries the revision of the snapshot that it was read from, and under the
+//!   shard's lock it is thrown away if the fence is higher. So no slow fill can ever bring an
+//!   older fact back over a newer one, evicted keys included.
+//! - *Bar.* A restrictive change bars its keys before it is committed, and barred entries and
+//!   cells are not evicted. If the commit fails, nobody applies it and the bar stays.
+//! - *Cells.* Owner and organization facts have one cell per identity, shared by all entries and
+//!   kept while any entry refers to it.
+//! - An entry's facts are replaced in place. Who holds an entry across an `await` must look the
+//!   digest up again all the same: an evicted entry hears of nothing.
+//! - Unknown digests are never inserted: a flood of invented tokens does not push out a real one.
+//!   The [`Filter`] knows every digest of the store, so the flood does not reach the disk either.
+//! - No shard guard lives across an `await`, nor while another shard is locked.
+
+use crate::access::{Evidence, OrgFacts, OwnerFacts, TokenFacts};
+use crate::id::{OrgId, TokenId, UserId};
+use crate::org::Revision;
+use crate::secret::Digest;
+use crate::store::{Fact, FactKey, Facts, Follower, Found, StoreError};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry as Slot;
+use fence::Fence;
+use filter::Filter;
+use http::HeaderValue;
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+mod fence;
+mod fill;
+mod filter;
+
+/// What the fence is made of. The model test builds the same fence from other atomics.
+mod atomics {
+    pub(super) use std::sync::atomic::{AtomicU64, Ordering};
+}
+
+pub use fill::{LOOKUPS_WAITING_MAX, Readers, Resolved};
+
+/// A token's facts, with the cells of its owner and organization.
+#[derive(Debug)]
+pub struct Entry {
+    token: ArcSwap<TokenFacts>,
+    owner: Arc<OwnerCell>,
+    org: Arc<OrgCell>,
+    barred: AtomicBool,
+    referenced: AtomicBool,
+    /// Prebuilt identity headers; the gateway's, kept here because they live as long as the entry.
+    pub identity: ArcSwapOption<IdentityValues>,
+}
+
+/// Identity headers as they go upstream, and the versions of the facts that they were made from.
+#[derive(Debug)]
+pub struct IdentityValues {
+    /// Version of the token.
+    pub token_version: Revision,
+    /// Version of the owner.
+    pub owner_version: Revision,
+    /// The owner's identity.
+    pub subject: HeaderValue,
+    /// The organization's identity.
+    pub organization: HeaderValue,
+    /// The token's identity.
+    pub token_id: HeaderValue,
+    /// The effective roles.
+    pub scope: HeaderValue,
+    /// Whether the token carries an organization role above member.
+    pub privileged: bool,
+}
+
+impl IdentityValues {
+    /// Empty values: an upstream takes nobody for somebody.
+    #[must_use]
+    pub const fn nobody() -> Self {
+        Self {
+            token_version: Revision(0),
+            owner_version: Revision(0),
+            subject: HeaderValue::from_static(""),
+            organization: HeaderValue::from_static(""),
+            token_id: HeaderValue::from_static(""),
+            scope: HeaderValue::from_static(""),
+            privileged: true,
+        }
+    }
+}
+
+/// The facts of one owner, shared by all entries of that owner's tokens.
+#[derive(Debug)]
+struct OwnerCell {
+    facts: ArcSwap<OwnerFacts>,
+    barred: AtomicBool,
+}
+
+/// The facts of one organization, shared by all entries of its tokens.
+#[derive(Debug)]
+struct OrgCell {
+    facts: ArcSwap<OrgFacts>,
+}
+
+impl Entry {
+    /// The identities of the token and its organization.
+    #[must_use]
+    pub fn ids(&self) -> (TokenId, OrgId) {
+        let token = self.token.load();
+        (token.id, token.org)
+    }
+
+    /// Hands the entry's facts, as of now, to `judge`.
+    pub fn with_evidence<T>(&self, judge: impl FnOnce(&Evidence<'_>) -> T) -> T {
+        if self.barred.load(Ordering::Acquire) || self.owner.barred.load(Ordering::Acquire) {
+            return judge(&Evidence::Barred);
+        }
+        let (token, owner, org) =
+            (self.token.load(), self.owner.facts.load(), self.org.facts.load());
+        judge(&Evidence::Known { token: &token, owner: &owner, org: &org })
+    }
+}
+
+/// What the cache can say without waiting.
+#[derive(Debug)]
+pub enum Lookup {
+    /// The token's entry.
+    Hit(Arc<Entry>),
+    /// No such token was ever issued.
+    Unknown,
+    /// The token is being switched off.
+    Barred,
+    /// The store has to be asked.
+    Miss,
+}
+
+/// Digests are uniformly distributed already; a random key keeps their order in the table from
+/// being chosen by whoever may choose imported digests.
+#[derive(Clone, Debug)]
+struct DigestState {
+    key: u64,
+}
+
+#[derive(Debug)]
+struct DigestHasher {
+    state: u64,
+}
+
+impl BuildHasher for DigestState {
+    type Hasher = DigestHasher;
+
+    fn build_hasher(&self) -> DigestHasher {
+        DigestHasher { state: self.key }
+    }
+}
+
+impl Hasher for DigestHasher {
+    fn finish(&self) -> u64 {
+        self.state
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some((prefix, _rest)) = bytes.split_first_chunk::<8>() {
+            let mixed =
+                u128::from(self.state ^ u64::from_le_bytes(*prefix)) * 0x9e37_79b9_7f4a_7c15_u128;
+            #[expect(clippy::cast_possible_truncation, reason = "folding the halves is the point")]
+            {
+                self.state = (mixed ^ (mixed >> 64)) as u64;
+            }
+        }
+    }
+
+    fn write_usize(&mut self, _length_of_the_array: usize) {}
+}
+
+enum Held {
+    Ready(Arc<Entry>),
+    /// Barred before anything was known: no fill may pass.
+    Barred,
+}
+
+/// The cache.
+pub struct Cache {
+    entries: DashMap<Digest, Held, DigestState>,
+    owners: DashMap<UserId, Arc<OwnerCell>>,
+    orgs: DashMap<OrgId, Arc<OrgCell>>,
+    fence: Fence,
+    filter: ArcSwap<Filter>,
+    /// The filter that will replace `filter` once it has seen every digest.
+    next_filter: ArcSwapOption<Filter>,
+    /// Digests in the order of their insertion, for the clock hand of the eviction.
+    hand: Mutex<VecDeque<Digest>>,
+    entries_max: usize,
+    facts: Arc<dyn Facts>,
+    evictions: AtomicU64,
+}
+
+/// Why a fill was not taken.
+enum Refused {
+    /// Something newer was committed since its snapshot: read again.
+    Stale,
+    /// The key is barred.
+    Barred,
+}
+
+impl Cache {
+    /// An empty cache over `facts`, of at most `entries_max` entries, that already knows every
+    /// digest of the store. `key` is a random number.
+    pub fn new(
+        facts: Arc<dyn Facts>,
+        entries_max: usize,
+        key: u64,
+    ) -> Result<Arc<Self>, StoreError> {
+        let filter = Filter::of_all(facts.as_ref())?;
+        Ok(Arc::new(Self {
+            entries: DashMap::with_hasher(DigestState { key }),
+            owners: DashMap::new(),
+            orgs: DashMap::new(),
+            fence: Fence::new(),
+            filter: ArcSwap::from_pointee(filter),
+            next_filter: ArcSwapOption::empty(),
+            hand: Mutex::new(VecDeque::new()),
+            entries_max: entries_max.max(1),
+            facts,
+            evictions: AtomicU64::new(0),
+        }))
+    }
+
+    /// What is known about a digest without waiting. A hit costs one shard read lock.
+    #[must_use]
+    pub fn lookup(&self, digest: &Digest) -> Lookup {
+        if let Some(held) = self.entries.get(digest) {
+            return match held.value() {
+                Held::Barred => Lookup::Barred,
+                Held::Ready(entry) => {
+                    if !entry.referenced.load(Ordering::Relaxed) {
+                        entry.referenced.store(true, Ordering::Relaxed);
+                    }
+                    Lookup::Hit(Arc::clone(entry))
+                }
+            };
+        }
+        if self.filter.load().may_hold(digest) { Lookup::Miss } else { Lookup::Unknown }
+    }
+
+    /// How many entries there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no entry.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How many entries were evicted so far.
+    #[must_use]
+    pub fn evictions(&self) -> u64 {
+        self.evictions.load(Ordering::Relaxed)
+    }
+
+    /// Takes what a snapshot of `revision` says about a digest, unless something newer is known.
+    fn fill(&self, digest: Digest, revision: Revision, found: Found) -> Result<(), Refused> {
+        let owner = self.owner_cell(revision, found.owner)?;
+        let org = self.org_cell(revision, found.org)?;
+        let inserted = match self.entries.entry(digest) {
+            Slot::Occupied(slot) => match slot.get() {
+                Held::Barred => return Err(Refused::Barred),
+                Held::Ready(_) => false,
+            },
+            Slot::Vacant(slot) => {
+                if !self.fence.admits(digest.prefix(), revision.0) {
+                    return Err(Refused::Stale);
+                }
+                slot.insert(Held::Ready(Arc::new(Entry {
+                    token: ArcSwap::from_pointee(found.token),
+                    owner,
+                    org,
+                    barred: AtomicBool::new(false),
+                    referenced: AtomicBool::new(false),
+                    identity: ArcSwapOption::empty(),
+                })));
+                true
+            }
+        };
+        if inserted {
+            self.make_room(digest);
+        }
+        Ok(())
+    }
+
+    fn owner_cell(&self, revision: Revision, facts: OwnerFacts) -> Result<Arc<OwnerCell>, Refused> {
+        match self.owners.entry(facts.id) {
+            Slot::Occupied(slot) => Ok(Arc::clone(slot.get())),
+            Slot::Vacant(slot) => {
+                if !self.fence.admits(fold(facts.id.bits()), revision.0) {
+                    return Err(Refused::Stale);
+                }
+                let facts = ArcSwap::from_pointee(facts);
+                let cell = Arc::new(OwnerCell { facts, barred: AtomicBool::new(false) });
+                slot.insert(Arc::clone(&cell));
+                Ok(cell)
+            }
+        }
+    }
+
+    fn org_cell(&self, revision: Revision, facts: OrgFacts) -> Result<Arc<OrgCell>, Refused> {
+        match self.orgs.entry(facts.id) {
+            Slot::Occupied(slot) => Ok(Arc::clone(slot.get())),
+            Slot::Vacant(slot) => {
+                if !self.fence.admits(fold(facts.id.bits()), revision.0) {
+                    return Err(Refused::Stale);
+                }
+                let cell = Arc::new(OrgCell { facts: ArcSwap::from_pointee(facts) });
+                slot.insert(Arc::clone(&cell));
+                Ok(cell)
+            }
+        }
+    }
+
+    /// Second chance: the oldest entry goes, unless it was used since the hand last passed.
+    fn make_room(&self, newest: Digest) {
+        let mut hand = self.hand.lock().unwrap_or_else(PoisonError::into_inner);
+        hand.push_back(newest);
+        // Each entry is passed at most twice, so the loop ends even if all were just used.
+        for _ in 0..2 * hand.len() {
+            if hand.len() <= self.entries_max {
+                break;
+            }
+            let Some(oldest) = hand.pop_front() else { break };
+            let removed = self.entries.remove_if(&oldest, |_digest, held| match held {
+                Held::Barred => false,
+                Held::Ready(entry) => {
+                    !entry.barred.load(Ordering::Acquire)
+                        && !entry.referenced.swap(false, Ordering::Relaxed)
+                }
+            });
+            match removed {
+                Some((_digest, Held::Ready(entry))) => {
+                    self.evictions.fetch_add(1, Ordering::Relaxed);
+                    self.release(entry);
+                }
+                Some((_digest, Held::Barred)) => {}
+                None if self.entries.contains_key(&oldest) => hand.push_back(oldest),
+                None => {}
+            }
+        }
+    }
+
+    /// Lets go of an evicted entry, and of cells that nobody else refers to.
+    fn release(&self, entry: Arc<Entry>) {
+        let (owner, org) = {
+            let token = entry.token.load();
+            (token.owner, token.org)
+        };
+        drop(entry);
+        self.owners.remove_if(&owner, |_id, cell| {
+            Arc::strong_count(cell) == 1 && !cell.barred.load(Ordering::Acquire)
+        });
+        self.orgs.remove_if(&org, |_id, cell| Arc::strong_count(cell) == 1);
+    }
+
+    fn bar_token(&self, digest: Digest) {
+        match self.entries.entry(digest) {
+            Slot::Occupied(slot) => {
+                if let Held::Ready(entry) = slot.get() {
+                    entry.barred.store(true, Ordering::Release);
+                }
+            }
+            Slot::Vacant(slot) => {
+                slot.insert(Held::Barred);
+            }
+        }
+    }
+
+    fn bar_owner(&self, id: UserId) {
+        let nobody = || OwnerFacts {
+            id,
+            org: OrgId::from_bits(0),
+            active: false,
+            roles: crate::role::RoleSet::empty(),
+            operator: false,
+            version: Revision(0),
+        };
+        let cell = self.owners.entry(id).or_insert_with(|| {
+            let facts = ArcSwap::from_pointee(nobody());
+            Arc::new(OwnerCell { facts, barred: AtomicBool::new(true) })
+        });
+        cell.barred.store(true, Ordering::Release);
+    }
+
+    fn apply_token(&self, revision: Revision, digest: Digest, facts: Option<&TokenFacts>) {
+        if facts.is_some() {
+            // Before the commit is acknowledged: the next request may carry the new token.
+            self.learn(&digest);
+        }
+        self.fence.raise(digest.prefix(), revision.0);
+        if let Slot::Occupied(slot) = self.entries.entry(digest) {
+            match (slot.get(), facts) {
+                (Held::Ready(entry), Some(facts)) => {
+                    entry.token.store(Arc::new(facts.clone()));
+                    entry.barred.store(false, Ordering::Release);
+                }
+                // Whoever holds the entry keeps the bar; the next look-up asks the store.
+                (Held::Ready(entry), None) => {
+                    entry.barred.store(true, Ordering::Release);
+                    slot.remove();
+                }
+                (Held::Barred, _) => {
+                    slot.remove();
+                }
+            }
+        }
+    }
+
+    fn apply_owner(&self, revision: Revision, id: UserId, facts: Option<&OwnerFacts>) {
+        self.fence.raise(fold(id.bits()), revision.0);
+        if let Slot::Occupied(slot) = self.owners.entry(id) {
+            let cell = slot.get();
+            match facts {
+                // Made by the bar alone: no entry refers to it.
+                Some(_) if Arc::strong_count(cell) == 1 => {
+                    slot.remove();
+                }
+                Some(facts) => {
+                    cell.facts.store(Arc::new(facts.clone()));
+                    cell.barred.store(false, Ordering::Release);
+                }
+                // A removed owner stays barred for whoever still refers to the cell.
+                None => {
+                    cell.barred.store(true, Ordering::Release);
+                    slot.remove();
+                }
+            }
+        }
+    }
+
+    fn apply_org(&self, revision: Revision, id: OrgId, facts: Option<&OrgFacts>) {
+        self.fence.raise(fold(id.bits()), revision.0);
+        if let (Some(cell), Some(facts)) = (self.orgs.get(&id), facts) {
+            cell.facts.store(Arc::new(facts.clone()));
+        }
+    }
+
+    fn learn(&self, digest: &Digest) {
+        self.filter.load().learn(digest);
+        if let Some(next) = self.next_filter.load().as_deref() {
+            next.learn(digest);
+        }
+    }
+
+    /// Replaces the filter by a larger one when it is full. Takes as long as reading all digests;
+    /// called now and then, on a thread that may block.
+    pub fn grow_filter(&self) -> Result<(), StoreError> {
+        if !self.filter.load().is_full() {
+            return Ok(());
+        }
+        let next = Arc::new(Filter::with_room_for(self.filter.load().known() * 4));
+        // From here on new digests go into both, so none is missed between snapshot and swap.
+        self.next_filter.store(Some(Arc::clone(&next)));
+        let read = self.facts.visit_digests(&mut |digest| next.learn(digest));
+        if read.is_ok() {
+            self.filter.store(next);
+        }
+        self.next_filter.store(None);
+        read.map(|_count| ())
+    }
+}
+
+impl Follower for Cache {
+    fn bar(&self, keys: &[FactKey]) {
+        for key in keys {
+            match *key {
+                FactKey::Token(digest) => self.bar_token(digest),
+                FactKey::Owner(id) => self.bar_owner(id),
+                // Nothing about an organization gives or takes access yet.
+                FactKey::Organization(_) => {}
+            }
+        }
+    }
+
+    fn apply(&self, revision: Revision, facts: &[Fact]) {
+        for fact in facts {
+            match fact {
+                Fact::Token(digest, facts) => self.apply_token(revision, *digest, facts.as_ref()),
+                Fact::Owner(id, facts) => self.apply_owner(revision, *id, facts.as_ref()),
+                Fact::Organization(id, facts) => self.apply_org(revision, *id, facts.as_ref()),
+            }
+        }
+    }
+}
+
+/// An identity's random half is in its low bits.
+fn fold(bits: u128) -> u64 {
+    #[expect(clippy::cast_possible_truncation, reason = "folding the halves is the point")]
+    let folded = (bits ^ (bits >> 64)) as u64;
+    folded
+}

@@ -1,0 +1,151 @@
+//! Filling the cache: the only wait before a request goes upstream.
+//!
+//! Misses are read by a few threads of their own, because reading may touch the disk. Requests
+//! that miss the same digest wait for one and the same read.
+
+use super::{Cache, Lookup, Refused};
+use crate::secret::Digest;
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry as Slot;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use tokio::sync::oneshot;
+
+/// Most digests that wait to be read; a further one is told that the store is unavailable.
+pub const LOOKUPS_WAITING_MAX: usize = 4096;
+/// How often a read is repeated because something newer was committed meanwhile.
+const READS_MAX: usize = 64;
+/// How often a request looks again because its entry was evicted before it came to see it.
+const LOOKS_MAX: usize = 16;
+
+/// How a read ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// The cache knows by now, or did a moment ago: look again.
+    Settled,
+    Unknown,
+    Unavailable,
+}
+
+type Flights = DashMap<Digest, Vec<oneshot::Sender<Outcome>>>;
+
+/// The threads that read the store for the gateway.
+pub struct Readers {
+    cache: Arc<Cache>,
+    flights: Arc<Flights>,
+    queue: SyncSender<Digest>,
+}
+
+/// What a look-up that could wait came to.
+pub enum Resolved {
+    /// See [`Lookup`]; never [`Lookup::Miss`].
+    Known(Lookup),
+    /// The store did not answer, or too many look-ups are waiting.
+    Unavailable,
+}
+
+impl Readers {
+    /// Starts `threads` threads over `cache`. They end when this value is dropped.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(cache: Arc<Cache>, threads: usize) -> std::io::Result<Self> {
+        let (queue, requests) = sync_channel(LOOKUPS_WAITING_MAX);
+        let requests = Arc::new(Mutex::new(requests));
+        let flights = Arc::new(Flights::new());
+        for number in 0..threads.max(1) {
+            let (cache, flights) = (Arc::clone(&cache), Arc::clone(&flights));
+            let requests = Arc::clone(&requests);
+            thread::Builder::new()
+                .name(format!("read-{number}"))
+                .spawn(move || run(&cache, &flights, &requests))?;
+        }
+        Ok(Self { cache, flights, queue })
+    }
+
+    /// Looks a digest up, waiting for the store if need be.
+    ///
+    /// What comes back was in the cache at an instant after the wait, so a change that was
+    /// acknowledged before this call is always seen.
+    pub async fn resolve(&self, digest: &Digest) -> Resolved {
+        for _ in 0..LOOKS_MAX {
+            match self.cache.lookup(digest) {
+                Lookup::Miss => {}
+                known => return Resolved::Known(known),
+            }
+            match self.read(*digest).await {
+                Outcome::Settled => {}
+                Outcome::Unknown => return Resolved::Known(Lookup::Unknown),
+                Outcome::Unavailable => return Resolved::Unavailable,
+            }
+        }
+        Resolved::Unavailable
+    }
+
+    async fn read(&self, digest: Digest) -> Outcome {
+        let (done, outcome) = oneshot::channel();
+        let first = match self.flights.entry(digest) {
+            Slot::Occupied(mut slot) => {
+                slot.get_mut().push(done);
+                false
+            }
+            Slot::Vacant(slot) => {
+                slot.insert(vec![done]);
+                true
+            }
+        };
+        if first {
+            match self.queue.try_send(digest) {
+                Ok(()) => {}
+                Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                    land(&self.flights, &digest, Outcome::Unavailable);
+                }
+            }
+        }
+        outcome.await.unwrap_or(Outcome::Unavailable)
+    }
+}
+
+fn run(cache: &Cache, flights: &Flights, requests: &Mutex<Receiver<Digest>>) {
+    loop {
+        let next = requests.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(digest) = next else { return };
+        let outcome = read(cache, &digest);
+        land(flights, &digest, outcome);
+    }
+}
+
+fn land(flights: &Flights, digest: &Digest, outcome: Outcome) {
+    if let Some((_digest, waiting)) = flights.remove(digest) {
+        for done in waiting {
+            // Whoever stopped waiting has no need of the answer.
+            let _gone = done.send(outcome);
+        }
+    }
+}
+
+fn read(cache: &Cache, digest: &Digest) -> Outcome {
+    for _ in 0..READS_MAX {
+        let (revision, found) = match cache.facts.lookup(digest) {
+            Ok(read) => read,
+            Err(error) => {
+                tracing::error!(%error, "a token cannot be looked up");
+                return Outcome::Unavailable;
+            }
+        };
+        let Some(found) = found else {
+            // Unless it was issued since this snapshot.
+            if cache.fence.admits(digest.prefix(), revision.0) {
+                return Outcome::Unknown;
+            }
+            continue;
+        };
+        match cache.fill(*digest, revision, found) {
+            Ok(()) | Err(Refused::Barred) => return Outcome::Settled,
+            // The commit that raised the fence is durable by now or about to be.
+            Err(Refused::Stale) => thread::yield_now(),
+        }
+    }
+    Outcome::Unavailable
+}

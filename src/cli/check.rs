@@ -1,0 +1,17 @@
+//! `bearward check`: every error of a configuration at once.
+
+use super::{ConfigArgument, say};
+
+/// Reads the configuration. Its errors, if there are any, are what the command ends with.
+pub(super) fn run(argument: &ConfigArgument) -> anyhow::Result<()> {
+    let config = argument.load()?;
+    let count =
+        |count: usize, thing: &str| format!("{count} {thing}{}", if count == 1 { "" } else { "s" });
+    say(&format!(
+        "{}: good; {}, {}, {}",
+        argument.path().display(),
+        count(config.routes.len(), "route"),
+        count(config.upstreams.len(), "upstream"),
+        count(config.services.len(), "service"),
+    ))
+}

@@ -1,0 +1,196 @@
+//! A client of the admin port: one connection for a command, HTTP/1.1, this machine only.
+
+use anyhow::{Context, bail};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::{Method, Request, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use std::path::Path;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+use zeroize::Zeroizing;
+
+/// Longest wait for an answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Largest answer that is read, in bytes.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
+/// Longest secret.
+const SECRET_BYTES_MAX: u64 = 4096;
+
+/// The admin port, and the token that it is asked with.
+pub(super) struct Client {
+    runtime: Runtime,
+    connection: SendRequest<Full<Bytes>>,
+    host: String,
+    authorization: hyper::header::HeaderValue,
+}
+
+impl Client {
+    /// Connects to `admin` (`http://HOST:PORT`) as the bearer of `secret`.
+    pub(super) fn connect(admin: &str, secret: &str) -> anyhow::Result<Self> {
+        let host = authority(admin)?;
+        let mut authorization: hyper::header::HeaderValue =
+            Zeroizing::new(format!("Bearer {secret}"))
+                .parse()
+                // The parser's error says nothing of use, and nothing of the secret either.
+                .ok()
+                .context("the token has characters that no token has")?;
+        authorization.set_sensitive(true);
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("cannot start the client")?;
+        let connection = runtime.block_on(connect(&host))?;
+        Ok(Self { runtime, connection, host, authorization })
+    }
+
+    /// Asks, and reads the JSON of a success (`Null` where there is none) or the problem
+    /// (RFC 9457) of a failure.
+    pub(super) fn call(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Value> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, &self.host)
+            .header(ACCEPT, "application/json")
+            .header(AUTHORIZATION, &self.authorization);
+        let body = body.map(Value::to_string);
+        if body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let request = request.body(Full::from(body.unwrap_or_default()))?;
+        let (host, connection) = (&self.host, &mut self.connection);
+        let answer = async {
+            connection.ready().await?;
+            let answer = connection.send_request(request).await?;
+            let status = answer.status();
+            let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+            let body = body.map_err(|error| anyhow::anyhow!(error))?;
+            anyhow::Ok((status, body.to_bytes()))
+        };
+        let (status, body) = self
+            .runtime
+            .block_on(async { timeout(PATIENCE, answer).await })
+            .map_err(|_elapsed| anyhow::anyhow!("no answer within {PATIENCE:?}"))
+            .and_then(|answer| answer)
+            .with_context(|| format!("the admin port at {host} did not answer"))?;
+        let json: Option<Value> = serde_json::from_slice(&body).ok();
+        if !status.is_success() {
+            bail!(problem(status, json.as_ref()));
+        }
+        if body.is_empty() {
+            return Ok(Value::Null);
+        }
+        json.with_context(|| format!("what answers at {} is not Bearward's admin port", self.host))
+    }
+}
+
+async fn connect(host: &str) -> anyhow::Result<SendRequest<Full<Bytes>>> {
+    let cannot = || format!("cannot reach the admin port at {host}: is `bearward serve` running?");
+    let mut addresses = tokio::net::lookup_host(host).await.with_context(cannot)?;
+    // Without TLS the token would be read on the way.
+    let Some(address) = addresses.find(|address| address.ip().to_canonical().is_loopback()) else {
+        bail!(
+            "{host} is not on this machine, and there is no TLS on the admin port: \
+             forward the port over SSH and name the local end"
+        );
+    };
+    let stream =
+        timeout(PATIENCE, TcpStream::connect(address)).await.context("no connection in time");
+    let stream = stream.and_then(|stream| Ok(stream?)).with_context(cannot)?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.with_context(cannot)?;
+    // Ends with the sender; what went wrong on it the sender is told.
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
+/// `host:port` of `http://host:port`.
+fn authority(admin: &str) -> anyhow::Result<String> {
+    let wrong = || format!("`{admin}` is not an admin port: expected http://127.0.0.1:8081");
+    let uri: Uri = admin.parse().with_context(wrong)?;
+    let plain = uri.scheme_str() == Some("http")
+        && matches!(uri.path(), "" | "/")
+        && uri.query().is_none()
+        && !admin.contains('@');
+    match uri.authority() {
+        Some(authority) if plain => {
+            let port = authority.port_u16().unwrap_or(80);
+            Ok(format!("{}:{port}", authority.host()))
+        }
+        Some(_) | None => bail!(wrong()),
+    }
+}
+
+/// A failure in words: what was wrong, and with which field.
+fn problem(status: StatusCode, json: Option<&Value>) -> String {
+    let text = |key: &str| json.and_then(|json| json.get(key)).and_then(Value::as_str);
+    let mut words = match (text("detail"), text("title")) {
+        (Some(detail), _) => super::table::printable(detail),
+        (None, Some(title)) => super::table::printable(title),
+        (None, None) => format!("the admin port answered {status}"),
+    };
+    if let Some(field) = text("field").filter(|field| !words.contains(*field)) {
+        words = format!("{}: {words}", super::table::printable(field));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        words.push_str(" (the token comes from BEARWARD_TOKEN or --token-file)");
+    }
+    words
+}
+
+/// The secret of the calling token, from a file or from the environment. Never from an argument:
+/// everybody on the machine can read those.
+pub(super) fn secret(file: Option<&Path>) -> anyhow::Result<Zeroizing<String>> {
+    let secret = match file {
+        Some(file) => {
+            use std::io::Read;
+            let cannot = || format!("cannot read the token file {}", file.display());
+            let mut text = Zeroizing::new(String::new());
+            std::fs::File::open(file)
+                .and_then(|file| file.take(SECRET_BYTES_MAX).read_to_string(&mut text))
+                .with_context(cannot)?;
+            text
+        }
+        None => Zeroizing::new(std::env::var("BEARWARD_TOKEN").unwrap_or_default()),
+    };
+    let trimmed = Zeroizing::new(secret.trim().to_owned());
+    if trimmed.is_empty() {
+        bail!("no token to ask with: set BEARWARD_TOKEN, or name a file with --token-file");
+    }
+    Ok(trimmed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_admin_port_is_a_plain_url() {
+        assert_eq!(authority("http://127.0.0.1:8081").expect("good"), "127.0.0.1:8081");
+        assert_eq!(authority("http://localhost:8081/").expect("good"), "localhost:8081");
+        assert_eq!(authority("http://[::1]:8081").expect("good"), "[::1]:8081");
+        for wrong in ["", "127.0.0.1:8081", "https://a:1", "http://a:1/b", "http://u:p@a:1"] {
+            assert!(authority(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_problem_is_told_in_its_own_words() {
+        let told = |json: &Value| problem(StatusCode::BAD_REQUEST, Some(json));
+        assert_eq!(told(&json!({"title": "Bad", "detail": "too long"})), "too long");
+        assert_eq!(told(&json!({"title": "Bad", "field": "name"})), "name: Bad");
+        assert_eq!(told(&json!({"detail": "name: no", "field": "name"})), "name: no");
+        assert!(problem(StatusCode::BAD_GATEWAY, None).contains("502"));
+        assert!(problem(StatusCode::UNAUTHORIZED, None).contains("BEARWARD_TOKEN"));
+    }
+}

@@ -1,0 +1,305 @@
+//! From what was typed to what it means.
+//!
+//! Every section is read to its end whatever is wrong with it, so that one run tells everything.
+
+mod route;
+pub(super) mod value;
+
+use super::error::{Errors, Report};
+use super::file::{self, Entry, Surroundings, Table};
+use super::{
+    AccessLog, Address, Admin, Config, Gateway, IdentityHeaders, Limits, Service, Store, Upstream,
+};
+use crate::role::Name;
+use crate::secret::DEFAULT_PREFIX;
+use http::{HeaderName, HeaderValue};
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+const WORKERS: RangeInclusive<u64> = 1..=1024;
+const CACHE_ENTRIES: RangeInclusive<u64> = 16..=50_000_000;
+const FLUSH_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_mins(5);
+const STORE_CACHE_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 40;
+const CONNECTIONS: RangeInclusive<u64> = 1..=1_000_000;
+/// hyper does not take a smaller buffer than 8 KiB.
+const HEAD_BYTES: RangeInclusive<u64> = 8 << 10..=1 << 20;
+const HEADER_FIELDS: RangeInclusive<u64> = 8..=1_000;
+const RATE_BYTES: RangeInclusive<u64> = 0..=1 << 30;
+const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(1);
+const DRAIN_TIMEOUT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
+const IDLE_CONNECTIONS: RangeInclusive<u64> = 0..=10_000;
+
+/// Reads the whole configuration.
+pub(super) fn resolve(text: &str, surroundings: Surroundings<'_>) -> Result<Config, Errors> {
+    let report = Report::new(text);
+    let document = file::parse(text, &report);
+    let config = config(Table::root(&document, &report), surroundings);
+    report.conclude(config)
+}
+
+fn config(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
+    let gateway = gateway(root.section("gateway"), surroundings);
+    let gateway_listen = gateway.as_ref().map(|gateway| gateway.listen);
+    let admin = admin(root.section("admin"), gateway_listen);
+    let ports = Ports { gateway: gateway_listen, admin: admin.as_ref().map(|admin| admin.listen) };
+    let store = store(root.section("store"), surroundings);
+    let limits = limits(root.section("limits"));
+    let identity = identity(root.section("identity"));
+    let organization_roles = organization_roles(root.section("roles"));
+    let services: Vec<Service> = root
+        .named_tables("services")
+        .into_iter()
+        .filter_map(|(name, table)| service(name.parse(), table))
+        .collect();
+    let upstreams: Vec<Upstream> = root
+        .named_tables("upstreams")
+        .into_iter()
+        .filter_map(|(name, table)| upstream(name.parse(), table, ports, surroundings))
+        .collect();
+    let known = route::Known {
+        organization_roles: &organization_roles,
+        services: &services,
+        upstreams: &upstreams,
+    };
+    let routes = route::routes(root.take("routes"), &known);
+    root.finish();
+    Some(Config {
+        gateway: gateway?,
+        admin: admin?,
+        store: store?,
+        limits,
+        identity,
+        organization_roles,
+        services,
+        upstreams,
+        routes,
+    })
+}
+
+/// The ports of our own, which no upstream may be.
+#[derive(Clone, Copy)]
+struct Ports {
+    gateway: Option<SocketAddr>,
+    admin: Option<SocketAddr>,
+}
+
+fn gateway(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<Gateway> {
+    let listen = table.required("listen").and_then(|entry| entry.read(value::socket));
+    let workers = table.take("workers").and_then(|entry| entry.count(&WORKERS));
+    let realm = table.take("realm").and_then(|entry| entry.read(value::realm));
+    let prefix = table.take("token_prefix").and_then(|entry| entry.read(value::token_prefix));
+    let entries = table.take("cache_entries_max").and_then(|entry| entry.count(&CACHE_ENTRIES));
+    let flush = table.take("usage_flush_interval");
+    let flush = flush.and_then(|entry| entry.duration(&FLUSH_INTERVAL));
+    let access_log = table.take("access_log").and_then(|entry| match entry.text()? {
+        "-" => Some(AccessLog::Stdout),
+        _ => entry.path(surroundings).map(AccessLog::File),
+    });
+    table.finish();
+    Some(Gateway {
+        listen: listen?,
+        workers: workers.unwrap_or_else(processors),
+        realm: realm.unwrap_or_else(|| "bearward".to_owned()),
+        token_prefix: prefix.unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
+        cache_entries_max: entries.unwrap_or(100_000),
+        usage_flush_interval: flush.unwrap_or(Duration::from_secs(5)),
+        access_log,
+    })
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn admin(mut table: Table<'_>, gateway: Option<SocketAddr>) -> Option<Admin> {
+    let entry = table.required("listen");
+    let listen = entry.as_ref().and_then(|entry| entry.read(value::socket));
+    if let (Some(entry), Some(listen)) = (&entry, listen) {
+        if !listen.ip().to_canonical().is_loopback() {
+            entry.error(format!(
+                "{listen} can be reached from beyond this machine, and there is no TLS on the \
+                 admin port: listen on 127.0.0.1 or [::1], and reach it from elsewhere over SSH \
+                 or behind a proxy on this machine that ends TLS"
+            ));
+        }
+        if gateway.is_some_and(|gateway| overlap(gateway, listen)) {
+            entry.error("is where the gateway listens, too: the two ports must be different");
+        }
+    }
+    let hosts = table.take("hosts").map(|entry| entry.distinct(|host| host.read(value::host)));
+    table.finish();
+    Some(Admin { listen: listen?, hosts: hosts.unwrap_or_default() })
+}
+
+/// Whether two listeners want the same address.
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let everywhere = |address: SocketAddr| address.ip().is_unspecified();
+    let same = a.ip().to_canonical() == b.ip().to_canonical();
+    a.port() == b.port() && a.port() != 0 && (same || everywhere(a) || everywhere(b))
+}
+
+fn store(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<Store> {
+    let path = table.required("path").and_then(|entry| entry.path(surroundings));
+    let cache_bytes = table.take("cache_bytes").and_then(|entry| entry.count(&STORE_CACHE_BYTES));
+    table.finish();
+    Some(Store { path: path?, cache_bytes: cache_bytes.unwrap_or(64 << 20) })
+}
+
+fn limits(mut table: Table<'_>) -> Limits {
+    let mut count = |name, range: RangeInclusive<u64>, default| {
+        table.take(name).and_then(|entry| entry.count(&range)).unwrap_or(default)
+    };
+    let connections_max = count("connections_max", CONNECTIONS, 10_000);
+    let head_bytes_max = count("head_bytes_max", HEAD_BYTES, 64 << 10);
+    let header_fields_max = count("header_fields_max", HEADER_FIELDS, 100);
+    let rate = table.take("rate_bytes_min").and_then(|entry| entry.integer(&RATE_BYTES));
+    let mut time = |name, range: RangeInclusive<Duration>, default| {
+        let entry: Option<Entry<'_>> = table.take(name);
+        entry.and_then(|entry| entry.duration(&range)).unwrap_or(Duration::from_secs(default))
+    };
+    let limits = Limits {
+        connections_max,
+        head_bytes_max,
+        header_fields_max,
+        head_timeout: time("head_timeout", TIMEOUT, 10),
+        body_idle_timeout: time("body_idle_timeout", TIMEOUT, 30),
+        rate_bytes_min: rate.unwrap_or(100),
+        write_idle_timeout: time("write_idle_timeout", TIMEOUT, 30),
+        keep_alive_timeout: time("keep_alive_timeout", TIMEOUT, 75),
+        drain_timeout: time("drain_timeout", DRAIN_TIMEOUT, 30),
+    };
+    table.finish();
+    limits
+}
+
+fn identity(mut table: Table<'_>) -> IdentityHeaders {
+    let defaults = [
+        ("subject", "x-auth-subject"),
+        ("organization", "x-auth-organization"),
+        ("token_id", "x-auth-token-id"),
+        ("scope", "x-auth-scope"),
+    ];
+    let entries = defaults.map(|(name, _)| table.take(name));
+    table.finish();
+    let headers: [HeaderName; 4] = std::array::from_fn(|at| {
+        let written = entries[at].as_ref().and_then(|entry| entry.read(value::identity_header));
+        written.unwrap_or_else(|| HeaderName::from_static(defaults[at].1))
+    });
+    for (at, entry) in entries.iter().enumerate() {
+        // Of two that were written the later one is wrong; a default never is.
+        let taken = |other: usize| {
+            headers[other] == headers[at]
+                && (other < at || (other > at && entries[other].is_none()))
+        };
+        if let (Some(entry), true) = (entry, (0..headers.len()).any(taken)) {
+            entry.error(format!("`{}` tells the upstream something else already", headers[at]));
+        }
+    }
+    let [subject, organization, token_id, scope] = headers;
+    IdentityHeaders { subject, organization, token_id, scope }
+}
+
+fn organization_roles(mut table: Table<'_>) -> Vec<Name> {
+    let built_in = ["org_owner", "org_admin", "org_member"];
+    let roles = table.take("organization").map(|entry| {
+        entry.distinct(|role| {
+            let name: Name = role.name()?;
+            if built_in.contains(&name.as_str()) {
+                role.error(format!("`{name}` is there anyway: leave it out"));
+            }
+            Some(name)
+        })
+    });
+    table.finish();
+    roles.unwrap_or_default()
+}
+
+fn service(name: Option<Name>, mut table: Table<'_>) -> Option<Service> {
+    let roles = table.required("roles").map(|entry| entry.distinct(Entry::name));
+    table.finish();
+    Some(Service { name: name?, roles: roles.unwrap_or_default() })
+}
+
+fn upstream(
+    name: Option<Name>,
+    mut table: Table<'_>,
+    ports: Ports,
+    surroundings: Surroundings<'_>,
+) -> Option<Upstream> {
+    let addresses = table.required("addresses").map(|list| {
+        let empty = "needs at least one address, such as \"127.0.0.1:9000\"";
+        list.distinct_some(empty, |entry| {
+            let address = entry.read(value::address)?;
+            refuse_own_ports(entry, &address, ports);
+            Some(address)
+        })
+    });
+    let idle_connections = table.take("idle_connections_max");
+    let idle_connections = idle_connections.and_then(|entry| entry.count(&IDLE_CONNECTIONS));
+    let credential = table.take("credential").and_then(|entry| credential(&entry, surroundings));
+    let mut time = |name, default| {
+        let entry: Option<Entry<'_>> = table.take(name);
+        entry.and_then(|entry| entry.duration(&TIMEOUT)).unwrap_or(Duration::from_secs(default))
+    };
+    let connect_timeout = time("connect_timeout", 5);
+    let first_byte_timeout = time("first_byte_timeout", 60);
+    let idle_timeout = time("idle_timeout", 60);
+    let idle_connection_timeout = time("idle_connection_timeout", 55);
+    table.finish();
+    Some(Upstream {
+        name: name?.to_string(),
+        addresses: addresses.unwrap_or_default(),
+        connect_timeout,
+        first_byte_timeout,
+        idle_timeout,
+        idle_connections_max: idle_connections.unwrap_or(64),
+        idle_connection_timeout,
+        credential,
+    })
+}
+
+/// An upstream that is the admin port would put the administration on the data port; one that is
+/// the gateway itself would go round for ever.
+fn refuse_own_ports(entry: &Entry<'_>, address: &Address, ports: Ports) {
+    if ports.admin.is_some_and(|admin| reaches(address, admin)) {
+        entry.error("is the admin port, which is never reached through the gateway");
+    }
+    if ports.gateway.is_some_and(|gateway| reaches(address, gateway)) {
+        entry.error("is where the gateway itself listens: its requests would go in a circle");
+    }
+}
+
+/// Whether a connection to `address` from this machine arrives at the listener `listen`. Names
+/// other than `localhost` are not resolved here.
+fn reaches(address: &Address, listen: SocketAddr) -> bool {
+    if address.port != listen.port() {
+        return false;
+    }
+    let listen = listen.ip().to_canonical();
+    let host = address.host.trim_end_matches('.');
+    match host.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+        // The unspecified address connects to this machine.
+        Ok(ip) if ip.is_unspecified() => listen.is_loopback() || listen.is_unspecified(),
+        Ok(ip) => ip == listen || (listen.is_unspecified() && ip.is_loopback()),
+        Err(_) => {
+            let local = host == "localhost" || host.ends_with(".localhost");
+            local && (listen.is_loopback() || listen.is_unspecified())
+        }
+    }
+}
+
+fn credential(entry: &Entry<'_>, surroundings: Surroundings<'_>) -> Option<HeaderValue> {
+    let secret = entry.secret(surroundings)?;
+    match HeaderValue::from_str(&secret.value) {
+        Ok(mut value) => {
+            value.set_sensitive(true);
+            Some(value)
+        }
+        Err(_unprintable) => {
+            let source = secret.source;
+            entry.error(format!("what {source} holds cannot stand in a header field"));
+            None
+        }
+    }
+}

@@ -1,0 +1,538 @@
+//! What becomes of a request: the walk from its head to the upstream, or to a refusal.
+//!
+//! 0. `vet` the message, 1. find its `route`, 2. take the credential, 3. look it up in the cache,
+//! 4. decide, 5. refuse or 6. prepare the header, note the use, forward.
+//!
+//! **Invariants.**
+//! - A hit in the cache never yields: between the arrival of a head and its verdict nothing else
+//!   runs on the worker.
+//! - Whatever was awaited after a decision (a connect), the decision is made again before the
+//!   first byte goes upstream.
+//! - [`forward::send`] is reached only with a [`Permit`], which only `access::decide` makes.
+
+use crate::access::{self, Circumstances, Evidence, Permit, Reason, Verdict};
+use crate::cache::{Cache, Entry, IdentityValues, Lookup, Readers, Resolved};
+use crate::clock;
+use crate::config::{Config, Upstream};
+use crate::credential::{self, Credential};
+use crate::listener::{Abort, Handler};
+use crate::phase::{Phase, Ticks};
+use crate::role::{RoleName, RoleTable};
+use crate::secret::{self, Digest};
+use crate::telemetry::Counters;
+use crate::upstream::Pool;
+use crate::usage;
+use answer::{Challenges, Mishap, Outcome};
+use arc_swap::ArcSwap;
+use body::{Answer, Upload};
+use bytes::Bytes;
+use forward::{Passage, Sent};
+use header::{Additions, Authorization, Chores, Field, Names, Survey};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use log::{Line, Log};
+use route::{Route, Routes};
+use std::cell::{Cell, RefCell};
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+
+mod answer;
+mod body;
+mod forward;
+mod header;
+mod log;
+pub mod route;
+mod vet;
+
+pub use log::LogWriter;
+
+/// How often a request is sent again because its connection turned out to be stale.
+const STALE_RETRIES_MAX: usize = 3;
+
+/// What all workers share.
+pub struct Shared {
+    /// The cache.
+    pub cache: Arc<Cache>,
+    /// Who reads what is not in it.
+    pub readers: Arc<Readers>,
+    /// The routes and upstreams in force.
+    pub plan: Arc<ArcSwap<Plan>>,
+    /// The interned roles as of now.
+    pub roles: Box<dyn Fn() -> Arc<RoleTable> + Send + Sync>,
+}
+
+/// Routes and upstreams of one loading of the configuration.
+#[derive(Debug)]
+pub struct Plan {
+    /// Counts the loadings.
+    pub generation: u64,
+    /// The routes.
+    pub routes: Routes,
+    /// The upstreams, as the routes number them.
+    pub upstreams: Vec<Upstream>,
+}
+
+/// A plan with this worker's pools for it.
+struct Bound {
+    plan: Arc<Plan>,
+    pools: Vec<Rc<Pool<Upload>>>,
+}
+
+/// The gateway on one worker.
+pub struct Gateway {
+    shared: Arc<Shared>,
+    bound: RefCell<Rc<Bound>>,
+    ticks: Ticks,
+    usage: Arc<usage::Shard>,
+    counters: Arc<Counters>,
+    challenges: Challenges,
+    names: Rc<Names>,
+    token_prefix: String,
+    via: HeaderValue,
+    date: RefCell<(i64, HeaderValue)>,
+    log: Log,
+}
+
+/// A client's connection.
+pub struct Client {
+    peer: IpAddr,
+    phase: Rc<Phase>,
+    forwarded_for: HeaderValue,
+}
+
+/// What a request presents, ready to be looked up.
+#[derive(Clone, Copy)]
+enum Presented {
+    Nothing,
+    Malformed,
+    /// Of our form, but its checksum is wrong: never issued.
+    Implausible,
+    Token(Digest),
+}
+
+impl Gateway {
+    /// The gateway of one worker.
+    #[must_use]
+    pub fn new(
+        shared: Arc<Shared>,
+        config: &Config,
+        ticks: Ticks,
+        usage: Arc<usage::Shard>,
+        counters: Arc<Counters>,
+        log: Option<LogWriter>,
+    ) -> Self {
+        let plan = shared.plan.load_full();
+        Self {
+            bound: RefCell::new(Rc::new(Bound::new(plan, &ticks))),
+            shared,
+            ticks,
+            usage,
+            challenges: Challenges::new(&config.gateway.realm),
+            names: Rc::new(Names::new(&config.identity)),
+            token_prefix: config.gateway.token_prefix.clone(),
+            via: HeaderValue::from_static("1.1 bearward"),
+            date: RefCell::new((i64::MIN, HeaderValue::from_static(""))),
+            log: Log::new(log, Arc::clone(&counters)),
+            counters,
+        }
+    }
+
+    fn bound(&self) -> Rc<Bound> {
+        let mut bound = self.bound.borrow_mut();
+        let plan = self.shared.plan.load();
+        if plan.generation != bound.plan.generation {
+            *bound = Rc::new(Bound::new(Arc::clone(&plan), &self.ticks));
+        }
+        Rc::clone(&bound)
+    }
+
+    async fn answer(&self, client: &Rc<Client>, request: Request<Incoming>) -> Response<Answer> {
+        let number = client.phase.begin_request();
+        let (mut parts, body) = request.into_parts();
+        let bound = self.bound();
+        let fields = self.names.survey(&parts.headers);
+        let (route, pool) = match self.admit(client, &parts, &fields, number, &bound) {
+            Ok(found) => found,
+            Err(outcome) => return self.refuse(outcome, client, &parts, &body, None, None),
+        };
+        let presented = self.presented(&fields);
+        let chores = fields.chores;
+        let (permit, entry) = match self.judge(presented, route, &parts.method).await {
+            (Verdict::Permit(permit), entry) => (permit, entry),
+            (Verdict::Deny(reason), entry) => {
+                let outcome = Outcome::Denied(reason);
+                return self.refuse(outcome, client, &parts, &body, Some(route), entry.as_deref());
+            }
+        };
+        if let Some(identity) = permit.identity() {
+            self.usage.touch(identity.token, permit.decided_at());
+        }
+        self.counters.permit();
+        let logged = self.log.is_on().then(|| parts.clone());
+        let identity = entry.as_deref().map(|entry| self.identity(entry));
+        self.prepare(&mut parts, chores, route, pool, client, identity.as_deref());
+        if let Err(error) = forward::target(&mut parts.uri, route.strip_bytes) {
+            tracing::error!(%error, "a target cannot be written");
+            return self.fail(Mishap::Broken, client);
+        }
+        let uploaded = (!body.is_end_stream()).then(|| Rc::new(Cell::new(false)));
+        let upload = match &uploaded {
+            None => Upload::Empty,
+            Some(complete) => Upload::Streaming {
+                incoming: body,
+                phase: Rc::clone(&client.phase),
+                complete: Rc::clone(complete),
+                names: Rc::clone(&self.names),
+            },
+        };
+        let request = Request::from_parts(parts, upload);
+        let passage = Way { client, route, pool, presented, uploaded };
+        let response = self.forward(permit, request, passage).await;
+        if let Some(parts) = logged {
+            self.note(client, &parts, Some(route), "permit", entry.as_deref(), &response);
+        }
+        response
+    }
+
+    /// Steps 0 and 1.
+    fn admit<'a>(
+        &self,
+        client: &Client,
+        parts: &Parts,
+        fields: &Survey<'_>,
+        number: u64,
+        bound: &'a Bound,
+    ) -> Result<(&'a Route, &'a Rc<Pool<Upload>>), Outcome> {
+        if client.phase.is_faulty(number) {
+            return Err(Outcome::Objected(vet::Objection::Framing));
+        }
+        let vetted = vet::vet(parts, fields).map_err(Outcome::Objected)?;
+        let found = bound.plan.routes.find(&vetted.host, parts.uri.path(), &parts.method);
+        let at = found.map_err(|none| match none {
+            route::NoRoute::NotFound => Outcome::NotFound,
+            route::NoRoute::Ambiguous => Outcome::Objected(vet::Objection::Path),
+        })?;
+        let route = bound.plan.routes.route(at);
+        let pool = bound.pools.get(route.upstream).ok_or(Outcome::NotFound)?;
+        Ok((route, pool))
+    }
+
+    /// Step 2.
+    fn presented(&self, fields: &Survey<'_>) -> Presented {
+        let more = matches!(fields.authorization, Field::Repeated(_));
+        match credential::read(fields.authorization.value(), more) {
+            Credential::Absent => Presented::Nothing,
+            Credential::Malformed => Presented::Malformed,
+            Credential::Bearer(token) if secret::plausible(token, &self.token_prefix) => {
+                Presented::Token(Digest::of(token))
+            }
+            Credential::Bearer(_) => Presented::Implausible,
+        }
+    }
+
+    /// Steps 3 and 4. Waits only for what is not in the cache.
+    async fn judge(
+        &self,
+        presented: Presented,
+        route: &Route,
+        method: &Method,
+    ) -> (Verdict, Option<Arc<Entry>>) {
+        let requirement = &route.requirement;
+        let circumstances = Circumstances { method };
+        let decide = |evidence: &Evidence<'_>| {
+            access::decide(evidence, &circumstances, requirement, clock::now())
+        };
+        let digest = match presented {
+            // A public route looks at no credential.
+            _ if requirement.demand.is_none() => return (decide(&Evidence::NoCredential), None),
+            Presented::Nothing => return (decide(&Evidence::NoCredential), None),
+            Presented::Malformed => return (decide(&Evidence::Malformed), None),
+            Presented::Implausible => return (decide(&Evidence::Unknown), None),
+            Presented::Token(digest) => digest,
+        };
+        let lookup = match self.shared.cache.lookup(&digest) {
+            Lookup::Miss => match self.shared.readers.resolve(&digest).await {
+                Resolved::Known(lookup) => lookup,
+                Resolved::Unavailable => return (decide(&Evidence::Unavailable), None),
+            },
+            lookup => lookup,
+        };
+        match lookup {
+            Lookup::Hit(entry) => (entry.with_evidence(decide), Some(entry)),
+            Lookup::Unknown => (decide(&Evidence::Unknown), None),
+            Lookup::Barred => (decide(&Evidence::Barred), None),
+            Lookup::Miss => (decide(&Evidence::Unavailable), None),
+        }
+    }
+
+    /// Step 6, first half.
+    fn prepare(
+        &self,
+        parts: &mut Parts,
+        chores: Chores,
+        route: &Route,
+        pool: &Pool<Upload>,
+        client: &Client,
+        identity: Option<&IdentityValues>,
+    ) {
+        let privileged = identity.is_some_and(|identity| identity.privileged);
+        let authorization = match &pool.spec().credential {
+            Some(credential) => Authorization::Replace(credential),
+            // On a public route nobody has looked at the field: it is not ours to take away.
+            None if route.requirement.demand.is_none() => Authorization::Keep,
+            None if route.forward_bearer && !privileged => Authorization::Keep,
+            None => Authorization::Drop,
+        };
+        let additions = Additions {
+            identity,
+            authorization,
+            forwarded_for: &client.forwarded_for,
+            via: &self.via,
+        };
+        self.names.prepare_request(&mut parts.headers, chores, &additions);
+        parts.version = http::Version::HTTP_11;
+    }
+
+    /// Step 6, second half. Decides again after every wait for a connection.
+    async fn forward(
+        &self,
+        permit: Permit,
+        mut request: Request<Upload>,
+        way: Way<'_>,
+    ) -> Response<Answer> {
+        let mut permit = Some(permit);
+        for _ in 0..=STALE_RETRIES_MAX {
+            let link = match way.pool.take() {
+                Some(link) => link,
+                None => match way.pool.connect(&way.client.phase).await {
+                    Ok(link) => {
+                        permit = None;
+                        link
+                    }
+                    Err(error) => {
+                        let mishap = forward::unreachable(&error, &way.pool.spec().name);
+                        return self.fail(mishap, way.client);
+                    }
+                },
+            };
+            let permitted = match permit.take() {
+                Some(permit) => permit,
+                None => match self.judge_again(&way, request.method()).await {
+                    Ok(permit) => permit,
+                    Err(reason) => return self.deny(reason, &way),
+                },
+            };
+            let passage = Passage {
+                pool: way.pool,
+                phase: &way.client.phase,
+                uploaded: way.uploaded.clone(),
+                via: &self.via,
+            };
+            match forward::send(permitted, link, request, passage, || self.date()).await {
+                Sent::Answered(response) => return response,
+                Sent::Failed(mishap) => return self.fail(mishap, way.client),
+                Sent::Unsent(unsent) => request = *unsent,
+            }
+        }
+        self.fail(Mishap::Unreachable, way.client)
+    }
+
+    async fn judge_again(&self, way: &Way<'_>, method: &Method) -> Result<Permit, Reason> {
+        match self.judge(way.presented, way.route, method).await.0 {
+            Verdict::Permit(permit) => Ok(permit),
+            Verdict::Deny(reason) => Err(reason),
+        }
+    }
+
+    /// The identity headers of an entry, made anew when the token or its owner has changed.
+    fn identity(&self, entry: &Entry) -> Arc<IdentityValues> {
+        let known = entry.identity.load();
+        let current = entry.with_evidence(|evidence| {
+            let Evidence::Known { token, owner, .. } = *evidence else { return None };
+            if let Some(known) = &*known
+                && known.token_version == token.version
+                && known.owner_version == owner.version
+            {
+                return Some(Arc::clone(known));
+            }
+            let roles = (self.shared.roles)();
+            let text =
+                |text: String| HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));
+            let above_member = token.scope.iter().any(|role| match roles.name(role) {
+                Some(RoleName::Organization(name)) => name.as_str() != "org_member",
+                Some(RoleName::Service { .. }) => false,
+                None => true,
+            });
+            Some(Arc::new(IdentityValues {
+                token_version: token.version,
+                owner_version: owner.version,
+                subject: text(owner.id.to_string()),
+                organization: text(token.org.to_string()),
+                token_id: text(token.id.to_string()),
+                scope: text(roles.scope_text(&token.scope.intersection(&owner.roles))),
+                privileged: above_member,
+            }))
+        });
+        match current {
+            Some(current) => {
+                if known.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &current)) {
+                    entry.identity.store(Some(Arc::clone(&current)));
+                }
+                current
+            }
+            // Barred between the decision and here: the decision stands, for a request that came
+            // before the change was acknowledged.
+            None => Arc::new(IdentityValues::nobody()),
+        }
+    }
+
+    fn refuse(
+        &self,
+        outcome: Outcome,
+        client: &Rc<Client>,
+        parts: &Parts,
+        body: &Incoming,
+        route: Option<&Route>,
+        entry: Option<&Entry>,
+    ) -> Response<Answer> {
+        let verdict = match outcome {
+            Outcome::Objected(_) => {
+                self.counters.object();
+                "unsound"
+            }
+            Outcome::NotFound => {
+                self.counters.unrouted();
+                "no_route"
+            }
+            Outcome::Denied(reason) => {
+                self.counters.deny(reason);
+                reason.as_str()
+            }
+            Outcome::Failed(_) => "failed",
+        };
+        let mut response = self.own(answer::respond(outcome, route, &self.challenges), client);
+        if !body.is_end_stream() {
+            // What is left of the body is nobody's: the next request must not begin within it.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(http::header::CONNECTION, close);
+        }
+        if self.log.is_on() {
+            self.note(client, parts, route, verdict, entry, &response);
+        }
+        response
+    }
+
+    fn deny(&self, reason: Reason, way: &Way<'_>) -> Response<Answer> {
+        self.counters.deny(reason);
+        let outcome = Outcome::Denied(reason);
+        let mut response =
+            self.own(answer::respond(outcome, Some(way.route), &self.challenges), way.client);
+        if way.uploaded.is_some() {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(http::header::CONNECTION, close);
+        }
+        response
+    }
+
+    fn fail(&self, mishap: Mishap, client: &Rc<Client>) -> Response<Answer> {
+        self.counters.fail();
+        self.own(answer::respond(Outcome::Failed(mishap), None, &self.challenges), client)
+    }
+
+    fn own(&self, response: Response<Bytes>, client: &Rc<Client>) -> Response<Answer> {
+        let mut response = response.map(|body| Answer::own(body, Rc::clone(&client.phase)));
+        response.headers_mut().insert(http::header::DATE, self.date());
+        response
+    }
+
+    /// The present as `Date` writes it, made once a second.
+    fn date(&self) -> HeaderValue {
+        let second = clock::now().seconds();
+        let mut date = self.date.borrow_mut();
+        if date.0 != second {
+            let since_epoch = u64::try_from(second).unwrap_or(0);
+            let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(since_epoch);
+            let text = httpdate::fmt_http_date(time);
+            date.1 = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));
+            date.0 = second;
+        }
+        date.1.clone()
+    }
+
+    fn note(
+        &self,
+        client: &Client,
+        parts: &Parts,
+        route: Option<&Route>,
+        verdict: &'static str,
+        entry: Option<&Entry>,
+        response: &Response<Answer>,
+    ) {
+        let (token, org) = entry.map_or((None, None), |entry| {
+            let (token, org) = entry.ids();
+            (Some(token), Some(org))
+        });
+        self.log.note(&Line {
+            at: clock::now(),
+            peer: client.peer,
+            method: parts.method.as_str(),
+            host: parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok()),
+            path: parts.uri.path(),
+            route: route.map(|route| route.name.as_str()),
+            verdict,
+            token,
+            org,
+            status: response.status().as_u16(),
+        });
+    }
+}
+
+/// What a request keeps while it waits for a connection.
+struct Way<'a> {
+    client: &'a Rc<Client>,
+    route: &'a Route,
+    pool: &'a Rc<Pool<Upload>>,
+    presented: Presented,
+    uploaded: Option<Rc<Cell<bool>>>,
+}
+
+impl Bound {
+    fn new(plan: Arc<Plan>, ticks: &Ticks) -> Self {
+        let pool = |spec: &Upstream| Rc::new(Pool::new(spec.clone(), ticks.clone()));
+        let pools = plan.upstreams.iter().map(pool).collect();
+        Self { plan, pools }
+    }
+}
+
+impl Handler for Gateway {
+    type Connection = Client;
+    type Body = Answer;
+
+    fn connected(&self, peer: SocketAddr, phase: Rc<Phase>) -> Client {
+        let peer = peer.ip().to_canonical();
+        let forwarded_for =
+            HeaderValue::from_str(&peer.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
+        Client { peer, phase, forwarded_for }
+    }
+
+    async fn handle(
+        self: Rc<Self>,
+        client: Rc<Client>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Answer>, Abort> {
+        Ok(self.answer(&client, request).await)
+    }
+
+    fn tick(&self, ticks: &Ticks) {
+        // Pools are looked at every second, the log is handed over at every tick.
+        if ticks.now().is_multiple_of(10) {
+            for pool in &self.bound().pools {
+                pool.sweep();
+            }
+        }
+        self.log.hand_over();
+    }
+}

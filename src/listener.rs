@@ -1,0 +1,291 @@
+//! Connections of the data port.
+//!
+//! One acceptor takes sockets and hands each to the worker with the fewest connections. A worker is
+//! a thread with a single-threaded runtime; everything that belongs to a connection lives and dies
+//! on one worker, so nothing on the way of a request is shared between threads but the cache.
+//!
+//! The listener knows nothing of tokens or routes: what a request means is the [`Handler`]'s.
+
+use crate::config::Limits;
+use crate::phase::{Late, Phase, PhaseLimits, TICK, Ticks};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use io::ClientStream;
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::net::{SocketAddr, TcpListener};
+use std::pin::pin;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::LocalSet;
+
+mod accept;
+mod framing;
+mod io;
+
+/// Most bytes that are read ahead or wait to be written, for each connection.
+const BUFFER_BYTES_MAX: usize = 128 * 1024;
+/// hyper keeps so many header fields without allocating, and refuses more by itself.
+const HEADER_FIELDS_INLINE: usize = 100;
+
+/// The connection is to be closed without another byte.
+#[derive(Debug, thiserror::Error)]
+#[error("the exchange was broken off")]
+pub struct Abort;
+
+/// What becomes of requests. One for each worker.
+pub trait Handler: 'static {
+    /// What is known of a connection.
+    type Connection: 'static;
+    /// Bodies of answers.
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static;
+
+    /// A client has connected.
+    fn connected(&self, peer: SocketAddr, phase: Rc<Phase>) -> Self::Connection;
+
+    /// A request has come.
+    fn handle(
+        self: Rc<Self>,
+        connection: Rc<Self::Connection>,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<Self::Body>, Abort>>;
+
+    /// A tick has passed.
+    fn tick(&self, ticks: &Ticks);
+}
+
+enum Message {
+    Socket(std::net::TcpStream, SocketAddr),
+    /// [`TICK`] has passed. Workers have no timer of their own: a runtime with one reads the clock
+    /// several times whenever it goes to sleep.
+    Tick,
+    Drain,
+}
+
+/// The acceptor's view of one worker.
+struct Desk {
+    messages: mpsc::UnboundedSender<Message>,
+    open: Arc<AtomicUsize>,
+}
+
+/// The running data port.
+pub struct Listener {
+    address: SocketAddr,
+    desks: Arc<Vec<Desk>>,
+    stop: Arc<Notify>,
+    acceptor: Option<JoinHandle<()>>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl Listener {
+    /// Starts `workers` workers and the acceptor on a bound socket. `make` is called on each
+    /// worker's thread, with the worker's number.
+    ///
+    /// # Errors
+    /// When the system gives no thread, or the socket cannot be used.
+    pub fn start<H: Handler>(
+        socket: TcpListener,
+        workers: usize,
+        limits: &Limits,
+        make: impl Fn(usize, &Ticks) -> H + Clone + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let address = socket.local_addr()?;
+        let mut desks = Vec::new();
+        let mut threads = Vec::new();
+        for number in 0..workers.max(1) {
+            let (messages, inbox) = mpsc::unbounded_channel();
+            let open = Arc::new(AtomicUsize::new(0));
+            desks.push(Desk { messages, open: Arc::clone(&open) });
+            let (limits, make) = (limits.clone(), make.clone());
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+            threads.push(thread::Builder::new().name(format!("worker-{number}")).spawn(
+                move || {
+                    let ticks = Ticks::default();
+                    let handler = Rc::new(make(number, &ticks));
+                    let worker = Worker::new(handler, ticks, limits, open);
+                    LocalSet::new().block_on(&runtime, worker.run(inbox));
+                },
+            )?);
+        }
+        let desks = Arc::new(desks);
+        let stop = Arc::new(Notify::new());
+        let acceptor = accept::start(socket, limits.connections_max, &desks, &stop)?;
+        start_ticker(&desks)?;
+        Ok(Self { address, desks, stop, acceptor: Some(acceptor), workers: threads })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Connections that are open.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.desks.iter().map(|desk| desk.open.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Takes no more connections, lets every request in flight end, and returns when all
+    /// connections are closed, at the latest after the drain timeout. Blocks.
+    pub fn drain(mut self) {
+        self.stop.notify_one();
+        if let Some(acceptor) = self.acceptor.take() {
+            let _panicked = acceptor.join();
+        }
+        for desk in self.desks.iter() {
+            // A worker that is gone has no connection to drain.
+            let _gone = desk.messages.send(Message::Drain);
+        }
+        for worker in self.workers.drain(..) {
+            let _panicked = worker.join();
+        }
+    }
+}
+
+/// Tells all workers that time passes, until the last of them has gone.
+fn start_ticker(desks: &Arc<Vec<Desk>>) -> std::io::Result<()> {
+    let inboxes: Vec<_> = desks.iter().map(|desk| desk.messages.clone()).collect();
+    let tick = move || {
+        let mut next = Instant::now();
+        loop {
+            next += TICK;
+            thread::sleep(next.saturating_duration_since(Instant::now()));
+            let told = inboxes.iter().filter(|inbox| inbox.send(Message::Tick).is_ok()).count();
+            if told == 0 {
+                return;
+            }
+        }
+    };
+    thread::Builder::new().name("tick".into()).spawn(tick).map(drop)
+}
+
+/// One worker: its handler and its connections.
+struct Worker<H> {
+    handler: Rc<H>,
+    ticks: Ticks,
+    limits: Limits,
+    open: Arc<AtomicUsize>,
+    phases: RefCell<Vec<Weak<Phase>>>,
+    draining: Cell<bool>,
+}
+
+/// Counts an open connection for as long as it lives.
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl<H: Handler> Worker<H> {
+    fn new(handler: Rc<H>, ticks: Ticks, limits: Limits, open: Arc<AtomicUsize>) -> Rc<Self> {
+        let phases = RefCell::default();
+        Rc::new(Self { handler, ticks, limits, open, phases, draining: Cell::new(false) })
+    }
+
+    async fn run(self: Rc<Self>, mut inbox: mpsc::UnboundedReceiver<Message>) {
+        let mut drain_until = u64::MAX;
+        while let Some(message) = inbox.recv().await {
+            match message {
+                Message::Socket(socket, peer) => self.adopt(socket, peer),
+                Message::Drain => {
+                    drain_until = self.ticks.after(self.limits.drain_timeout);
+                    self.drain();
+                }
+                Message::Tick => {
+                    self.ticks.advance();
+                    self.sweep();
+                    self.handler.tick(&self.ticks);
+                }
+            }
+            if self.draining.get()
+                && (self.open.load(Ordering::Relaxed) == 0 || self.ticks.now() >= drain_until)
+            {
+                self.handler.tick(&self.ticks);
+                return;
+            }
+        }
+    }
+
+    fn adopt(self: &Rc<Self>, socket: std::net::TcpStream, peer: SocketAddr) {
+        let counted = Counted(Arc::clone(&self.open));
+        match TcpStream::from_std(socket) {
+            Ok(stream) => {
+                let _task = tokio::task::spawn_local(Rc::clone(self).serve(stream, peer, counted));
+            }
+            Err(error) => tracing::warn!(%error, %peer, "a socket cannot be used"),
+        }
+    }
+
+    async fn serve(self: Rc<Self>, stream: TcpStream, peer: SocketAddr, counted: Counted) {
+        let _counted = counted;
+        let phase = Phase::new(self.ticks.clone(), PhaseLimits::from(&self.limits));
+        self.phases.borrow_mut().push(Rc::downgrade(&phase));
+        if self.draining.get() {
+            phase.drain();
+        }
+        let connection = Rc::new(self.handler.connected(peer, Rc::clone(&phase)));
+        let handler = Rc::clone(&self.handler);
+        let service =
+            service_fn(move |request| Rc::clone(&handler).handle(Rc::clone(&connection), request));
+        let head_bytes_max = self.limits.head_bytes_max;
+        let stream = ClientStream::new(stream, head_bytes_max, Rc::clone(&phase));
+        let mut http = http1::Builder::new();
+        // No `header_read_timeout`: it costs a timer for each request, and `Phase` sees to it.
+        http.auto_date_header(false)
+            .header_read_timeout(None)
+            .max_header_size(head_bytes_max)
+            .max_buf_size(BUFFER_BYTES_MAX.max(2 * head_bytes_max));
+        if self.limits.header_fields_max != HEADER_FIELDS_INLINE {
+            http.max_headers(self.limits.header_fields_max);
+        }
+        let mut exchange = pin!(http.serve_connection(TokioIo::new(stream), service));
+        let mut told = false;
+        poll_fn(|cx| {
+            phase.keep_waker(cx.waker());
+            if phase.late() == Some(Late::Client) {
+                return Poll::Ready(());
+            }
+            if phase.is_draining() && !told {
+                told = true;
+                exchange.as_mut().graceful_shutdown();
+            }
+            exchange.as_mut().poll(cx).map(|outcome| {
+                if let Err(error) = outcome {
+                    tracing::debug!(%peer, %error, "a connection ended early");
+                }
+            })
+        })
+        .await;
+    }
+
+    fn sweep(&self) {
+        self.phases.borrow_mut().retain(|phase| match phase.upgrade() {
+            Some(phase) => {
+                phase.sweep();
+                true
+            }
+            None => false,
+        });
+    }
+
+    fn drain(&self) {
+        self.draining.set(true);
+        for phase in self.phases.borrow().iter().filter_map(Weak::upgrade) {
+            phase.drain();
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! Deadlines of a connection's phases, swept by one tick of its worker.
+//!
+//! A timer for each phase of each request would cost more than the request's decision. Instead a
+//! connection keeps its deadlines in plain cells, and once a tick the worker looks at all of its
+//! connections and wakes those that are late. The cost on the way of a request is a few stores.
+
+use crate::config::Limits;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Duration;
+
+/// How often deadlines are looked at; they are kept to within twice this.
+pub const TICK: Duration = Duration::from_millis(100);
+
+/// A worker's clock for deadlines: ticks since its start.
+#[derive(Clone, Debug, Default)]
+pub struct Ticks(Rc<Cell<u64>>);
+
+impl Ticks {
+    /// The present tick.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.0.get()
+    }
+
+    /// One tick has passed.
+    pub fn advance(&self) {
+        self.0.set(self.0.get() + 1);
+    }
+
+    /// The first tick at which `span` has certainly passed.
+    #[must_use]
+    pub fn after(&self, span: Duration) -> u64 {
+        self.now() + ticks_of(span)
+    }
+}
+
+fn ticks_of(span: Duration) -> u64 {
+    let ticks = span.as_millis().div_ceil(TICK.as_millis()) + 1;
+    u64::try_from(ticks).unwrap_or(u64::MAX / 2).min(u64::MAX / 2)
+}
+
+const NEVER: u64 = u64::MAX;
+
+/// What is late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Late {
+    /// The client: slow with a head or a body, slow to read, or silent.
+    Client,
+    /// The upstream: slow to connect, to answer, or to go on.
+    Upstream,
+}
+
+/// The limits of a connection, in ticks.
+#[derive(Clone, Copy, Debug)]
+pub struct PhaseLimits {
+    head: Duration,
+    idle: Duration,
+    body: Duration,
+    write: Duration,
+    rate_bytes_min: u64,
+}
+
+impl From<&Limits> for PhaseLimits {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            head: limits.head_timeout,
+            idle: limits.keep_alive_timeout,
+            body: limits.body_idle_timeout,
+            write: limits.write_idle_timeout,
+            rate_bytes_min: limits.rate_bytes_min,
+        }
+    }
+}
+
+/// A flow of bytes that must keep up a pace while somebody waits for it.
+#[derive(Debug)]
+struct Flow {
+    waiting: Cell<bool>,
+    deadline: Cell<u64>,
+    moved: Cell<u64>,
+}
+
+impl Flow {
+    const fn new() -> Self {
+        Self { waiting: Cell::new(false), deadline: Cell::new(NEVER), moved: Cell::new(0) }
+    }
+
+    fn wait(&self, ticks: &Ticks, window: Duration) {
+        self.waiting.set(true);
+        if self.deadline.get() == NEVER {
+            self.deadline.set(ticks.after(window));
+            self.moved.set(0);
+        }
+    }
+
+    fn advance(&self, bytes: u64) {
+        self.waiting.set(false);
+        self.moved.set(self.moved.get().saturating_add(bytes));
+    }
+
+    fn end(&self) {
+        self.waiting.set(false);
+        self.deadline.set(NEVER);
+    }
+
+    /// Whether a window has ended in which too little moved although somebody waited.
+    fn is_late(&self, now: u64, window: Duration, rate: u64) -> bool {
+        if now < self.deadline.get() {
+            return false;
+        }
+        let enough = rate.saturating_mul(window.as_secs()).max(1);
+        if self.waiting.get() && self.moved.get() < enough {
+            return true;
+        }
+        self.moved.set(0);
+        self.deadline.set(if self.waiting.get() { now + ticks_of(window) } else { NEVER });
+        false
+    }
+}
+
+/// The phases of one connection.
+#[derive(Debug)]
+pub struct Phase {
+    ticks: Ticks,
+    limits: PhaseLimits,
+    /// End of the head, or of the silence between requests.
+    head: Cell<u64>,
+    in_head: Cell<bool>,
+    busy: Cell<bool>,
+    body: Flow,
+    writing: Flow,
+    upstream: Cell<u64>,
+    late: Cell<Option<Late>>,
+    draining: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+    requests: Cell<u64>,
+    fault: Cell<Option<u64>>,
+}
+
+impl Phase {
+    /// A connection that was just accepted.
+    #[must_use]
+    pub fn new(ticks: Ticks, limits: PhaseLimits) -> Rc<Self> {
+        let head = ticks.after(limits.head);
+        Rc::new(Self {
+            ticks,
+            limits,
+            head: Cell::new(head),
+            in_head: Cell::new(true),
+            busy: Cell::new(false),
+            body: Flow::new(),
+            writing: Flow::new(),
+            upstream: Cell::new(NEVER),
+            late: Cell::new(None),
+            draining: Cell::new(false),
+            waker: RefCell::new(None),
+            requests: Cell::new(0),
+            fault: Cell::new(None),
+        })
+    }
+
+    /// Bytes came from the client.
+    pub fn received(&self) {
+        if !self.busy.get() && !self.in_head.get() {
+            self.in_head.set(true);
+            self.head.set(self.ticks.after(self.limits.head));
+        }
+    }
+
+    /// The client has nothing to say at the moment.
+    pub fn quiet(&self) {
+        if !self.busy.get() && self.head.get() == NEVER {
+            self.in_head.set(false);
+            self.head.set(self.ticks.after(self.limits.idle));
+        }
+    }
+
+    /// The head of a request is complete. Answers the request's number on this connection, from 1.
+    pub fn begin_request(&self) -> u64 {
+        self.busy.set(true);
+        self.head.set(NEVER);
+        self.in_head.set(false);
+        self.requests.set(self.requests.get() + 1);
+        self.requests.get()
+    }
+
+    /// The answer has been handed over to the connection, to its last byte.
+    pub fn end_request(&self) {
+        self.busy.set(false);
+        self.body.end();
+        self.upstream.set(NEVER);
+    }
+
+    /// Somebody waits for the client's body.
+    pub fn body_waits(&self) {
+        self.body.wait(&self.ticks, self.limits.body);
+    }
+
+    /// A piece of the client's body came.
+    pub fn body_came(&self, bytes: usize) {
+        self.body.advance(bytes as u64);
+    }
+
+    /// The client's body has ended.
+    pub fn body_ended(&self) {
+        self.body.end();
+    }
+
+    /// The client does not take what is written to it.
+    pub fn write_waits(&self) {
+        self.writing.wait(&self.ticks, self.limits.write);
+    }
+
+    /// The client took something.
+    pub fn wrote(&self, bytes: usize) {
+        if self.writing.deadline.get() != NEVER {
+            self.writing.advance(bytes as u64);
+        }
+    }
+
+    /// The upstream must do something within `span`.
+    pub fn upstream_within(&self, span: Duration) {
+        self.upstream.set(self.ticks.after(span));
+    }
+
+    /// The same, unless something is expected of it already.
+    pub fn upstream_within_if_unset(&self, span: Duration) {
+        if self.upstream.get() == NEVER {
+            self.upstream_within(span);
+        }
+    }
+
+    /// Nothing is expected of the upstream.
+    pub fn upstream_done(&self) {
+        self.upstream.set(NEVER);
+    }
+
+    /// What is late, if anything.
+    #[must_use]
+    pub fn late(&self) -> Option<Late> {
+        self.late.get()
+    }
+
+    /// Whether the connection should end with its present request.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Whether a request is being handled.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.busy.get()
+    }
+
+    /// The framing of a request on this connection cannot be trusted.
+    pub fn note_fault(&self, request: u64) {
+        self.fault.set(Some(request));
+    }
+
+    /// Whether the framing of this request, or of what follows it, cannot be trusted.
+    #[must_use]
+    pub fn is_faulty(&self, request: u64) -> bool {
+        self.fault.get().is_some_and(|at| at <= request)
+    }
+
+    /// Whom to wake when something is late.
+    pub fn keep_waker(&self, waker: &Waker) {
+        let mut kept = self.waker.borrow_mut();
+        if !kept.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
+            *kept = Some(waker.clone());
+        }
+    }
+
+    /// Asks the connection to end with its present request.
+    pub fn drain(&self) {
+        self.draining.set(true);
+        self.wake();
+    }
+
+    /// Looks at the deadlines and wakes the connection if one has passed.
+    pub fn sweep(&self) {
+        let now = self.ticks.now();
+        let limits = &self.limits;
+        let client = now >= self.head.get()
+            || self.body.is_late(now, limits.body, limits.rate_bytes_min)
+            || self.writing.is_late(now, limits.write, limits.rate_bytes_min);
+        if client {
+            self.late.set(Some(Late::Client));
+        } else if now >= self.upstream.get() {
+            self.upstream.set(NEVER);
+            self.late.set(Some(Late::Upstream));
+        } else {
+            return;
+        }
+        self.wake();
+    }
+
+    /// Forgets that the upstream was late: the next request starts anew.
+    pub fn excuse_upstream(&self) {
+        if self.late.get() == Some(Late::Upstream) {
+            self.late.set(None);
+        }
+        self.upstream.set(NEVER);
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn phase() -> (Ticks, Rc<Phase>) {
+        let ticks = Ticks::default();
+        let second = Duration::from_secs(1);
+        let limits = PhaseLimits {
+            head: second,
+            idle: 2 * second,
+            body: second,
+            write: second,
+            rate_bytes_min: 100,
+        };
+        (ticks.clone(), Phase::new(ticks, limits))
+    }
+
+    fn pass(ticks: &Ticks, phase: &Phase, count: u64) {
+        for _ in 0..count {
+            ticks.advance();
+            phase.sweep();
+        }
+    }
+
+    #[test]
+    fn a_silent_connection_is_late_after_the_head_timeout() {
+        let (ticks, phase) = phase();
+        pass(&ticks, &phase, 10);
+        assert_eq!(phase.late(), None);
+        pass(&ticks, &phase, 1);
+        assert_eq!(phase.late(), Some(Late::Client));
+    }
+
+    #[test]
+    fn more_bytes_do_not_lengthen_a_head() {
+        let (ticks, phase) = phase();
+        for _ in 0..11 {
+            phase.received();
+            phase.quiet();
+            pass(&ticks, &phase, 1);
+        }
+        assert_eq!(phase.late(), Some(Late::Client));
+    }
+
+    #[test]
+    fn between_requests_the_keep_alive_timeout_counts() {
+        let (ticks, phase) = phase();
+        phase.begin_request();
+        pass(&ticks, &phase, 1000);
+        assert_eq!(phase.late(), None, "a request in hand has no head to wait for");
+        phase.end_request();
+        phase.quiet();
+        pass(&ticks, &phase, 20);
+        assert_eq!(phase.late(), None);
+        pass(&ticks, &phase, 1);
+        assert_eq!(phase.late(), Some(Late::Client));
+    }
+
+    #[test]
+    fn a_body_must_keep_its_pace_only_while_waited_for() {
+        let (ticks, phase) = phase();
+        phase.begin_request();
+        phase.body_waits();
+        for _ in 0..50 {
+            phase.body_came(20);
+            phase.body_waits();
+            pass(&ticks, &phase, 1);
+        }
+        assert_eq!(phase.late(), None, "200 bytes a second are enough");
+        phase.body_came(1);
+        pass(&ticks, &phase, 100);
+        assert_eq!(phase.late(), None, "nobody waits: the upstream is slow");
+        phase.body_waits();
+        for _ in 0..24 {
+            phase.body_came(5);
+            phase.body_waits();
+            pass(&ticks, &phase, 1);
+        }
+        assert_eq!(phase.late(), Some(Late::Client), "50 bytes a second are too few");
+    }
+
+    #[test]
+    fn a_late_upstream_is_told_apart_and_can_be_excused() {
+        let (ticks, phase) = phase();
+        phase.begin_request();
+        phase.upstream_within(Duration::from_millis(500));
+        pass(&ticks, &phase, 6);
+        assert_eq!(phase.late(), Some(Late::Upstream));
+        phase.excuse_upstream();
+        pass(&ticks, &phase, 100);
+        assert_eq!(phase.late(), None);
+    }
+}

@@ -1,0 +1,225 @@
+//! One change inside the transaction of its group: whether it may be written, what the followers
+//! must refuse meanwhile, and the writing.
+
+use super::engine::{Failure, Write as Transaction};
+use super::record::{Records, WriteRecords};
+use super::{Change, CommitError, Fact, FactKey, RecordKey, Require, Write};
+use crate::access::{OrgFacts, OwnerFacts, TokenFacts};
+use crate::id::{OrgId, TokenId, UserId};
+use crate::org::Revision;
+use crate::role::{ROLES_MAX, RoleTable};
+use crate::secret::Digest;
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+
+/// How many rows a change writes, for the limits of queues and groups.
+pub(super) fn rows(change: &Change) -> usize {
+    change.writes.len() + change.events.len() + usize::from(change.creation.is_some())
+}
+
+/// Whether a change may be written upon what the transaction holds; if not, why.
+///
+/// Besides what the change asks for itself, no two tokens may have one digest, no two users of an
+/// organization one e-mail address, and no record may change its organization.
+pub(super) fn check(
+    state: &impl Records,
+    roles: &RoleTable,
+    change: &Change,
+) -> Result<Result<(), CommitError>, Failure> {
+    for require in &change.requires {
+        if !holds(state, require)? {
+            return Ok(Err(CommitError::Conflict(require.clone())));
+        }
+    }
+    if let Some(clash) = clash(state, change)? {
+        return Ok(Err(CommitError::Conflict(clash)));
+    }
+    if let Some(error) = too_many_roles(roles, change) {
+        return Ok(Err(error));
+    }
+    Ok(Ok(()))
+}
+
+fn holds(state: &impl Records, require: &Require) -> Result<bool, Failure> {
+    Ok(match require {
+        Require::Version(key, version) => stored_version(state, *key)? == Some(*version),
+        Require::Absent(key) => !is_stored(state, *key)?,
+        Require::EmailFree { org, email, except } => {
+            state.user_of_email(*org, email)?.is_none_or(|user| user == *except)
+        }
+        Require::DigestFree(digest) => state.token_of_digest(digest)?.is_none(),
+        Require::CreationAbsent(key) => state.creation(key)?.is_none(),
+        Require::AnotherActiveOwner { org, except } => {
+            let mut found = false;
+            state.users(*org, &mut |user| {
+                found = user.id != *except && user.is_active_owner();
+                if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })?;
+            found
+        }
+        Require::NoLiveTokens(owner) => state.live_tokens(*owner, 1)? == 0,
+        Require::CountBelow(owner, limit) => state.live_tokens(*owner, *limit)? < *limit,
+        Require::Empty => state.is_empty()?,
+    })
+}
+
+fn stored_version(state: &impl Records, key: RecordKey) -> Result<Option<Revision>, Failure> {
+    Ok(match key {
+        RecordKey::Organization(id) => state.organization(id)?.map(|org| org.version),
+        RecordKey::User(id) => state.user(id)?.map(|user| user.version),
+        RecordKey::Token(id) => state.token(id)?.map(|token| token.version),
+    })
+}
+
+fn is_stored(state: &impl Records, key: RecordKey) -> Result<bool, Failure> {
+    Ok(match key {
+        RecordKey::Organization(id) => state.organization(id)?.is_some(),
+        RecordKey::User(id) => state.user_home(id)?.is_some(),
+        RecordKey::Token(id) => state.token_home(id)?.is_some(),
+    })
+}
+
+/// What the writes of a change break that nobody may break, as the requirement they fail.
+///
+/// Somebody who holds a digest or an address and is written by the same change may give it up in
+/// it, so only what the change leaves behind counts.
+fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failure> {
+    let mut removed: HashSet<UserId> = HashSet::new();
+    let mut users = HashMap::new();
+    let mut tokens = HashMap::new();
+    for write in &change.writes {
+        match write {
+            Write::User(user) => {
+                removed.remove(&user.id);
+                users.insert(user.id, user);
+            }
+            Write::RemoveUser(id) => {
+                users.remove(id);
+                removed.insert(*id);
+            }
+            Write::Token(token) => {
+                tokens.insert(token.id, token);
+            }
+            Write::Organization(_) | Write::Usage(..) | Write::Roles(_) => {}
+        }
+    }
+    let mut emails: HashSet<(OrgId, String)> = HashSet::new();
+    for user in users.values() {
+        if state.user_home(user.id)?.is_some_and(|home| home != user.org) {
+            return Ok(Some(Require::Absent(RecordKey::User(user.id))));
+        }
+        let holder = state.user_of_email(user.org, &user.email)?;
+        let is_taken =
+            holder.is_some_and(|other| !users.contains_key(&other) && !removed.contains(&other));
+        if is_taken || !emails.insert((user.org, user.email.to_lowercase())) {
+            let (org, email, except) = (user.org, user.email.clone(), user.id);
+            return Ok(Some(Require::EmailFree { org, email, except }));
+        }
+    }
+    let mut digests: HashSet<Digest> = HashSet::new();
+    for token in tokens.values() {
+        if state.token_home(token.id)?.is_some_and(|home| home != token.org) {
+            return Ok(Some(Require::Absent(RecordKey::Token(token.id))));
+        }
+        let holder = state.token_of_digest(&token.digest)?;
+        let is_taken = holder.is_some_and(|(_, other)| !tokens.contains_key(&other));
+        if is_taken || !digests.insert(token.digest) {
+            return Ok(Some(Require::DigestFree(token.digest)));
+        }
+    }
+    Ok(None)
+}
+
+fn too_many_roles(roles: &RoleTable, change: &Change) -> Option<CommitError> {
+    let new: HashSet<_> = change
+        .writes
+        .iter()
+        .filter_map(|write| if let Write::Roles(names) = write { Some(names) } else { None })
+        .flatten()
+        .filter(|name| roles.id(name).is_none())
+        .collect();
+    (roles.names().len() + new.len() > ROLES_MAX)
+        .then(|| CommitError::Failed(format!("a store has room for {ROLES_MAX} roles")))
+}
+
+/// What the followers must refuse from now on: everything that a change writes, and the digests
+/// that its tokens give up.
+pub(super) fn barred(state: &impl Records, change: &Change) -> Result<Vec<FactKey>, Failure> {
+    let mut keys = Vec::new();
+    for write in &change.writes {
+        match write {
+            Write::Organization(org) => keys.push(FactKey::Organization(org.id)),
+            Write::User(user) => keys.push(FactKey::Owner(user.id)),
+            Write::RemoveUser(id) => keys.push(FactKey::Owner(*id)),
+            Write::Token(token) => {
+                let former = state.token(token.id)?.map(|old| old.digest);
+                keys.extend(former.filter(|old| *old != token.digest).map(FactKey::Token));
+                keys.push(FactKey::Token(token.digest));
+            }
+            Write::Usage(..) | Write::Roles(_) => {}
+        }
+    }
+    Ok(keys)
+}
+
+/// Writes a change that [`check`] let pass, as `revision`, and answers what the followers must
+/// know of it once it is committed.
+pub(super) fn write(
+    transaction: &mut impl Transaction,
+    roles: &mut RoleTable,
+    revision: Revision,
+    change: Change,
+) -> Result<Vec<Fact>, Failure> {
+    let mut facts = Vec::with_capacity(change.writes.len());
+    for write in change.writes {
+        match write {
+            Write::Organization(mut org) => {
+                org.version = revision;
+                transaction.put_organization(&org)?;
+                facts.push(Fact::Organization(org.id, Some(OrgFacts::from(&org))));
+            }
+            Write::User(mut user) => {
+                user.version = revision;
+                transaction.put_user(&user)?;
+                facts.push(Fact::Owner(user.id, Some(OwnerFacts::from(&user))));
+            }
+            Write::RemoveUser(id) => {
+                transaction.remove_user(id)?;
+                facts.push(Fact::Owner(id, None));
+            }
+            Write::Token(mut token) => {
+                token.version = revision;
+                let former = transaction.put_token(&token)?;
+                facts.extend(former.map(|digest| Fact::Token(digest, None)));
+                facts.push(Fact::Token(token.digest, Some(TokenFacts::from(&token))));
+            }
+            Write::Usage(id, usage) => transaction.add_usage(id, usage)?,
+            Write::Roles(names) => {
+                for name in names {
+                    if roles.id(&name).is_none() {
+                        transaction.put_role(roles.names().len(), &name)?;
+                        roles.intern(name);
+                    }
+                }
+            }
+        }
+    }
+    for event in change.events {
+        transaction.append_event(revision, event)?;
+    }
+    if let Some(creation) = &change.creation {
+        transaction.put_creation(creation)?;
+    }
+    Ok(facts)
+}
+
+/// Adds usage rows.
+pub(super) fn write_usage(
+    transaction: &mut impl Transaction,
+    rows: &[(TokenId, crate::token::Usage)],
+) -> Result<(), Failure> {
+    for (id, usage) in rows {
+        transaction.add_usage(*id, *usage)?;
+    }
+    Ok(())
+}

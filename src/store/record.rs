@@ -1,0 +1,389 @@
+//! The records and their indexes, read from and written to the tables of any engine.
+//!
+//! **Invariant.** A record and its index rows are written by one function, so that no other place
+//! can forget one of them.
+
+use super::codec;
+use super::engine::{Failure, Order, Read, Table, Write};
+use super::{CREATIONS_KEPT, Creation, Found};
+use crate::access::{OrgFacts, OwnerFacts, TokenFacts};
+use crate::audit::{Draft, Event};
+use crate::id::{OrgId, TokenId, UserId};
+use crate::org::{Organization, Revision, User};
+use crate::role::{RoleName, RoleTable};
+use crate::secret::Digest;
+use crate::token::{ApiToken, Standing, Usage};
+use std::ops::{Bound, ControlFlow};
+
+/// How many tokens a visit holds in memory at a time.
+const VISITED_AT_A_TIME: usize = 1_000;
+/// How many outlived creations one new creation clears away at most. More than one, so that the
+/// table shrinks; few, so that no commit pays for a quiet night.
+const CREATIONS_FORGOTTEN_MAX: usize = 8;
+
+const REVISION: &[u8] = b"revision";
+const FORMAT: &[u8] = b"format";
+
+/// Typed reads.
+pub(super) trait Records: Read + Sized {
+    fn format(&self) -> Result<Option<u64>, Failure> {
+        self.get(Table::Meta, FORMAT, codec::read_number)?.transpose()
+    }
+
+    fn revision(&self) -> Result<Revision, Failure> {
+        let revision = self.get(Table::Meta, REVISION, codec::read_number)?.transpose()?;
+        Ok(Revision(revision.unwrap_or(0)))
+    }
+
+    fn roles(&self) -> Result<RoleTable, Failure> {
+        let mut names: Vec<RoleName> = Vec::new();
+        self.scan(Table::Roles, EVERYTHING, Order::Ascending, &mut |key, value| {
+            if codec::read_number(key)? != names.len() as u64 {
+                return Err(Failure::Broken("the numbers of the roles have a gap".to_owned()));
+            }
+            names.push(codec::decode(value)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(RoleTable::from_names(names))
+    }
+
+    fn organization(&self, id: OrgId) -> Result<Option<Organization>, Failure> {
+        self.get(Table::Organizations, &codec::id(id.bits()), codec::decode)?.transpose()
+    }
+
+    fn organizations(&self) -> Result<Vec<Organization>, Failure> {
+        let mut all = Vec::new();
+        self.scan(Table::Organizations, EVERYTHING, Order::Ascending, &mut |_, value| {
+            all.push(codec::decode(value)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(all)
+    }
+
+    fn is_empty(&self) -> Result<bool, Failure> {
+        let mut empty = true;
+        self.scan(Table::Organizations, EVERYTHING, Order::Ascending, &mut |_, _| {
+            empty = false;
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(empty)
+    }
+
+    fn user_home(&self, id: UserId) -> Result<Option<OrgId>, Failure> {
+        let home = self.get(Table::UserHomes, &codec::id(id.bits()), codec::read_id)?;
+        Ok(home.transpose()?.map(OrgId::from_bits))
+    }
+
+    fn user_in(&self, org: OrgId, id: UserId) -> Result<Option<User>, Failure> {
+        self.get(Table::Users, &codec::user(org, id), codec::decode)?.transpose()
+    }
+
+    fn user(&self, id: UserId) -> Result<Option<User>, Failure> {
+        self.user_home(id)?.map_or(Ok(None), |org| self.user_in(org, id))
+    }
+
+    fn users(
+        &self,
+        org: OrgId,
+        visit: &mut dyn FnMut(User) -> ControlFlow<()>,
+    ) -> Result<(), Failure> {
+        let (first, last) = codec::all_of(org.bits());
+        self.scan(Table::Users, within(&first, &last), Order::Ascending, &mut |_, value| {
+            Ok(visit(codec::decode(value)?))
+        })
+    }
+
+    fn user_of_email(&self, org: OrgId, email: &str) -> Result<Option<UserId>, Failure> {
+        let id = self.get(Table::Emails, &codec::email(org, email), codec::read_id)?;
+        Ok(id.transpose()?.map(UserId::from_bits))
+    }
+
+    fn token_home(&self, id: TokenId) -> Result<Option<OrgId>, Failure> {
+        let home = self.get(Table::TokenHomes, &codec::id(id.bits()), codec::read_id)?;
+        Ok(home.transpose()?.map(OrgId::from_bits))
+    }
+
+    fn token_in(&self, org: OrgId, id: TokenId) -> Result<Option<ApiToken>, Failure> {
+        self.get(Table::Tokens, &codec::token(org, id), codec::decode)?.transpose()
+    }
+
+    fn token(&self, id: TokenId) -> Result<Option<ApiToken>, Failure> {
+        self.token_home(id)?.map_or(Ok(None), |org| self.token_in(org, id))
+    }
+
+    fn token_of_digest(&self, digest: &Digest) -> Result<Option<(OrgId, TokenId)>, Failure> {
+        let found = self.get(Table::Digests, digest.as_bytes(), codec::read_pair)?.transpose()?;
+        Ok(found.map(|(org, token)| (OrgId::from_bits(org), TokenId::from_bits(token))))
+    }
+
+    fn usage(&self, org: OrgId, id: TokenId) -> Result<Usage, Failure> {
+        let usage = self.get(Table::Usage, &codec::token(org, id), codec::decode)?.transpose()?;
+        Ok(usage.unwrap_or_default())
+    }
+
+    /// Counts the tokens of an owner that are not revoked, up to `enough`.
+    fn live_tokens(&self, owner: UserId, enough: u32) -> Result<u32, Failure> {
+        let (first, last) = codec::all_of(owner.bits());
+        let mut count = 0;
+        self.scan(Table::Owned, within(&first, &last), Order::Ascending, &mut |_, live| {
+            if live == LIVE {
+                count += 1;
+            }
+            Ok(if count < enough { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+        Ok(count)
+    }
+
+    fn creation(&self, key: &[u8; 32]) -> Result<Option<Creation>, Failure> {
+        self.get(Table::Creations, key, codec::decode)?.transpose()
+    }
+
+    fn last_event(&self, org: OrgId) -> Result<u64, Failure> {
+        let (first, last) = (codec::event(org, 0), codec::event(org, u64::MAX));
+        let mut seq = 0;
+        self.scan(Table::Events, within(&first, &last), Order::Descending, &mut |key, _| {
+            seq = codec::read_event_seq(key)?;
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(seq)
+    }
+
+    fn events(&self, org: OrgId, before: Option<u64>, limit: usize) -> Result<Vec<Event>, Failure> {
+        let mut events = Vec::new();
+        if limit == 0 || before == Some(0) {
+            return Ok(events);
+        }
+        let (first, end) = (codec::event(org, 0), codec::event(org, before.unwrap_or(u64::MAX)));
+        let span = (Bound::Included(&first[..]), Bound::Excluded(&end[..]));
+        self.scan(Table::Events, span, Order::Descending, &mut |_, value| {
+            events.push(codec::decode(value)?);
+            Ok(if events.len() < limit {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            })
+        })?;
+        Ok(events)
+    }
+
+    fn found(&self, digest: &Digest) -> Result<Option<Found>, Failure> {
+        let Some((org, id)) = self.token_of_digest(digest)? else { return Ok(None) };
+        let Some(token) = self.token_in(org, id)? else { return Ok(None) };
+        // An owner outside the token's organization is no owner: the token is as good as unknown.
+        let Some(owner) = self.user_in(org, token.owner)? else { return Ok(None) };
+        let Some(org) = self.organization(org)? else { return Ok(None) };
+        Ok(Some(Found {
+            token: TokenFacts::from(&token),
+            owner: OwnerFacts::from(&owner),
+            org: OrgFacts::from(&org),
+        }))
+    }
+
+    fn digests(&self, visit: &mut dyn FnMut(&Digest)) -> Result<u64, Failure> {
+        let mut count = 0;
+        self.scan(Table::Digests, EVERYTHING, Order::Ascending, &mut |key, _| {
+            let bytes = <[u8; 32]>::try_from(key).map_err(|_length| {
+                Failure::Broken("a digest in an index has the wrong length".to_owned())
+            })?;
+            visit(&Digest::from_bytes(bytes));
+            count += 1;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(count)
+    }
+
+    /// The tokens of an organization with their usage, in the order of their making.
+    ///
+    /// Tokens and usage have the same keys, so both tables are walked side by side, a stretch at a
+    /// time: no look-up per token, and no row of either table is read twice.
+    fn tokens(
+        &self,
+        org: OrgId,
+        visit: &mut dyn FnMut(ApiToken, Usage) -> ControlFlow<()>,
+    ) -> Result<(), Failure> {
+        let (first, last) = codec::all_of(org.bits());
+        let mut from = Bound::Included(first);
+        loop {
+            let mut stretch: Vec<([u8; 32], ApiToken)> = Vec::new();
+            let span = (from.as_ref().map(|key| &key[..]), Bound::Included(&last[..]));
+            self.scan(Table::Tokens, span, Order::Ascending, &mut |_, value| {
+                let token: ApiToken = codec::decode(value)?;
+                stretch.push((codec::token(org, token.id), token));
+                Ok(if stretch.len() < VISITED_AT_A_TIME {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                })
+            })?;
+            let full = stretch.len() == VISITED_AT_A_TIME;
+            let (Some((start, _)), Some((end, _))) = (stretch.first(), stretch.last()) else {
+                return Ok(());
+            };
+            let usage = self.usage_within(start, end)?;
+            from = Bound::Excluded(*end);
+
+            let mut usage = usage.into_iter().peekable();
+            for (key, token) in stretch {
+                while usage.next_if(|(used, _)| *used < key).is_some() {}
+                let used = usage.next_if(|(used, _)| *used == key);
+                if visit(token, used.map_or_else(Usage::default, |(_, usage)| usage)).is_break() {
+                    return Ok(());
+                }
+            }
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The tokens of one owner with their usage, in the order of their making.
+    fn tokens_of(
+        &self,
+        org: OrgId,
+        owner: UserId,
+        visit: &mut dyn FnMut(ApiToken, Usage) -> ControlFlow<()>,
+    ) -> Result<(), Failure> {
+        let (first, last) = codec::all_of(owner.bits());
+        self.scan(Table::Owned, within(&first, &last), Order::Ascending, &mut |key, _| {
+            let (_, id) = codec::read_pair(key)?;
+            let id = TokenId::from_bits(id);
+            let Some(token) = self.token_in(org, id)? else {
+                return Ok(ControlFlow::Continue(()));
+            };
+            Ok(visit(token, self.usage(org, id)?))
+        })
+    }
+
+    fn usage_within(
+        &self,
+        first: &[u8; 32],
+        last: &[u8; 32],
+    ) -> Result<Vec<([u8; 32], Usage)>, Failure> {
+        let mut rows = Vec::new();
+        self.scan(Table::Usage, within(first, last), Order::Ascending, &mut |key, value| {
+            let key = <[u8; 32]>::try_from(key).map_err(|_length| {
+                Failure::Broken("a key of the usage table has the wrong length".to_owned())
+            })?;
+            rows.push((key, codec::decode(value)?));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(rows)
+    }
+}
+
+impl<R: Read> Records for R {}
+
+/// Typed writes.
+pub(super) trait WriteRecords: Write + Records {
+    fn put_format(&mut self, version: u64) -> Result<(), Failure> {
+        self.put(Table::Meta, FORMAT, &codec::number(version))
+    }
+
+    fn put_revision(&mut self, revision: Revision) -> Result<(), Failure> {
+        self.put(Table::Meta, REVISION, &codec::number(revision.0))
+    }
+
+    fn put_role(&mut self, number: usize, name: &RoleName) -> Result<(), Failure> {
+        self.put(Table::Roles, &codec::number(number as u64), &codec::encode(name)?)
+    }
+
+    fn put_organization(&mut self, org: &Organization) -> Result<(), Failure> {
+        self.put(Table::Organizations, &codec::id(org.id.bits()), &codec::encode(org)?)
+    }
+
+    fn put_user(&mut self, user: &User) -> Result<(), Failure> {
+        self.remove_user(user.id)?;
+        let id = codec::id(user.id.bits());
+        self.put(Table::UserHomes, &id, &codec::id(user.org.bits()))?;
+        self.put(Table::Emails, &codec::email(user.org, &user.email), &id)?;
+        self.put(Table::Users, &codec::user(user.org, user.id), &codec::encode(user)?)
+    }
+
+    fn remove_user(&mut self, id: UserId) -> Result<(), Failure> {
+        let Some(old) = self.user(id)? else { return Ok(()) };
+        // Within one change another user may have taken the address over already.
+        if self.user_of_email(old.org, &old.email)? == Some(id) {
+            self.remove(Table::Emails, &codec::email(old.org, &old.email))?;
+        }
+        self.remove(Table::UserHomes, &codec::id(id.bits()))?;
+        self.remove(Table::Users, &codec::user(old.org, id))
+    }
+
+    /// Answers the digest that the token had before, if it was another.
+    fn put_token(&mut self, token: &ApiToken) -> Result<Option<Digest>, Failure> {
+        let old = self.token(token.id)?;
+        let mut former = None;
+        if let Some(old) = &old {
+            if old.digest != token.digest {
+                former = Some(old.digest);
+                // Within one change another token may have taken the digest over already.
+                if self.token_of_digest(&old.digest)? == Some((old.org, old.id)) {
+                    self.remove(Table::Digests, old.digest.as_bytes())?;
+                }
+            }
+            if old.owner != token.owner {
+                self.remove(Table::Owned, &codec::owned(old.owner, old.id))?;
+            }
+        }
+        let key = codec::token(token.org, token.id);
+        let is_indexed = old.as_ref().is_some_and(|old| old.digest == token.digest);
+        if !is_indexed {
+            self.put(Table::TokenHomes, &codec::id(token.id.bits()), &codec::id(token.org.bits()))?;
+            self.put(Table::Digests, token.digest.as_bytes(), &key)?;
+        }
+        let live = if token.standing() == Standing::Revoked { NOT_LIVE } else { LIVE };
+        self.put(Table::Owned, &codec::owned(token.owner, token.id), live)?;
+        self.put(Table::Tokens, &key, &codec::encode(token)?)?;
+        Ok(former)
+    }
+
+    /// Passes over a token that is gone.
+    fn add_usage(&mut self, id: TokenId, usage: Usage) -> Result<(), Failure> {
+        let Some(org) = self.token_home(id)? else { return Ok(()) };
+        let sum = self.usage(org, id)?.merged(usage);
+        self.put(Table::Usage, &codec::token(org, id), &codec::encode(&sum)?)
+    }
+
+    fn append_event(&mut self, revision: Revision, said: Draft) -> Result<(), Failure> {
+        let event = Event { seq: self.last_event(said.org)? + 1, revision, said };
+        let key = codec::event(event.said.org, event.seq);
+        self.put(Table::Events, &key, &codec::encode(&event)?)
+    }
+
+    /// Remembers a creation, and forgets some that have outlived [`CREATIONS_KEPT`].
+    fn put_creation(&mut self, creation: &Creation) -> Result<(), Failure> {
+        let mut outlived: Vec<[u8; 40]> = Vec::new();
+        let now = codec::creation_end(creation.at, &[0; 32]);
+        let span = (Bound::Unbounded, Bound::Included(&now[..]));
+        self.scan(Table::CreationEnds, span, Order::Ascending, &mut |key, _| {
+            outlived.extend(<[u8; 40]>::try_from(key));
+            Ok(if outlived.len() < CREATIONS_FORGOTTEN_MAX {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            })
+        })?;
+        for end in outlived {
+            self.remove(Table::CreationEnds, &end)?;
+            self.remove(Table::Creations, &end[8..])?;
+        }
+        let end = |creation: &Creation| {
+            codec::creation_end(creation.at.after(CREATIONS_KEPT), &creation.key)
+        };
+        if let Some(old) = self.creation(&creation.key)? {
+            self.remove(Table::CreationEnds, &end(&old))?;
+        }
+        self.put(Table::CreationEnds, &end(creation), &[])?;
+        self.put(Table::Creations, &creation.key, &codec::encode(creation)?)
+    }
+}
+
+impl<W: Write> WriteRecords for W {}
+
+const LIVE: &[u8] = &[1];
+const NOT_LIVE: &[u8] = &[0];
+const EVERYTHING: super::engine::Span<'static> = (Bound::Unbounded, Bound::Unbounded);
+
+fn within<'a>(first: &'a [u8], last: &'a [u8]) -> super::engine::Span<'a> {
+    (Bound::Included(first), Bound::Included(last))
+}

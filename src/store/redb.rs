@@ -1,0 +1,187 @@
+//! The store in one file, on [redb].
+//!
+//! **Invariants.**
+//! - Every commit is durable when it returns, and leaves a file that opens at once after a crash.
+//! - The bytes in the tables are ours (see `codec`), never a form derived by redb.
+//! - Only one process has the file open.
+//!
+//! [redb]: https://docs.rs/redb
+
+use super::engine::{End, Engine, Failure, Order, Read, Span, Table, Visit, Write};
+use super::room::Store;
+use ::redb::{
+    Database, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable,
+    TableDefinition, WriteTransaction,
+};
+use std::io;
+
+mod open;
+
+pub use open::{OpenError, Options, open};
+
+/// A store in one file.
+pub type RedbStore = Store<File>;
+
+/// One redb file.
+#[derive(Debug)]
+pub struct File {
+    database: Database,
+}
+
+type Bytes = &'static [u8];
+
+const fn definition(table: Table) -> TableDefinition<'static, Bytes, Bytes> {
+    TableDefinition::new(table.name())
+}
+
+impl Engine for File {
+    type Snapshot = Snapshot;
+    type Transaction<'t> = Tables<'t>;
+
+    fn snapshot(&self) -> Result<Snapshot, Failure> {
+        Ok(Snapshot(self.database.begin_read().map_err(broken)?))
+    }
+
+    fn transact<T>(
+        &self,
+        work: impl for<'t> FnOnce(&mut Tables<'t>) -> Result<(End, T), Failure>,
+    ) -> Result<T, Failure> {
+        let mut transaction = self.database.begin_write().map_err(broken)?;
+        transaction.set_durability(Durability::Immediate).map_err(broken)?;
+        // The file tells its free pages with each commit, so that opening it after a crash takes
+        // no walk over all of it. This implies commits in two phases: a crash between them leaves
+        // the state before, checksums or not.
+        transaction.set_quick_repair(true);
+        let mut tables = Tables::open(&transaction)?;
+        let worked = work(&mut tables);
+        drop(tables);
+        match worked {
+            Ok((End::Commit, answer)) => {
+                transaction.commit().map_err(broken)?;
+                Ok(answer)
+            }
+            Ok((End::Abort, answer)) => {
+                transaction.abort().map_err(broken)?;
+                Ok(answer)
+            }
+            // What went wrong first says more than an abort that fails after it.
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+/// A committed state.
+pub struct Snapshot(ReadTransaction);
+
+impl Snapshot {
+    fn table(&self, table: Table) -> Result<ReadOnlyTable<Bytes, Bytes>, Failure> {
+        self.0.open_table(definition(table)).map_err(broken)
+    }
+}
+
+impl Read for Snapshot {
+    fn get<T>(
+        &self,
+        table: Table,
+        key: &[u8],
+        read: impl FnOnce(&[u8]) -> T,
+    ) -> Result<Option<T>, Failure> {
+        get(&self.table(table)?, key, read)
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        span: Span<'_>,
+        order: Order,
+        visit: Visit<'_>,
+    ) -> Result<(), Failure> {
+        scan(&self.table(table)?, span, order, visit)
+    }
+}
+
+/// A transaction, with all tables opened once.
+pub struct Tables<'t>(Vec<::redb::Table<'t, Bytes, Bytes>>);
+
+impl<'t> Tables<'t> {
+    fn open(transaction: &'t WriteTransaction) -> Result<Self, Failure> {
+        let open = |table| transaction.open_table(definition(table)).map_err(broken);
+        Table::ALL.into_iter().map(open).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl Read for Tables<'_> {
+    fn get<T>(
+        &self,
+        table: Table,
+        key: &[u8],
+        read: impl FnOnce(&[u8]) -> T,
+    ) -> Result<Option<T>, Failure> {
+        get(&self.0[table as usize], key, read)
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        span: Span<'_>,
+        order: Order,
+        visit: Visit<'_>,
+    ) -> Result<(), Failure> {
+        scan(&self.0[table as usize], span, order, visit)
+    }
+}
+
+impl Write for Tables<'_> {
+    fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), Failure> {
+        self.0[table as usize].insert(key, value).map_err(broken)?;
+        Ok(())
+    }
+
+    fn remove(&mut self, table: Table, key: &[u8]) -> Result<(), Failure> {
+        self.0[table as usize].remove(key).map_err(broken)?;
+        Ok(())
+    }
+}
+
+fn get<T>(
+    table: &impl ReadableTable<Bytes, Bytes>,
+    key: &[u8],
+    read: impl FnOnce(&[u8]) -> T,
+) -> Result<Option<T>, Failure> {
+    Ok(table.get(key).map_err(broken)?.map(|value| read(value.value())))
+}
+
+fn scan(
+    table: &impl ReadableTable<Bytes, Bytes>,
+    span: Span<'_>,
+    order: Order,
+    visit: Visit<'_>,
+) -> Result<(), Failure> {
+    let mut rows = table.range::<&[u8]>(span).map_err(broken)?;
+    loop {
+        let row = match order {
+            Order::Ascending => rows.next(),
+            Order::Descending => rows.next_back(),
+        };
+        let Some(row) = row else { return Ok(()) };
+        let (key, value) = row.map_err(broken)?;
+        if visit(key.value(), value.value())?.is_break() {
+            return Ok(());
+        }
+    }
+}
+
+/// All that redb can fail with, as what the store tells of it.
+fn broken(error: impl Into<::redb::Error>) -> Failure {
+    match error.into() {
+        ::redb::Error::Io(error) if is_full(&error) => Failure::Full,
+        error => Failure::Broken(error.to_string()),
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
+}

@@ -1,0 +1,143 @@
+//! Both sides of the store over any engine.
+
+use super::engine::{Engine, Failure};
+use super::record::Records;
+use super::writer::Writer;
+use super::{Change, Commit, Creation, Facts, Follower, Found, Ledger, StoreError};
+use crate::audit::Event;
+use crate::id::{OrgId, TokenId, UserId};
+use crate::org::{Organization, Revision, User};
+use crate::role::RoleTable;
+use crate::secret::Digest;
+use crate::token::{ApiToken, Usage};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// A store: an engine that keeps the bytes, and the thread that writes them.
+///
+/// Dropping it, or [`Store::close`], writes what is queued and ends the thread.
+pub struct Store<E: Engine> {
+    // Before the engine: the thread ends first, and with it its hold on the engine.
+    writer: Writer,
+    engine: Arc<E>,
+}
+
+impl<E: Engine> Store<E> {
+    /// A store upon an engine that is already set up.
+    pub(super) fn start(engine: E) -> Result<Arc<Self>, Failure> {
+        let engine = Arc::new(engine);
+        let writer = Writer::start(Arc::clone(&engine))?;
+        Ok(Arc::new(Self { writer, engine }))
+    }
+
+    /// The engine below.
+    pub(super) fn engine(&self) -> &E {
+        &self.engine
+    }
+
+    /// Takes no more changes, writes what is queued, and lets the followers go. Reads go on.
+    ///
+    /// To be called before the last handle is dropped: a follower that looks facts up holds the
+    /// store, and the store holds the follower.
+    pub fn close(&self) {
+        self.writer.close();
+    }
+
+    fn snapshot(&self) -> Result<E::Snapshot, Failure> {
+        self.engine.snapshot()
+    }
+}
+
+impl<E: Engine> std::fmt::Debug for Store<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("is_writable", &self.is_writable()).finish_non_exhaustive()
+    }
+}
+
+impl<E: Engine> Ledger for Store<E> {
+    fn organization(&self, id: OrgId) -> Result<Option<Organization>, StoreError> {
+        Ok(self.snapshot()?.organization(id)?)
+    }
+
+    fn organizations(&self) -> Result<Vec<Organization>, StoreError> {
+        Ok(self.snapshot()?.organizations()?)
+    }
+
+    fn user(&self, id: UserId) -> Result<Option<User>, StoreError> {
+        Ok(self.snapshot()?.user(id)?)
+    }
+
+    fn users(&self, org: OrgId) -> Result<Vec<User>, StoreError> {
+        let mut users = Vec::new();
+        self.snapshot()?.users(org, &mut |user| {
+            users.push(user);
+            ControlFlow::Continue(())
+        })?;
+        Ok(users)
+    }
+
+    fn token(&self, id: TokenId) -> Result<Option<(ApiToken, Usage)>, StoreError> {
+        let snapshot = self.snapshot()?;
+        let Some(token) = snapshot.token(id)? else { return Ok(None) };
+        let usage = snapshot.usage(token.org, id)?;
+        Ok(Some((token, usage)))
+    }
+
+    fn visit_tokens(
+        &self,
+        org: OrgId,
+        owner: Option<UserId>,
+        visit: &mut dyn FnMut(ApiToken, Usage) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let snapshot = self.snapshot()?;
+        match owner {
+            None => snapshot.tokens(org, visit)?,
+            Some(owner) => snapshot.tokens_of(org, owner, visit)?,
+        }
+        Ok(())
+    }
+
+    fn events(
+        &self,
+        org: OrgId,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<Event>, StoreError> {
+        Ok(self.snapshot()?.events(org, before, limit)?)
+    }
+
+    fn creation(&self, key: &[u8; 32]) -> Result<Option<Creation>, StoreError> {
+        Ok(self.snapshot()?.creation(key)?)
+    }
+
+    fn roles(&self) -> Arc<RoleTable> {
+        self.writer.roles()
+    }
+
+    fn commit(&self, change: Change) -> Commit {
+        self.writer.commit(change)
+    }
+
+    fn record_usage(&self, usage: Vec<(TokenId, Usage)>) -> Commit {
+        self.writer.record_usage(usage)
+    }
+
+    fn follow(&self, follower: Arc<dyn Follower>) {
+        self.writer.follow(follower);
+    }
+
+    fn is_writable(&self) -> bool {
+        self.writer.is_open()
+    }
+}
+
+impl<E: Engine> Facts for Store<E> {
+    fn lookup(&self, digest: &Digest) -> Result<(Revision, Option<Found>), StoreError> {
+        let snapshot = self.snapshot()?;
+        Ok((snapshot.revision()?, snapshot.found(digest)?))
+    }
+
+    fn visit_digests(&self, visit: &mut dyn FnMut(&Digest)) -> Result<u64, StoreError> {
+        Ok(self.snapshot()?.digests(visit)?)
+    }
+}
