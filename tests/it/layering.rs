@@ -32,16 +32,21 @@ const MIDDLE: &[&str] = &["cache", "directory", "session", "usage"];
 /// Read by the edges, above nothing but L0.
 const SETTINGS: &[&str] = &["config", "telemetry"];
 
+/// The deadlines that the edges share.
+const DEADLINES: &[&str] = &["phase"];
+
 /// Which rooms a room may import beside itself. A room that is not here does not exist: whoever
 /// builds one decides first where it stands.
 fn table() -> BTreeMap<&'static str, Option<BTreeSet<&'static str>>> {
     let rooms = |groups: &[&[&'static str]]| Some(groups.concat().into_iter().collect());
-    let edge = |others: &[&'static str]| rooms(&[PURE, GROUND, MIDDLE, SETTINGS, others]);
+    let edge =
+        |others: &[&'static str]| rooms(&[PURE, GROUND, MIDDLE, SETTINGS, DEADLINES, others]);
     let mut table = BTreeMap::new();
     table.extend(PURE.iter().map(|&room| (room, rooms(&[PURE]))));
     table.extend(GROUND.iter().map(|&room| (room, rooms(&[PURE]))));
     table.extend(MIDDLE.iter().map(|&room| (room, rooms(&[PURE, GROUND, MIDDLE]))));
     table.extend(SETTINGS.iter().map(|&room| (room, rooms(&[PURE]))));
+    table.extend(DEADLINES.iter().map(|&room| (room, rooms(&[PURE, SETTINGS]))));
     table.insert("listener", edge(&[]));
     table.insert("upstream", edge(&[]));
     table.insert("admin", edge(&[]));
@@ -80,9 +85,9 @@ struct Source {
 }
 
 impl Source {
-    fn read(root: &Path, path: &Path) -> Self {
+    fn read(base: &Path, path: &Path) -> Self {
         let text = fs::read_to_string(path).expect("a source file is text");
-        let path = path.strip_prefix(root).expect("it lies below").to_owned();
+        let path = path.strip_prefix(base).expect("it lies below").to_owned();
         let first = path.components().next().expect("a name").as_os_str().to_string_lossy();
         let room = first.trim_end_matches(".rs").to_owned();
         let (code, lines) = untested(&text);

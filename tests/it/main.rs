@@ -2,7 +2,6 @@
 //! the rules of the house that a compiler does not check.
 #![expect(
     clippy::unwrap_used,
-    clippy::missing_panics_doc,
     reason = "a test that meets what it did not expect has failed, and says so by panicking"
 )]
 

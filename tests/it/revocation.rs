@@ -376,7 +376,9 @@ fn no_request_is_admitted_after_an_acknowledged_deactivation() {
                 })
             })
             .collect();
-        let done = eventually(PATIENCE_IN_ALL, || governors.iter().all(|g| g.is_finished()));
+        let done = eventually(PATIENCE_IN_ALL, || {
+            governors.iter().all(thread::ScopedJoinHandle::is_finished)
+        });
         check.stop.store(true, Ordering::SeqCst);
         assert!(done, "not done within {PATIENCE_IN_ALL:?}");
         for governor in governors {

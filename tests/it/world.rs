@@ -208,10 +208,10 @@ impl World {
         let made: Value = serde_json::from_slice(&made.stdout)
             .unwrap_or_else(|error| panic!("`init --json` printed no JSON ({error}): {made:?}"));
         let text = |key: &str| made[key].as_str().unwrap_or_else(|| panic!("no {key}: {made}"));
-        self.org = text("org").to_owned();
-        self.owner = text("user").to_owned();
-        self.owner_token = text("token_id").to_owned();
-        self.owner_secret = text("token").to_owned();
+        text("org").clone_into(&mut self.org);
+        text("user").clone_into(&mut self.owner);
+        text("token_id").clone_into(&mut self.owner_token);
+        text("token").clone_into(&mut self.owner_secret);
     }
 
     /// Lets the admin port listen on 127.0.0.1, where `localhost` leads.
@@ -438,6 +438,7 @@ impl World {
     }
 }
 
+#[expect(clippy::print_stderr, reason = "what the gateway said belongs to the failure")]
 impl Drop for World {
     fn drop(&mut self) {
         if let Some(child) = &mut self.child {

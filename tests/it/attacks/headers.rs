@@ -50,7 +50,7 @@ fn d1_renamed_identity_headers_are_deleted_too() {
     let fields = "Remote-User: evil\r\nremote_user: evil\r\nREMOTE-GROUPS: evil\r\n";
     let request = stage.get("/orders/x", "");
     let arrived = stage.passes("renamed, honest", request);
-    assert_eq!(arrived.head.all("Remote-User"), [stage.world.owner.clone()]);
+    assert_eq!(arrived.head.all("Remote-User"), [&*stage.world.owner]);
     assert_eq!(arrived.head.all("Remote-Groups"), ["org_member orders/reader"]);
     assert!(!arrived.head.has("X-Auth-Subject"), "{arrived:#?}");
     let answer = stage.world.ask(stage.get("/orders/x", fields));
@@ -59,7 +59,7 @@ fn d1_renamed_identity_headers_are_deleted_too() {
         assert_eq!(answer.status, 200, "{answer:?}");
     }
     for arrived in stage.arrived() {
-        assert_eq!(arrived.head.all("Remote-User"), [stage.world.owner.clone()]);
+        assert_eq!(arrived.head.all("Remote-User"), [&*stage.world.owner]);
         assert!(!String::from_utf8_lossy(&arrived.head.raw).contains("evil"), "{arrived:#?}");
     }
 }
@@ -260,7 +260,7 @@ fn d9_control_characters_are_escaped_in_the_log() {
         let parsed = serde_json::from_slice::<serde_json::Value>(line);
         assert!(parsed.is_ok_and(|line| line.is_object()), "no JSON object: {shown:?}");
     }
-    let lines = logged.iter().filter(|&&byte| byte == b'\n').count();
+    let lines = logged.split(|&byte| byte == b'\n').count() - 1;
     // At least what was forwarded; a request that never was one may have no line.
     assert!((5..=requests.len() + 1).contains(&lines), "{lines} lines:\n{logged:?}");
 }

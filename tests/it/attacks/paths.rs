@@ -47,7 +47,7 @@ fn same_bytes_or_refused(stage: &Stage, path: &str) {
         let arrived = stage.arrived();
         match answer.status {
             400 | 401 => {
-                assert!(arrived.is_empty(), "{path}: refused, yet forwarded: {arrived:#?}")
+                assert!(arrived.is_empty(), "{path}: refused, yet forwarded: {arrived:#?}");
             }
             200 => {
                 assert_eq!(arrived.len(), 1, "{path}: {arrived:#?}");

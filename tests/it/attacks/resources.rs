@@ -1,7 +1,7 @@
 //! R1 to R7: clients and upstreams that take their time, or more than their share.
 
 use super::Stage;
-use crate::upstream::{Script, early, huge, ok, response};
+use crate::upstream::{Request, Script, early, huge, ok, response};
 use crate::wire::{Cut, Wire};
 use crate::world::{Setup, eventually, get};
 use std::thread;
@@ -120,7 +120,7 @@ fn r3_slow_bodies() {
     assert_eq!(wire.answer().status, 200);
     stage.honest("slow bodies");
     let (whole, broken): (Vec<_>, Vec<_>) =
-        stage.arrived().into_iter().partition(|request| request.is_complete());
+        stage.arrived().into_iter().partition(Request::is_complete);
     assert_eq!(whole.len(), 1, "{whole:#?}");
     assert_eq!(whole[0].body.bytes.len(), 500);
     assert!(broken.iter().all(|request| request.target() == "/orders/slow"), "{broken:#?}");
@@ -196,7 +196,8 @@ fn cpu_ticks(pid: u32) -> u64 {
 #[test]
 fn r6_heads_that_are_too_large() {
     let stage = Stage::new();
-    let fields = |count: usize| -> String { (0..count).map(|n| format!("X-{n}: 1\r\n")).collect() };
+    let fields =
+        |count: usize| (0..count).map(|n| format!("X-{n}: 1\r\n")).collect::<Vec<_>>().concat();
     stage.passes("90 fields", stage.get("/orders/x", &fields(90)));
     stage.passes("a field of 30,000 bytes", {
         stage.get("/orders/x", &format!("X-Long: {}\r\n", "x".repeat(30_000)))

@@ -33,7 +33,7 @@ fn checked(body: &str) -> String {
 
 /// The secret with one character of its body changed, and its checksum right again.
 fn near_miss(secret: &str, at: usize) -> String {
-    let mut body = secret[..secret.len() - 6].as_bytes().to_vec();
+    let mut body = secret.as_bytes()[..secret.len() - 6].to_vec();
     body[at] = if body[at] == b'a' { b'b' } else { b'a' };
     checked(std::str::from_utf8(&body).unwrap())
 }
@@ -174,8 +174,10 @@ fn t4_tokens_in_a_query_or_a_body_are_ignored() {
     }
 }
 
+type Fields = Vec<(String, Vec<u8>)>;
+
 /// What tells two answers apart, except what must differ between any two.
-fn tells(answer: &Answer) -> (u16, Vec<(String, Vec<u8>)>, Vec<u8>) {
+fn tells(answer: &Answer) -> (u16, Fields, Vec<u8>) {
     let mut fields = answer.head.fields.clone();
     fields.retain(|(name, _)| {
         !name.eq_ignore_ascii_case("date") && !name.eq_ignore_ascii_case("x-request-id")
@@ -335,9 +337,9 @@ fn t9_a_revoked_token_is_refused_once_that_is_acknowledged() {
         }
         stage.arrived();
         if end {
-            admin.revoke(&token)
+            admin.revoke(&token);
         } else {
-            admin.deactivate(&token)
+            admin.deactivate(&token);
         }
         for (nth, wire) in wires.iter_mut().enumerate() {
             let answer = wire.send(&request).answer_to("GET", SOON).expect("an answer");

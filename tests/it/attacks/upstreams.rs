@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 #[test]
 fn u1_a_refused_connection_is_502_at_once() {
-    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let nobody = taken.local_addr().expect("it has an address").to_string();
-    drop(taken);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let nobody = listener.local_addr().expect("it has an address").to_string();
+    drop(listener);
     let world = Setup::before_addresses(vec![nobody]).start();
     let token = world.mint();
     for _ in 0..3 {
@@ -33,9 +33,9 @@ fn u1_a_refused_connection_is_502_at_once() {
 #[test]
 fn u1_a_dead_address_does_not_take_the_others_along() {
     let upstream = crate::upstream::Upstream::start(ok());
-    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let nobody = taken.local_addr().expect("it has an address").to_string();
-    drop(taken);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let nobody = listener.local_addr().expect("it has an address").to_string();
+    drop(listener);
     let setup = Setup::before_addresses(vec![nobody, upstream.address.to_string()]);
     let world = setup.gateway("workers = 1").start();
     let token = world.mint();

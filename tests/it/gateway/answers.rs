@@ -137,9 +137,9 @@ fn requirements_are_any_of_and_all_of() {
         let statuses = tokens.map(|token| world.fetch(path, token).status);
         assert_eq!(statuses, expected, "{path}");
     }
-    let writes = [&reader, &writer, &both]
+    let posted = [&reader, &writer, &both]
         .map(|token| world.ask(post("/orders/x", &token.bearer(), "hello")).status);
-    assert_eq!(writes, [403, 200, 200]);
+    assert_eq!(posted, [403, 200, 200]);
     let scope = |path| parameter(&world.fetch(path, &none), "scope").unwrap_or_default();
     assert_eq!(scope("/orders/x"), "orders/reader orders/writer");
     assert_eq!(scope("/both/x"), "orders/reader orders/writer");
@@ -154,13 +154,13 @@ fn a_role_of_an_owner_who_lost_it_no_longer_counts() {
     let wish = TokenWish { owner: Some(&user), ..TokenWish::default() };
     let token = admin.mint(&wish);
     assert_eq!(world.fetch("/orders/x", &token).status, 200);
-    let without = json!({"roles": {"org_roles": ["org_member"], "service_roles": []}});
-    admin.org("PATCH", &format!("/users/{user}"), Some(&without)).expect(200);
+    let reduced = json!({"roles": {"org_roles": ["org_member"], "service_roles": []}});
+    admin.org("PATCH", &format!("/users/{user}"), Some(&reduced)).expect(200);
     let answer = world.fetch("/orders/x", &token);
     assert_eq!(answer.status, 403, "{answer:?}");
     let role = json!({"service": "orders", "role": "reader"});
-    let with = json!({"roles": {"org_roles": ["org_member"], "service_roles": [role]}});
-    admin.org("PATCH", &format!("/users/{user}"), Some(&with)).expect(200);
+    let restored = json!({"roles": {"org_roles": ["org_member"], "service_roles": [role]}});
+    admin.org("PATCH", &format!("/users/{user}"), Some(&restored)).expect(200);
     assert_eq!(world.fetch("/orders/x", &token).status, 200);
 }
 
