@@ -423,8 +423,9 @@ pub(crate) fn flood_of_interim(count: usize) -> Script {
 }
 
 /// Sends a head, then the pieces of a body with a pause before each.
-pub(crate) fn slow(head: &str, pieces: Vec<&'static str>, pause: Duration) -> Script {
+pub(crate) fn slow(head: &str, pieces: &[&str], pause: Duration) -> Script {
     let head = head.to_owned();
+    let pieces: Vec<_> = pieces.iter().map(|&piece| piece.to_owned()).collect();
     Arc::new(move |peer| {
         while peer.request().is_some() {
             if !peer.send(&head) {

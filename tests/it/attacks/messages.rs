@@ -120,7 +120,7 @@ fn f14_upgrade_to_h2c_is_stripped() {
              HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n",
         ),
         ("Connection without the settings", "Connection: Upgrade\r\nUpgrade: h2c\r\n"),
-        ("no Connection", "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"),
+        ("no Connection", "Upgrade: h2c\r\n"),
         ("odd case", "CONNECTION: uPGRADE\r\nuPGRADE: H2C\r\n"),
     ] {
         let arrived = stage.passes(variant, stage.get("/orders/h2c", fields));
@@ -251,7 +251,6 @@ fn f18_none_two_or_joined_hosts() {
         ("a path", "Host: gateway.test/orders\r\n"),
         ("a user", "Host: user@gateway.test\r\n"),
         ("no port number", "Host: gateway.test:http\r\n"),
-        ("no such port", "Host: gateway.test:65536\r\n"),
         ("folded", "Host: gateway.test\r\n other.test\r\n"),
         ("space before the colon", "Host : gateway.test\r\n"),
     ] {

@@ -1,8 +1,10 @@
 //! What the gateway adds to a message, and what it takes away.
 
 use super::started;
-use crate::upstream::{Upstream, answer, ok, raw_kept};
+use crate::upstream::{Upstream, answer, ok, raw_kept, response, slow};
+use crate::wire::lossy;
 use crate::world::{Setup, TokenWish, get, get_from, post};
+use std::time::Duration;
 
 #[test]
 fn the_upstream_learns_who_calls() {
@@ -199,14 +201,20 @@ require = "public"
 
 #[test]
 fn requests_are_spread_over_the_addresses_of_an_upstream() {
-    let upstreams = [Upstream::start(ok()), Upstream::start(ok())];
+    // All at once: one after the other, a single kept connection would do for all of them.
+    let answer = response("200 OK", "ok");
+    let script = slow("", &[&lossy(&answer)], Duration::from_millis(100));
+    let upstreams = [Upstream::start(script.clone()), Upstream::start(script)];
     let addresses = upstreams.iter().map(|upstream| upstream.address.to_string()).collect();
     let world = Setup::before_addresses(addresses).start();
     let token = world.mint();
     let mut wires: Vec<_> = (0..8).map(|_| world.wire()).collect();
     for _ in 0..5 {
         for wire in &mut wires {
-            let answer = wire.send(post("/orders/x", &token.bearer(), "hello")).answer();
+            wire.send(post("/orders/x", &token.bearer(), "hello"));
+        }
+        for wire in &mut wires {
+            let answer = wire.answer();
             assert_eq!(answer.status, 200, "{answer:?}");
         }
     }

@@ -43,7 +43,7 @@ fn sighup_reloads_the_routes() {
 fn a_bad_file_keeps_the_old_routes_and_says_so() {
     let (_upstream, mut world, token) = started(ok(), |setup| setup);
     for (variant, routes, place) in [
-        ("no TOML", format!("{ROUTES}\n[[routes"), "line"),
+        ("no TOML", format!("{ROUTES}\n[[routes"), "bearward.toml:"),
         ("an unknown key", format!("{ROUTES}{MORE}sTrIp = true\n"), "sTrIp"),
         (
             "an unknown upstream",
@@ -77,7 +77,7 @@ fn a_bad_file_keeps_the_old_routes_and_says_so() {
 fn a_request_in_flight_keeps_the_routes_it_began_with() {
     let pause = Duration::from_millis(300);
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n";
-    let script = slow(head, vec!["ab", "cd", "ef"], pause);
+    let script = slow(head, &["ab", "cd", "ef"], pause);
     let (_upstream, mut world, token) = started(script, |setup| setup);
     let mut wire = world.wire();
     wire.send(get("/orders/x", &token.bearer()));
@@ -92,10 +92,10 @@ fn a_request_in_flight_keeps_the_routes_it_began_with() {
 #[test]
 fn sigterm_drains_and_loses_nothing() {
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n";
-    let script = slow(head, vec!["ab", "cd", "ef"], Duration::from_millis(400));
+    let script = slow(head, &["ab", "cd", "ef"], Duration::from_millis(400));
     // No flush but the last one.
     let (_upstream, mut world, token) =
-        started(script, |setup| setup.gateway("usage_flush_interval = \"1h\""));
+        started(script, |setup| setup.gateway("usage_flush_interval = \"300s\""));
     let mut idle = world.wire();
     let mut wires: Vec<_> = (0..6).map(|_| world.wire()).collect();
     for wire in &mut wires {

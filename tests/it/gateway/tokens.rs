@@ -9,7 +9,7 @@ use std::time::Duration;
 #[test]
 fn use_is_visible_at_once() {
     let (_upstream, world, token) =
-        started(ok(), |setup| setup.gateway("usage_flush_interval = \"1h\""));
+        started(ok(), |setup| setup.gateway("usage_flush_interval = \"300s\""));
     let admin = world.admin();
     let fresh = admin.token(&token.id);
     assert_eq!((fresh["use_count"].as_u64(), &fresh["last_used_at"]), (Some(0), &().into()));
