@@ -32,21 +32,21 @@ const MIDDLE: &[&str] = &["cache", "directory", "session", "usage"];
 /// Read by the edges, above nothing but L0.
 const SETTINGS: &[&str] = &["config", "telemetry"];
 
-/// The deadlines that the edges share.
-const DEADLINES: &[&str] = &["phase"];
+/// What the edges share: deadlines, and how a socket is written to.
+const BENEATH_EDGES: &[&str] = &["phase", "socket"];
 
 /// Which rooms a room may import beside itself. A room that is not here does not exist: whoever
 /// builds one decides first where it stands.
 fn table() -> BTreeMap<&'static str, Option<BTreeSet<&'static str>>> {
     let rooms = |groups: &[&[&'static str]]| Some(groups.concat().into_iter().collect());
     let edge =
-        |others: &[&'static str]| rooms(&[PURE, GROUND, MIDDLE, SETTINGS, DEADLINES, others]);
+        |others: &[&'static str]| rooms(&[PURE, GROUND, MIDDLE, SETTINGS, BENEATH_EDGES, others]);
     let mut table = BTreeMap::new();
     table.extend(PURE.iter().map(|&room| (room, rooms(&[PURE]))));
     table.extend(GROUND.iter().map(|&room| (room, rooms(&[PURE]))));
     table.extend(MIDDLE.iter().map(|&room| (room, rooms(&[PURE, GROUND, MIDDLE]))));
     table.extend(SETTINGS.iter().map(|&room| (room, rooms(&[PURE]))));
-    table.extend(DEADLINES.iter().map(|&room| (room, rooms(&[PURE, SETTINGS]))));
+    table.extend(BENEATH_EDGES.iter().map(|&room| (room, rooms(&[PURE, SETTINGS]))));
     table.insert("listener", edge(&[]));
     table.insert("upstream", edge(&[]));
     table.insert("admin", edge(&[]));
