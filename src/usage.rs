@@ -184,3 +184,6 @@ impl<T: Tallied> Board<T> {
         Ok(rows.len())
     }
 }
+
+#[cfg(test)]
+mod tests;

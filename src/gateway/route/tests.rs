@@ -58,10 +58,7 @@ impl Routes {
 
 #[test]
 fn the_longest_prefix_wins_and_ends_at_a_slash() {
-    let routes = compiled(
-        &[route("api", "/api", ""), route("deep", "/api/deep", ""), route("slashed", "/dir/", "")]
-            .concat(),
-    );
+    let routes = compiled(&[route("api", "/api", ""), route("deep", "/api/deep", "")].concat());
     for (path, expected) in [
         ("/api", "api"),
         ("/api/", "api"),
