@@ -106,6 +106,35 @@ pub(super) struct Names {
     stripped: Vec<HeaderName>,
 }
 
+/// What happens to the header of an admitted request, by itself: for measuring it.
+#[derive(Debug)]
+pub struct HeaderWork {
+    names: Names,
+    forwarded_for: HeaderValue,
+    via: HeaderValue,
+}
+
+impl HeaderWork {
+    /// With these names for the identity headers.
+    #[must_use]
+    pub fn new(identity: &IdentityHeaders) -> Self {
+        let forwarded_for = HeaderValue::from_static("192.0.2.1");
+        Self { names: Names::new(identity), forwarded_for, via: HeaderValue::from_static("1.1 b") }
+    }
+
+    /// The one look over a client's fields, and what it takes to make them the upstream's.
+    pub fn pass(&self, headers: &mut HeaderMap, identity: &IdentityValues) {
+        let chores = self.names.survey(headers).chores;
+        let additions = Additions {
+            identity: Some(identity),
+            authorization: Authorization::Drop,
+            forwarded_for: &self.forwarded_for,
+            via: &self.via,
+        };
+        self.names.prepare_request(headers, chores, &additions);
+    }
+}
+
 /// What is put on a request.
 pub(super) struct Additions<'a> {
     pub(super) identity: Option<&'a IdentityValues>,

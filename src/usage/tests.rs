@@ -213,6 +213,7 @@ fn what_could_not_be_written_is_kept_and_nothing_is_written_twice() {
 fn readings_are_exact_while_uses_move() {
     const WORKERS: usize = 3;
     const TOKENS: usize = 4;
+    /// Of each worker.
     const USES: u64 = 30_000;
     let (board, book) = (Board::new(WORKERS), Book::default());
     let all: Vec<_> = (0..TOKENS).map(Held::new).collect();
@@ -255,9 +256,10 @@ fn readings_are_exact_while_uses_move() {
     });
     book.fail_after(None);
     board.flush(&book).expect("it is written");
-    let each = USES * WORKERS as u64 / TOKENS as u64;
+    let each = USES / TOKENS as u64 * WORKERS as u64;
     for number in 0..TOKENS {
-        let last = i64::try_from(USES).expect("a small number") - TOKENS as i64 + number as i64;
+        let last = USES - TOKENS as u64 + number as u64;
+        let last = i64::try_from(last).expect("a small number");
         assert_eq!(book.stored(id(number)), used(each, last), "token {number}");
     }
 }
