@@ -114,7 +114,7 @@ impl<T: DeserializeOwned> FromRequest<Shared> for Json<T> {
     }
 }
 
-/// A body that may be left out, which is as good as `{}`.
+/// A body that may be left out, or be null, which is as good as `{}`.
 #[derive(Clone, Debug)]
 pub(crate) struct OptionalJson<T>(pub(crate) T);
 
@@ -128,6 +128,9 @@ impl<T: DeserializeOwned + Default> FromRequest<Shared> for OptionalJson<T> {
             return Ok(Self(T::default()));
         }
         media_type(&parts.headers)?;
+        if bytes.trim_ascii() == b"null" {
+            return Ok(Self(T::default()));
+        }
         parse(&bytes).map(Self)
     }
 }

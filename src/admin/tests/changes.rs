@@ -143,10 +143,10 @@ async fn many_creations_at_once_under_one_key_make_one_token() {
 async fn changes_that_meet_are_planned_anew() {
     let house = House::new().await;
     let path = house.at(&format!("/users/{}", house.bystander.user));
-    let patch = |name: &'static str| {
+    let rename = |name: &'static str| {
         house.ask("PATCH", &path).by(&house.owner).json(&json!({"name": name})).send()
     };
-    let (a, b, c, d) = tokio::join!(patch("A"), patch("B"), patch("C"), patch("D"));
+    let (a, b, c, d) = tokio::join!(rename("A"), rename("B"), rename("C"), rename("D"));
     for answer in [a, b, c, d] {
         answer.expect(200);
     }
@@ -186,8 +186,8 @@ async fn addresses_are_unique_without_case() {
     let create = house.ask("POST", &house.at("/users")).by(&house.owner).json(&body);
     create.send().await.problem(409, "conflict");
     let path = house.at(&format!("/users/{}", house.bystander.user));
-    let patch = house.ask("PATCH", &path).by(&house.owner);
-    patch.json(&json!({"email": "mem@EXAMPLE.com"})).send().await.problem(409, "conflict");
+    let taken = house.ask("PATCH", &path).by(&house.owner);
+    taken.json(&json!({"email": "mem@EXAMPLE.com"})).send().await.problem(409, "conflict");
     let own = house.ask("PATCH", &path).by(&house.owner);
     own.json(&json!({"email": "BY@example.com"})).send().await.expect(200);
 }

@@ -10,15 +10,13 @@ fn names(answer: &Answer) -> Vec<String> {
 /// A house with tokens `t0` to `t9` of the bystander, each used i times at the i-th day.
 async fn with_tokens() -> House {
     let house = House::new().await;
-    for i in 0_i32..10 {
+    for i in 0_u64..10 {
         let (id, _) = house.token_of(house.bystander.user, &format!("t{i}")).await;
-        let created_at =
-            at("2026-06-01T00:00:00Z").after(Duration::from_secs(86_400 * i.unsigned_abs() as u64));
+        let created_at = at("2026-06-01T00:00:00Z").after(Duration::from_secs(86_400 * i));
         let token = ApiToken { created_at, ..house.token(id) };
         house.write(Write::Token(token)).await;
         if i > 0 {
-            let usage =
-                Usage { last_used_at: Some(created_at), use_count: i.unsigned_abs().into() };
+            let usage = Usage { last_used_at: Some(created_at), use_count: i };
             house.write(Write::Usage(id, usage)).await;
         }
     }

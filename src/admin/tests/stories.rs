@@ -224,12 +224,12 @@ async fn s8_a_token_loses_a_role_when_its_owner_does() {
     let me = || house.get("/api/v1/me").by(&house.member).send();
     assert_eq!(roles(me().await.body), json!([{"service": "orders", "role": "reader"}]));
     let path = house.at(&format!("/users/{}", house.member.user));
-    let patch = |body: Value| house.ask("PATCH", &path).by(&house.owner).json(&body).send();
-    patch(json!({"service_roles": []})).await.expect(200);
+    let set = |body: Value| house.ask("PATCH", &path).by(&house.owner).json(&body).send();
+    set(json!({"service_roles": []})).await.expect(200);
     let who = me().await.expect(200).body;
     assert_eq!(roles(who.clone()), json!([]));
     assert_eq!(who["token"]["scope"]["service_roles"][0]["role"], "reader");
-    patch(json!({"org_roles": []})).await.expect(200);
+    set(json!({"org_roles": []})).await.expect(200);
     let tokens = house.get(&house.at("/tokens?owner=me")).by(&house.member).send().await;
     tokens.problem(403, "forbidden");
     me().await.expect(200);
