@@ -135,6 +135,25 @@ async fn a4_an_unknown_host_is_misdirected() {
 }
 
 #[tokio::test]
+async fn a5_markup_is_inert() {
+    let house = House::new().await;
+    let markup = "<script>alert(1)</script>\"'&";
+    let body = json!({"name": markup, "scope": {}});
+    let (id, _) = house.create_token(&house.member, body).await;
+    let path = house.at(&format!("/tokens/{id}"));
+    let off = house.ask("POST", &format!("{path}/deactivate")).by(&house.member);
+    off.json(&json!({"reason": markup})).send().await.expect(200);
+    let read = house.get(&path).by(&house.owner).header("user-agent", markup).send().await;
+    assert_eq!(read.body["name"], markup, "kept as it is");
+    assert_eq!(read.body["status_changed"]["reason"], markup);
+    // Nothing that a browser would take for a page; `send` holds the policy and `nosniff`.
+    assert_eq!(read.headers[CONTENT_TYPE], "application/json");
+    let lost =
+        house.get("/%3Cscript%3Ealert(1)%3C/script%3E").send().await.problem(404, "not-found");
+    assert!(!lost.text.contains("script"), "{}", lost.text);
+}
+
+#[tokio::test]
 async fn a7_a_secret_is_shown_once_and_nowhere_else() {
     let house = House::new().await;
     let path = house.at("/tokens");

@@ -286,6 +286,9 @@ async fn foreign_identities_are_not_found_whatever_they_are() {
         let tokens = format!("{path}/tokens");
         house.get(&tokens).by(&house.operator).send().await.problem(404, "not-found");
     }
+    let theirs = house.at(&format!("/tokens?owner={}", house.outsider.user));
+    let listed = house.get(&theirs).by(&house.owner).send().await.expect(200);
+    assert_eq!(listed.body["items"], json!([]));
     let body = json!({"name": "x", "scope": {}, "owner": house.outsider.user});
     let answer = house.ask("POST", &house.at("/tokens")).by(&house.owner).json(&body).send().await;
     assert_eq!(answer.problem(400, "invalid-request").field(), "owner");
