@@ -246,10 +246,6 @@ impl House {
         self.store.commit(change).await.expect("the store takes it");
     }
 
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.now.load(Ordering::Relaxed))
-    }
-
     fn set_now(&self, now: Timestamp) {
         self.now.store(now.millis(), Ordering::Relaxed);
     }
