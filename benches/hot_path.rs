@@ -2,6 +2,7 @@
 
 use bearward::access::{Circumstances, Demand, Organizations, Requirement, decide};
 use bearward::cache::{Cache, IdentityValues, Lookup, Readers};
+use bearward::change::{Change, Write};
 use bearward::config::IdentityHeaders;
 use bearward::credential::{self, Credential};
 use bearward::gateway::HeaderWork;
@@ -10,8 +11,8 @@ use bearward::org::{Governance, Organization, Revision, User, UserStatus};
 use bearward::policy::Policies;
 use bearward::role::{RoleId, RoleSet};
 use bearward::secret::{self, DEFAULT_PREFIX, Digest, Secret};
+use bearward::store::Ledger;
 use bearward::store::memory::MemoryStore;
-use bearward::store::{Change, Ledger, Write};
 use bearward::time::Timestamp;
 use bearward::token::{ApiToken, TokenStatus};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};

@@ -10,16 +10,14 @@
 //!   first byte goes upstream.
 //! - [`forward::send`] is reached only with a [`Permit`], which only `access::decide` makes.
 
-use crate::access::{
-    self, Circumstances, Evidence, OwnerFacts, Permit, Reason, TokenFacts, Verdict,
-};
+use crate::access::{self, Circumstances, Evidence, Permit, Reason, Verdict};
 use crate::cache::{Cache, Entry, IdentityValues, Lookup, Readers, Resolved};
 use crate::clock;
 use crate::config::{Config, Upstream};
 use crate::credential::{self, Credential};
 use crate::listener::{Abort, Handler};
 use crate::phase::{Phase, Ticks};
-use crate::role::{RoleName, RoleTable};
+use crate::role::RoleTable;
 use crate::secret::{self, Digest};
 use crate::telemetry::Counters;
 use crate::upstream::Pool;
@@ -31,7 +29,7 @@ use bytes::Bytes;
 use forward::{Passage, Sent};
 use header::{Additions, Authorization, Chores, Field, Names, Survey};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use log::{Line, Log};
@@ -45,6 +43,7 @@ mod answer;
 mod body;
 mod forward;
 mod header;
+mod identity;
 mod log;
 pub mod route;
 mod vet;
@@ -95,6 +94,7 @@ pub struct Gateway {
     names: Rc<Names>,
     token_prefix: String,
     via: HeaderValue,
+    via_1_0: HeaderValue,
     date: RefCell<(i64, HeaderValue)>,
     log: Log,
 }
@@ -137,6 +137,7 @@ impl Gateway {
             names: Rc::new(Names::new(&config.identity)),
             token_prefix: config.gateway.token_prefix.clone(),
             via: HeaderValue::from_static("1.1 bearward"),
+            via_1_0: HeaderValue::from_static("1.0 bearward"),
             date: RefCell::new((i64::MIN, HeaderValue::from_static(""))),
             log: Log::new(log, Arc::clone(&counters)),
             counters,
@@ -157,7 +158,7 @@ impl Gateway {
         let (mut parts, body) = request.into_parts();
         let bound = self.bound();
         let fields = self.names.survey(&parts.headers);
-        let (route, pool) = match self.admit(client, &parts, &fields, number, &bound) {
+        let (route, pool) = match Self::admit(client, &parts, &fields, number, &bound) {
             Ok(found) => found,
             Err(outcome) => return self.refuse(outcome, client, &parts, &body, None, None),
         };
@@ -170,12 +171,18 @@ impl Gateway {
                 return self.refuse(outcome, client, &parts, &body, Some(route), entry.as_deref());
             }
         };
+        let mut identity = None;
         if let Some(entry) = &entry {
+            identity = identity::values(entry, &*self.shared.roles);
+            if identity.is_none() {
+                // Barred since the decision.
+                let outcome = Outcome::Denied(Reason::Barred);
+                return self.refuse(outcome, client, &parts, &body, Some(route), Some(entry));
+            }
             self.usage.touch(entry, permit.decided_at());
         }
         self.counters.permit();
         let logged = self.log.is_on().then(|| parts.clone());
-        let identity = entry.as_deref().map(|entry| self.identity(entry));
         self.prepare(&mut parts, chores, route, pool, client, identity.as_deref());
         if let Err(error) = forward::target(&mut parts.uri, route.strip_bytes) {
             tracing::error!(%error, "a target cannot be written");
@@ -195,14 +202,14 @@ impl Gateway {
         let passage = Way { client, route, pool, presented, uploaded };
         let response = self.forward(permit, request, passage).await;
         if let Some(parts) = logged {
-            self.note(client, &parts, Some(route), "permit", entry.as_deref(), &response);
+            let facts = (client.peer, clock::now(), response.status().as_u16());
+            self.log.note(&Line::new(&parts, Some(route), "permit", entry.as_deref(), facts));
         }
         response
     }
 
     /// Steps 0 and 1.
     fn admit<'a>(
-        &self,
         client: &Client,
         parts: &Parts,
         fields: &Survey<'_>,
@@ -261,7 +268,7 @@ impl Gateway {
                 Resolved::Known(lookup) => lookup,
                 Resolved::Unavailable => return (decide(&Evidence::Unavailable), None),
             },
-            lookup => lookup,
+            lookup @ (Lookup::Hit(_) | Lookup::Unknown | Lookup::Barred) => lookup,
         };
         match lookup {
             Lookup::Hit(entry) => (entry.with_evidence(decide), Some(entry)),
@@ -281,22 +288,32 @@ impl Gateway {
         client: &Client,
         identity: Option<&IdentityValues>,
     ) {
-        let privileged = identity.is_some_and(|identity| identity.privileged);
+        let privileged = || match identity {
+            Some(identity) => identity.privileged,
+            // On a public route nobody has looked at the token: one of ours may carry any role.
+            None => self.holds_ours(&parts.headers),
+        };
         let authorization = match &pool.spec().credential {
             Some(credential) => Authorization::Replace(credential),
-            // On a public route nobody has looked at the field: it is not ours to take away.
-            None if route.requirement.demand.is_none() => Authorization::Keep,
-            None if route.forward_bearer && !privileged => Authorization::Keep,
+            None if route.forward_bearer && !privileged() => Authorization::Keep,
             None => Authorization::Drop,
         };
         let additions = Additions {
             identity,
             authorization,
             forwarded_for: &client.forwarded_for,
-            via: &self.via,
+            via: if parts.version == Version::HTTP_10 { &self.via_1_0 } else { &self.via },
         };
         self.names.prepare_request(&mut parts.headers, chores, &additions);
-        parts.version = http::Version::HTTP_11;
+        parts.version = Version::HTTP_11;
+    }
+
+    fn holds_ours(&self, headers: &HeaderMap) -> bool {
+        match credential::extract(headers) {
+            Credential::Absent => false,
+            Credential::Malformed => true,
+            Credential::Bearer(token) => token.starts_with(self.token_prefix.as_bytes()),
+        }
     }
 
     /// Step 6, second half. Decides again after every wait for a connection.
@@ -350,31 +367,6 @@ impl Gateway {
         }
     }
 
-    /// The identity headers of an entry, made anew when the token or its owner has changed.
-    fn identity(&self, entry: &Entry) -> Arc<IdentityValues> {
-        let known = entry.identity.load();
-        let current = entry.with_evidence(|evidence| {
-            let Evidence::Known { token, owner, .. } = *evidence else { return None };
-            if let Some(known) = &*known
-                && known.owner_version == owner.version
-            {
-                return Some(Arc::clone(known));
-            }
-            Some(Arc::new(identity_values(token, owner, &(self.shared.roles)())))
-        });
-        match current {
-            Some(current) => {
-                if known.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &current)) {
-                    entry.identity.store(Some(Arc::clone(&current)));
-                }
-                current
-            }
-            // Barred between the decision and here: the decision stands, for a request that came
-            // before the change was acknowledged.
-            None => Arc::new(IdentityValues::nobody()),
-        }
-    }
-
     fn refuse(
         &self,
         outcome: Outcome,
@@ -406,7 +398,8 @@ impl Gateway {
             response.headers_mut().insert(http::header::CONNECTION, close);
         }
         if self.log.is_on() {
-            self.note(client, parts, route, verdict, entry, &response);
+            let facts = (client.peer, clock::now(), response.status().as_u16());
+            self.log.note(&Line::new(parts, route, verdict, entry, facts));
         }
         response
     }
@@ -447,59 +440,6 @@ impl Gateway {
         }
         date.1.clone()
     }
-
-    fn note(
-        &self,
-        client: &Client,
-        parts: &Parts,
-        route: Option<&Route>,
-        verdict: &'static str,
-        entry: Option<&Entry>,
-        response: &Response<Answer>,
-    ) {
-        let (token, org) = entry.map_or((None, None), |entry| {
-            let (token, org) = entry.ids();
-            (Some(token), Some(org))
-        });
-        self.log.note(&Line {
-            at: clock::now(),
-            peer: client.peer,
-            method: parts.method.as_str(),
-            host: parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok()),
-            path: parts.uri.path(),
-            route: route.map(|route| route.name.as_str()),
-            verdict,
-            token,
-            org,
-            status: response.status().as_u16(),
-        });
-    }
-}
-
-/// The values share one buffer: forwarding them is counted in one place, and they lie together.
-fn identity_values(token: &TokenFacts, owner: &OwnerFacts, roles: &RoleTable) -> IdentityValues {
-    let above_member = |role| match roles.name(role) {
-        Some(RoleName::Organization(name)) => name.as_str() != "org_member",
-        Some(RoleName::Service { .. }) => false,
-        None => true,
-    };
-    let texts = [
-        owner.id.to_string(),
-        token.org.to_string(),
-        token.id.to_string(),
-        roles.scope_text(&token.scope.intersection(&owner.roles)),
-    ];
-    let whole = Bytes::from(texts.concat());
-    let mut end = 0;
-    let [subject, organization, token_id, scope] = texts.map(|text| {
-        let start = end;
-        end += text.len();
-        HeaderValue::from_maybe_shared(whole.slice(start..end))
-            .unwrap_or(HeaderValue::from_static(""))
-    });
-    let privileged = token.scope.iter().any(above_member);
-    let owner_version = owner.version;
-    IdentityValues { owner_version, subject, organization, token_id, scope, privileged }
 }
 
 /// What a request keeps while it waits for a connection.

@@ -4,13 +4,14 @@
 use super::extract::Call;
 use super::problem::{Kind, Problem};
 use super::{ATTEMPTS_MAX, AdminState, Shared};
+use crate::change::Change;
 use crate::governance::catalogue::Catalogue;
 use crate::governance::{Caller, Occasion, Plan, Settlement, settle};
 use crate::id::{OrgId, UserId};
 use crate::org::{Organization, Revision, User};
 use crate::role::RoleTable;
 use crate::session;
-use crate::store::{Change, CommitError, Ledger};
+use crate::store::{CommitError, Ledger};
 use crate::time::Timestamp;
 use std::sync::Arc;
 
@@ -143,7 +144,11 @@ pub(crate) async fn change<T: Send + 'static>(
                 Settlement::Retry => {}
                 Settlement::Refused(refusal) => return Err(refusal.into()),
             },
-            Err(error) => return Err(Problem::uncommitted(&error, restrictive)),
+            Err(error) => {
+                // What a failed store was about to take away stays barred.
+                let denied = restrictive && !state.ledger.is_writable();
+                return Err(Problem::uncommitted(&error, denied));
+            }
         }
     }
     Err(Problem::new(Kind::Conflict, "others keep changing the same; try again"))

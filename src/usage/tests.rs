@@ -1,9 +1,10 @@
 use super::*;
 use crate::audit::Event;
+use crate::change::{Change, Creation};
 use crate::id::{OrgId, UserId};
 use crate::org::{Organization, Revision, User};
 use crate::role::RoleTable;
-use crate::store::{Change, Commit, Committed, Creation, Follower, StoreError};
+use crate::store::{Commit, Committed, Follower, StoreError};
 use crate::token::ApiToken;
 use std::ops::ControlFlow;
 use std::sync::atomic::AtomicUsize;
@@ -71,18 +72,17 @@ impl Ledger for Book {
     fn record_usage(&self, usage: Vec<(TokenId, Usage)>) -> Commit {
         let (answer, commit) = Commit::pending();
         let mut good = self.good.lock().expect("nobody panics");
-        let outcome = match *good {
-            Some(0) => Err(CommitError::Busy),
-            None | Some(_) => {
-                *good = good.map(|good| good - 1);
-                self.transactions.lock().expect("nobody panics").push(usage.len());
-                let mut rows = self.rows.lock().expect("nobody panics");
-                for (token, usage) in usage {
-                    let row = rows.entry(token).or_default();
-                    *row = row.merged(usage);
-                }
-                Ok(Committed { revision: Revision(1) })
+        let outcome = if *good == Some(0) {
+            Err(CommitError::Busy)
+        } else {
+            *good = good.map(|good| good - 1);
+            self.transactions.lock().expect("nobody panics").push(usage.len());
+            let mut rows = self.rows.lock().expect("nobody panics");
+            for (token, usage) in usage {
+                let row = rows.entry(token).or_default();
+                *row = row.merged(usage);
             }
+            Ok(Committed { revision: Revision(1) })
         };
         answer.send(outcome).expect("the flusher waits");
         commit
@@ -156,6 +156,22 @@ fn an_evicted_or_replaced_entry_loses_nothing() {
     assert_eq!(board.still().pending(id(1)), used(3, 8));
     assert_eq!(board.flush(&book), Ok(1));
     assert_eq!(book.stored(id(1)), used(3, 8));
+}
+
+#[test]
+fn uses_without_an_entry_are_added_to_the_others() {
+    let (board, book, held) = (Board::new(2), Book::default(), Held::new(1));
+    board.shard(1).touch(&held, at(5));
+    board.note(id(1), at(4));
+    board.note(id(2), at(6));
+    assert_eq!(board.still().pending(id(1)), used(2, 5));
+    book.fail_after(Some(0));
+    assert_eq!(board.flush(&book), Err(CommitError::Busy));
+    board.note(id(1), at(9));
+    assert_eq!(board.still().pending(id(1)), used(3, 9), "what came back is added to as well");
+    book.fail_after(None);
+    assert_eq!(board.flush(&book), Ok(2));
+    assert_eq!((book.stored(id(1)), book.stored(id(2))), (used(3, 9), used(1, 6)));
 }
 
 #[test]
