@@ -1,6 +1,6 @@
 //! The composition root: the only file that names every room.
 
-use crate::cache::{Cache, Readers};
+use crate::cache::{Cache, Entry, Readers};
 use crate::config::{AccessLog, Config};
 use crate::gateway::route::{Routes, UnknownRole};
 use crate::gateway::{Gateway, LogWriter, Plan, Shared};
@@ -94,7 +94,7 @@ pub struct Running {
     pub admin: SocketAddr,
     store: Arc<RedbStore>,
     plan: Arc<ArcSwap<Plan>>,
-    board: Arc<Board>,
+    board: Arc<Board<Entry>>,
     ready: Arc<AtomicBool>,
     listener: Listener,
     flusher: Flusher,
@@ -282,7 +282,7 @@ struct Flusher {
 
 impl Flusher {
     fn start(
-        board: Arc<Board>,
+        board: Arc<Board<Entry>>,
         store: Arc<RedbStore>,
         cache: Arc<Cache>,
         interval: Duration,

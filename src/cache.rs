@@ -13,8 +13,8 @@
 //!   cells are not evicted. If the commit fails, nobody applies it and the bar stays.
 //! - *Cells.* Owner and organization facts have one cell per identity, shared by all entries and
 //!   kept while any entry refers to it.
-//! - An entry's facts are replaced in place. Who holds an entry across an `await` must look the
-//!   digest up again all the same: an evicted entry hears of nothing.
+//! - An entry's token facts never change; a commit puts another entry in its place. Who holds an
+//!   entry across an `await` must therefore look the digest up again.
 //! - Unknown digests are never inserted: a flood of invented tokens does not push out a real one.
 //!   The [`Filter`] knows every digest of the store, so the flood does not reach the disk either.
 //! - No shard guard lives across an `await`, nor while another shard is locked.
@@ -24,6 +24,7 @@ use crate::id::{OrgId, TokenId, UserId};
 use crate::org::Revision;
 use crate::secret::Digest;
 use crate::store::{Fact, FactKey, Facts, Follower, Found, StoreError};
+use crate::usage::{Tallied, Tally};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Slot;
@@ -47,22 +48,25 @@ mod atomics {
 pub use fill::{LOOKUPS_WAITING_MAX, Readers, Resolved};
 
 /// A token's facts, with the cells of its owner and organization.
+///
+/// With many tokens in play nearly every request meets an entry that no processor cache holds, so
+/// what a request needs of it lies together.
 #[derive(Debug)]
+#[repr(align(64))]
 pub struct Entry {
-    token: ArcSwap<TokenFacts>,
-    owner: Arc<OwnerCell>,
-    org: Arc<OrgCell>,
     barred: AtomicBool,
     referenced: AtomicBool,
+    tally: Tally,
+    token: TokenFacts,
+    owner: Arc<OwnerCell>,
+    org: Arc<OrgCell>,
     /// Prebuilt identity headers; the gateway's, kept here because they live as long as the entry.
     pub identity: ArcSwapOption<IdentityValues>,
 }
 
-/// Identity headers as they go upstream, and the versions of the facts that they were made from.
+/// Identity headers as they go upstream, and the version of the owner that they were made from.
 #[derive(Debug)]
 pub struct IdentityValues {
-    /// Version of the token.
-    pub token_version: Revision,
     /// Version of the owner.
     pub owner_version: Revision,
     /// The owner's identity.
@@ -77,12 +81,21 @@ pub struct IdentityValues {
     pub privileged: bool,
 }
 
+impl Tallied for Entry {
+    fn token(&self) -> TokenId {
+        self.token.id
+    }
+
+    fn tally(&self) -> &Tally {
+        &self.tally
+    }
+}
+
 impl IdentityValues {
     /// Empty values: an upstream takes nobody for somebody.
     #[must_use]
     pub const fn nobody() -> Self {
         Self {
-            token_version: Revision(0),
             owner_version: Revision(0),
             subject: HeaderValue::from_static(""),
             organization: HeaderValue::from_static(""),
@@ -110,8 +123,7 @@ impl Entry {
     /// The identities of the token and its organization.
     #[must_use]
     pub fn ids(&self) -> (TokenId, OrgId) {
-        let token = self.token.load();
-        (token.id, token.org)
+        (self.token.id, self.token.org)
     }
 
     /// Hands the entry's facts, as of now, to `judge`.
@@ -119,9 +131,21 @@ impl Entry {
         if self.barred.load(Ordering::Acquire) || self.owner.barred.load(Ordering::Acquire) {
             return judge(&Evidence::Barred);
         }
-        let (token, owner, org) =
-            (self.token.load(), self.owner.facts.load(), self.org.facts.load());
-        judge(&Evidence::Known { token: &token, owner: &owner, org: &org })
+        let (owner, org) = (self.owner.facts.load(), self.org.facts.load());
+        judge(&Evidence::Known { token: &self.token, owner: &owner, org: &org })
+    }
+
+    /// The same token with other facts, for the map; whoever holds this entry keeps it as it is.
+    fn succeeded_by(&self, token: TokenFacts) -> Self {
+        Self {
+            barred: AtomicBool::new(false),
+            referenced: AtomicBool::new(true),
+            tally: Tally::default(),
+            token,
+            owner: Arc::clone(&self.owner),
+            org: Arc::clone(&self.org),
+            identity: ArcSwapOption::empty(),
+        }
     }
 }
 
@@ -279,11 +303,12 @@ impl Cache {
                     return Err(Refused::Stale);
                 }
                 slot.insert(Held::Ready(Arc::new(Entry {
-                    token: ArcSwap::from_pointee(found.token),
-                    owner,
-                    org,
                     barred: AtomicBool::new(false),
                     referenced: AtomicBool::new(false),
+                    tally: Tally::default(),
+                    token: found.token,
+                    owner,
+                    org,
                     identity: ArcSwapOption::empty(),
                 })));
                 true
@@ -355,10 +380,7 @@ impl Cache {
 
     /// Lets go of an evicted entry, and of cells that nobody else refers to.
     fn release(&self, entry: Arc<Entry>) {
-        let (owner, org) = {
-            let token = entry.token.load();
-            (token.owner, token.org)
-        };
+        let (owner, org) = (entry.token.owner, entry.token.org);
         drop(entry);
         self.owners.remove_if(&owner, |_id, cell| {
             Arc::strong_count(cell) == 1 && !cell.barred.load(Ordering::Acquire)
@@ -401,18 +423,14 @@ impl Cache {
             self.learn(&digest);
         }
         self.fence.raise(digest.prefix(), revision.0);
-        if let Slot::Occupied(slot) = self.entries.entry(digest) {
+        if let Slot::Occupied(mut slot) = self.entries.entry(digest) {
             match (slot.get(), facts) {
                 (Held::Ready(entry), Some(facts)) => {
-                    entry.token.store(Arc::new(facts.clone()));
-                    entry.barred.store(false, Ordering::Release);
+                    let successor = entry.succeeded_by(facts.clone());
+                    slot.insert(Held::Ready(Arc::new(successor)));
                 }
-                // Whoever holds the entry keeps the bar; the next look-up asks the store.
-                (Held::Ready(entry), None) => {
-                    entry.barred.store(true, Ordering::Release);
-                    slot.remove();
-                }
-                (Held::Barred, _) => {
+                // The next look-up asks the store.
+                (Held::Ready(_), None) | (Held::Barred, _) => {
                     slot.remove();
                 }
             }

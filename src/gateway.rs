@@ -10,7 +10,9 @@
 //!   first byte goes upstream.
 //! - [`forward::send`] is reached only with a [`Permit`], which only `access::decide` makes.
 
-use crate::access::{self, Circumstances, Evidence, Permit, Reason, Verdict};
+use crate::access::{
+    self, Circumstances, Evidence, OwnerFacts, Permit, Reason, TokenFacts, Verdict,
+};
 use crate::cache::{Cache, Entry, IdentityValues, Lookup, Readers, Resolved};
 use crate::clock;
 use crate::config::{Config, Upstream};
@@ -86,7 +88,7 @@ pub struct Gateway {
     shared: Arc<Shared>,
     bound: RefCell<Rc<Bound>>,
     ticks: Ticks,
-    usage: Arc<usage::Shard>,
+    usage: Arc<usage::Shard<Entry>>,
     counters: Arc<Counters>,
     challenges: Challenges,
     names: Rc<Names>,
@@ -120,7 +122,7 @@ impl Gateway {
         shared: Arc<Shared>,
         config: &Config,
         ticks: Ticks,
-        usage: Arc<usage::Shard>,
+        usage: Arc<usage::Shard<Entry>>,
         counters: Arc<Counters>,
         log: Option<LogWriter>,
     ) -> Self {
@@ -167,8 +169,8 @@ impl Gateway {
                 return self.refuse(outcome, client, &parts, &body, Some(route), entry.as_deref());
             }
         };
-        if let Some(identity) = permit.identity() {
-            self.usage.touch(identity.token, permit.decided_at());
+        if let Some(entry) = &entry {
+            self.usage.touch(entry, permit.decided_at());
         }
         self.counters.permit();
         let logged = self.log.is_on().then(|| parts.clone());
@@ -353,28 +355,11 @@ impl Gateway {
         let current = entry.with_evidence(|evidence| {
             let Evidence::Known { token, owner, .. } = *evidence else { return None };
             if let Some(known) = &*known
-                && known.token_version == token.version
                 && known.owner_version == owner.version
             {
                 return Some(Arc::clone(known));
             }
-            let roles = (self.shared.roles)();
-            let text =
-                |text: String| HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));
-            let above_member = token.scope.iter().any(|role| match roles.name(role) {
-                Some(RoleName::Organization(name)) => name.as_str() != "org_member",
-                Some(RoleName::Service { .. }) => false,
-                None => true,
-            });
-            Some(Arc::new(IdentityValues {
-                token_version: token.version,
-                owner_version: owner.version,
-                subject: text(owner.id.to_string()),
-                organization: text(token.org.to_string()),
-                token_id: text(token.id.to_string()),
-                scope: text(roles.scope_text(&token.scope.intersection(&owner.roles))),
-                privileged: above_member,
-            }))
+            Some(Arc::new(identity_values(token, owner, &(self.shared.roles)())))
         });
         match current {
             Some(current) => {
@@ -488,6 +473,32 @@ impl Gateway {
             status: response.status().as_u16(),
         });
     }
+}
+
+/// The values share one buffer: forwarding them is counted in one place, and they lie together.
+fn identity_values(token: &TokenFacts, owner: &OwnerFacts, roles: &RoleTable) -> IdentityValues {
+    let above_member = |role| match roles.name(role) {
+        Some(RoleName::Organization(name)) => name.as_str() != "org_member",
+        Some(RoleName::Service { .. }) => false,
+        None => true,
+    };
+    let texts = [
+        owner.id.to_string(),
+        token.org.to_string(),
+        token.id.to_string(),
+        roles.scope_text(&token.scope.intersection(&owner.roles)),
+    ];
+    let whole = Bytes::from(texts.concat());
+    let mut end = 0;
+    let [subject, organization, token_id, scope] = texts.map(|text| {
+        let start = end;
+        end += text.len();
+        HeaderValue::from_maybe_shared(whole.slice(start..end))
+            .unwrap_or(HeaderValue::from_static(""))
+    });
+    let privileged = token.scope.iter().any(above_member);
+    let owner_version = owner.version;
+    IdentityValues { owner_version, subject, organization, token_id, scope, privileged }
 }
 
 /// What a request keeps while it waits for a connection.

@@ -15,6 +15,7 @@ pub mod phase;
 pub mod policy;
 pub mod role;
 pub mod secret;
+mod socket;
 pub mod store;
 pub mod telemetry;
 pub mod time;

@@ -1,148 +1,186 @@
 //! Last use and use counts, without slowing a request.
 //!
-//! Each worker notes uses in a shard of its own; every few seconds the flusher takes all shards and
-//! has the store add them up. Nothing is awaited on a worker: noting a use is one lock that only the
-//! flusher ever contends for, for as long as it takes to swap a map.
+//! A use is counted in the [`Tally`] of the token's cache entry, which the request has just looked
+//! at anyway. The first use since the last flush also puts the entry on its worker's list; every few
+//! seconds the flusher takes all lists and has the store add the tallies up. Nothing is awaited on a
+//! worker. A list holds its entries, so an eviction loses nothing.
 
 use crate::id::TokenId;
 use crate::store::{CommitError, Ledger};
 use crate::time::Timestamp;
 use crate::token::Usage;
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 /// Rows of usage in one transaction: a deactivation never waits for more.
 pub const ROWS_PER_COMMIT_MAX: usize = 5_000;
 
-type Uses = HashMap<TokenId, Usage, BuildHasherDefault<IdHasher>>;
+/// Uses of one token that are not in the store yet.
+#[derive(Debug)]
+pub struct Tally {
+    uses: AtomicU64,
+    last: AtomicI64,
+    listed: AtomicBool,
+}
 
-/// Token identities end in random bits; nobody outside chooses them.
-#[derive(Default)]
-struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            uses: AtomicU64::new(0),
+            last: AtomicI64::new(i64::MIN),
+            listed: AtomicBool::new(false),
         }
-    }
-
-    fn write_u128(&mut self, bits: u128) {
-        #[expect(clippy::cast_possible_truncation, reason = "the low half is the random one")]
-        let low = bits as u64;
-        self.0 = low.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }
 
-/// One worker's notes.
-#[derive(Default)]
-#[repr(align(128))]
-pub struct Shard(Mutex<Uses>);
-
-impl Shard {
-    /// Notes one use.
-    pub fn touch(&self, token: TokenId, at: Timestamp) {
-        let mut uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let noted = uses.entry(token).or_default();
-        noted.use_count += 1;
-        noted.last_used_at = noted.last_used_at.max(Some(at));
+impl Tally {
+    /// Counts one use. Answers whether it is the first since the tally was last taken: then its
+    /// holder must be listed.
+    fn count(&self, at: Timestamp) -> bool {
+        // In this order: a `take` that misses this use has unlisted the tally before it looked.
+        self.last.fetch_max(at.millis(), Ordering::AcqRel);
+        self.uses.fetch_add(1, Ordering::AcqRel);
+        !self.listed.load(Ordering::Acquire) && !self.listed.swap(true, Ordering::AcqRel)
     }
 
-    fn take(&self) -> Uses {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    fn peek(&self) -> Usage {
+        usage(self.uses.load(Ordering::Acquire), self.last.load(Ordering::Acquire))
     }
 
-    fn give_back(&self, rows: impl IntoIterator<Item = (TokenId, Usage)>) {
-        let mut uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (token, usage) in rows {
-            let noted = uses.entry(token).or_default();
-            *noted = noted.merged(usage);
-        }
-    }
-
-    fn pending(&self, token: TokenId) -> Usage {
-        let uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        uses.get(&token).copied().unwrap_or_default()
+    fn take(&self) -> Usage {
+        self.listed.store(false, Ordering::Release);
+        let uses = self.uses.swap(0, Ordering::AcqRel);
+        usage(uses, self.last.load(Ordering::Acquire))
     }
 }
 
-/// All workers' notes, and the flusher's.
-pub struct Board {
-    shards: Vec<Arc<Shard>>,
-    /// Held for writing while notes are on their way into the store, so that a reader who holds it
-    /// sees each use exactly once: noted, or stored.
+fn usage(use_count: u64, last: i64) -> Usage {
+    let last_used_at = (use_count > 0).then(|| Timestamp::from_millis(last));
+    Usage { last_used_at, use_count }
+}
+
+/// Something that holds the tally of a token.
+pub trait Tallied: Send + Sync {
+    /// The token.
+    fn token(&self) -> TokenId;
+    /// Its tally.
+    fn tally(&self) -> &Tally;
+}
+
+/// One worker's list of tallies that are not empty.
+pub struct Shard<T>(Mutex<List<T>>);
+
+struct List<T> {
+    tallied: Vec<Arc<T>>,
+    /// What a failed flush has given back.
+    returned: HashMap<TokenId, Usage>,
+}
+
+impl<T> Default for Shard<T> {
+    fn default() -> Self {
+        Self(Mutex::new(List { tallied: Vec::new(), returned: HashMap::new() }))
+    }
+}
+
+impl<T: Tallied> Shard<T> {
+    /// Counts one use.
+    pub fn touch(&self, tallied: &Arc<T>, at: Timestamp) {
+        if tallied.tally().count(at) {
+            self.list().tallied.push(Arc::clone(tallied));
+        }
+    }
+
+    fn list(&self) -> std::sync::MutexGuard<'_, List<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All workers' lists.
+pub struct Board<T> {
+    shards: Vec<Arc<Shard<T>>>,
+    /// Held for writing while uses are on their way into the store, so that a reader who holds it
+    /// sees each use exactly once: tallied, or stored.
     moving: RwLock<()>,
 }
 
-/// While this is held, no note moves into the store.
-pub struct Still<'a> {
-    board: &'a Board,
+/// While this is held, no use moves into the store.
+pub struct Still<'a, T> {
+    board: &'a Board<T>,
+    pending: OnceLock<HashMap<TokenId, Usage>>,
     _moving: RwLockReadGuard<'a, ()>,
 }
 
-impl Still<'_> {
-    /// Uses of a token that are not in the store.
+impl<T: Tallied> Still<'_, T> {
+    /// Uses of a token that are not in the store. The first call looks at every tally.
     #[must_use]
     pub fn pending(&self, token: TokenId) -> Usage {
-        self.board
-            .shards
-            .iter()
-            .fold(Usage::default(), |sum, shard| sum.merged(shard.pending(token)))
+        let pending = self.pending.get_or_init(|| self.board.sum(Tally::peek));
+        pending.get(&token).copied().unwrap_or_default()
     }
 }
 
-impl Board {
-    /// A board with a shard for each of so many writers.
+impl<T: Tallied> Board<T> {
+    /// A board with a list for each of so many writers.
     #[must_use]
     pub fn new(writers: usize) -> Self {
-        Self {
-            shards: (0..writers).map(|_writer| Arc::default()).collect(),
-            moving: RwLock::new(()),
-        }
+        let shards = (0..writers.max(1)).map(|_writer| Arc::default()).collect();
+        Self { shards, moving: RwLock::new(()) }
     }
 
-    /// The shard of one writer.
+    /// The list of one writer.
     #[must_use]
-    pub fn shard(&self, writer: usize) -> Arc<Shard> {
+    pub fn shard(&self, writer: usize) -> Arc<Shard<T>> {
         Arc::clone(&self.shards[writer % self.shards.len()])
     }
 
-    /// Holds notes and store still against each other, for an exact reading. Blocks while a flush
+    /// Holds tallies and store still against each other, for an exact reading. Blocks while a flush
     /// is under way; not for a worker.
     #[must_use]
-    pub fn still(&self) -> Still<'_> {
+    pub fn still(&self) -> Still<'_, T> {
         let guard = self.moving.read().unwrap_or_else(PoisonError::into_inner);
-        Still { board: self, _moving: guard }
+        Still { board: self, pending: OnceLock::new(), _moving: guard }
     }
 
-    /// Moves every note into the store. Blocks until it is durable. What could not be written is
-    /// noted again.
-    pub fn flush(&self, ledger: &dyn Ledger) -> Result<usize, CommitError> {
-        let _moving = self.moving.write().unwrap_or_else(PoisonError::into_inner);
-        let mut all = Uses::default();
+    fn sum(&self, read: impl Fn(&Tally) -> Usage) -> HashMap<TokenId, Usage> {
+        let mut sums = HashMap::<TokenId, Usage>::new();
         for shard in &self.shards {
-            for (token, usage) in shard.take() {
-                let sum = all.entry(token).or_default();
+            let list = shard.list();
+            let tallied = list.tallied.iter().map(|held| (held.token(), read(held.tally())));
+            let returned = list.returned.iter().map(|(&token, &usage)| (token, usage));
+            for (token, usage) in tallied.chain(returned) {
+                let sum = sums.entry(token).or_default();
                 *sum = sum.merged(usage);
             }
         }
-        let rows: Vec<_> = all.into_iter().collect();
-        let mut failure = None;
-        for part in rows.chunks(ROWS_PER_COMMIT_MAX) {
-            let outcome = match failure {
-                None => ledger.record_usage(part.to_vec()).wait(),
-                Some(_) => Err(CommitError::Closed),
+        sums
+    }
+
+    /// Moves every use into the store. Blocks until it is durable. What could not be written is
+    /// kept for the next time.
+    pub fn flush(&self, ledger: &dyn Ledger) -> Result<usize, CommitError> {
+        let _moving = self.moving.write().unwrap_or_else(PoisonError::into_inner);
+        let mut all = HashMap::<TokenId, Usage>::new();
+        let mut add = |token, usage| {
+            let sum = all.entry(token).or_default();
+            *sum = sum.merged(usage);
+        };
+        for shard in &self.shards {
+            let (tallied, returned) = {
+                let mut list = shard.list();
+                (std::mem::take(&mut list.tallied), std::mem::take(&mut list.returned))
             };
-            if let Err(error) = outcome {
-                self.shards[0].give_back(part.iter().copied());
-                failure.get_or_insert(error);
+            tallied.iter().for_each(|held| add(held.token(), held.tally().take()));
+            returned.into_iter().for_each(|(token, usage)| add(token, usage));
+        }
+        let rows: Vec<_> = all.into_iter().filter(|(_token, usage)| usage.use_count > 0).collect();
+        for (written, part) in rows.chunks(ROWS_PER_COMMIT_MAX).enumerate() {
+            if let Err(error) = ledger.record_usage(part.to_vec()).wait() {
+                let rest = rows.iter().skip(written * ROWS_PER_COMMIT_MAX);
+                self.shards[0].list().returned.extend(rest.copied());
+                return Err(error);
             }
         }
-        failure.map_or(Ok(rows.len()), Err)
+        Ok(rows.len())
     }
 }

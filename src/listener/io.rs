@@ -2,6 +2,7 @@
 
 use super::framing::Guard;
 use crate::phase::Phase;
+use crate::socket;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -74,7 +75,7 @@ impl AsyncWrite for ClientStream {
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let outcome = Pin::new(&mut this.stream).poll_write_vectored(cx, bytes);
+        let outcome = socket::poll_write_pieces(&mut this.stream, cx, bytes);
         this.written(outcome)
     }
 

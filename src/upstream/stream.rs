@@ -1,5 +1,6 @@
 //! An upstream's socket, with the bytes that come from it counted.
 
+use crate::socket;
 use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -48,7 +49,7 @@ impl AsyncWrite for UpstreamStream {
         cx: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bytes)
+        socket::poll_write_pieces(&mut self.get_mut().stream, cx, bytes)
     }
 
     fn is_write_vectored(&self) -> bool {
