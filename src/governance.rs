@@ -263,8 +263,8 @@ impl Subject {
 struct Fields(Vec<FieldChange>);
 
 impl Fields {
-    fn changed(mut self, field: &str, before: impl ToString, after: impl ToString) -> Self {
-        let (before, after) = (before.to_string(), after.to_string());
+    fn changed(mut self, field: &str, before: impl Into<String>, after: impl Into<String>) -> Self {
+        let (before, after) = (before.into(), after.into());
         if before != after {
             self.0.push(FieldChange {
                 field: field.to_owned(),
@@ -275,11 +275,11 @@ impl Fields {
         self
     }
 
-    fn made(mut self, field: &str, after: impl ToString) -> Self {
+    fn made(mut self, field: &str, after: impl Into<String>) -> Self {
         self.0.push(FieldChange {
             field: field.to_owned(),
             before: None,
-            after: Some(after.to_string()),
+            after: Some(after.into()),
         });
         self
     }

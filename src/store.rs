@@ -110,14 +110,18 @@ pub struct Creation {
     pub request: [u8; 32],
     /// The identity of what was made, as text.
     pub made: String,
-    /// When; forgotten [`CREATIONS_KEPT`] later.
+    /// When; remembered for at least [`CREATIONS_KEPT`].
     pub at: Timestamp,
 }
 
-/// How long a creation is remembered.
+/// How long a creation is remembered at least: a later creation clears it away.
 pub const CREATIONS_KEPT: std::time::Duration = std::time::Duration::from_hours(24);
 
 /// One change: post-images, what must hold for them, and their audit events.
+///
+/// Unasked, the store also refuses, as a [`CommitError::Conflict`], what would give two tokens one
+/// digest ([`Require::DigestFree`]), two users of an organization one address
+/// ([`Require::EmailFree`]), or a record another organization ([`Require::Absent`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
     /// What must hold.
@@ -151,7 +155,9 @@ pub enum CommitError {
     /// The disk is full. What the change takes away stays refused until the restart.
     #[error("the store's disk is full")]
     Full,
-    /// The store failed. What the change takes away stays refused until the restart.
+    /// The store failed, or the change is one that no store could hold. If
+    /// [`Ledger::is_writable`] says that the store failed, what the change takes away stays refused
+    /// until the restart.
     #[error("the store failed: {0}")]
     Failed(String),
     /// The store is closing or has failed before and takes no changes until it is opened anew.
@@ -225,7 +231,8 @@ pub trait Ledger: Send + Sync {
     /// Commits a change; administration goes before usage.
     fn commit(&self, change: Change) -> Commit;
     /// Adds usage to what is stored: the later use, the sum of the counts. Tokens that are gone are
-    /// passed over.
+    /// passed over. Usage makes no revision and no follower hears of it: the answer has the revision
+    /// of the last change before it.
     fn record_usage(&self, usage: Vec<(TokenId, Usage)>) -> Commit;
     /// Makes `follower` hear of every change from now on. Called before anything is committed.
     fn follow(&self, follower: Arc<dyn Follower>);
@@ -276,7 +283,8 @@ pub enum Fact {
 }
 
 /// Somebody who must know of changes before they are acknowledged: the cache. Called on the
-/// writer's thread, in the order of the commits.
+/// writer's thread, in the order of the commits, so it must neither block nor wait for a commit.
+/// It may read the store.
 pub trait Follower: Send + Sync {
     /// A restrictive change is about to be committed: refuse these from now on, until
     /// [`Follower::apply`] names them.

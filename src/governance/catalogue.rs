@@ -171,12 +171,11 @@ mod tests {
             assert_eq!(found, field);
         }
         let service = |service, role| {
-            catalogue.service_set("s", &[ServiceRoleText { service, role }], &table).map_err(
-                |refusal| match refusal {
-                    Refusal::Invalid { field, .. } => field,
-                    other => panic!("{other}"),
-                },
-            )
+            let set = catalogue.service_set("s", &[ServiceRoleText { service, role }], &table);
+            set.map_err(|refusal| {
+                let Refusal::Invalid { field, .. } = refusal else { panic!("{refusal}") };
+                field
+            })
         };
         assert!(service("orders", "reader").is_ok());
         assert_eq!(service("billing", "reader"), Err("s[0].service".into()));

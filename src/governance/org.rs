@@ -50,13 +50,18 @@ pub struct Founding {
     pub service_roles: RoleSet,
 }
 
+impl Caller {
+    /// Permits to create organizations.
+    pub fn creates_organizations(&self) -> Result<(), Refusal> {
+        self.needs(Authority::Member)?;
+        if self.is_operator() { Ok(()) } else { Err(Refusal::Forbidden(Forbidden::NeedsOperator)) }
+    }
+}
+
 impl Founding {
     /// Plans an organization that the operator creates.
     pub fn plan(self, by: &Caller, at: &Occasion<'_>) -> Result<Plan<Founded>, Refusal> {
-        by.needs(Authority::Member)?;
-        if !by.is_operator() {
-            return Err(Refusal::Forbidden(Forbidden::NeedsOperator));
-        }
+        by.creates_organizations()?;
         let (fields, minted) = (["name", "owner.email", "owner.name"], Some(by));
         let founded = self.founded(at, fields, minted)?;
         let mut change = by.change();

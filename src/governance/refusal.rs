@@ -27,8 +27,8 @@ pub enum Refusal {
 
 impl Refusal {
     /// A refusal of one field's value.
-    pub fn invalid(field: &str, message: impl ToString) -> Self {
-        Self::Invalid { field: field.to_owned(), message: message.to_string() }
+    pub fn invalid(field: &str, message: impl Into<String>) -> Self {
+        Self::Invalid { field: field.to_owned(), message: message.into() }
     }
 }
 
@@ -116,13 +116,13 @@ pub enum Settlement {
 pub fn settle(failed: &Require) -> Settlement {
     let clash = |clash| Settlement::Refused(Refusal::Clash(clash));
     match failed {
-        Require::Version(..)
+        Require::CountBelow(_, TOKENS_PER_USER_MAX) => clash(Clash::TooManyTokens),
+        // Another limit: tokens were made while others were handed over.
+        Require::CountBelow(..)
+        | Require::Version(..)
         | Require::Absent(_)
         | Require::DigestFree(_)
         | Require::CreationAbsent(_) => Settlement::Retry,
-        Require::CountBelow(_, TOKENS_PER_USER_MAX) => clash(Clash::TooManyTokens),
-        // Tokens were made while others were handed over.
-        Require::CountBelow(..) => Settlement::Retry,
         Require::EmailFree { .. } => clash(Clash::EmailTaken),
         Require::AnotherActiveOwner { .. } => clash(Clash::LastOwner),
         Require::NoLiveTokens(_) => clash(Clash::LiveTokens),

@@ -5,7 +5,7 @@ use super::{
     TOKENS_PER_USER_MAX, UNWRITTEN, closed, governed, words,
 };
 use crate::audit::{Action, Target};
-use crate::id::TokenId;
+use crate::id::{OrgId, TokenId, UserId};
 use crate::org::{Governance, Organization, StatusChange, User};
 use crate::policy::{LIFETIME_MIN, LIFETIME_MONTHS_MAX, Policies};
 use crate::role::RoleSet;
@@ -34,6 +34,14 @@ pub enum Life {
     Until(Timestamp),
 }
 
+impl Caller {
+    /// Permits to make tokens for a user: oneself, or any for an owner.
+    pub fn mints_for(&self, org: OrgId, owner: UserId) -> Result<(), Refusal> {
+        self.within(org)?;
+        self.needs(if owner == self.user { Authority::Member } else { Authority::Owner })
+    }
+}
+
 /// A new token.
 #[derive(Clone, Debug)]
 pub struct CreateToken<'a> {
@@ -57,12 +65,8 @@ impl CreateToken<'_> {
     /// Plans the token.
     pub fn plan(self, by: &Caller, at: &Occasion<'_>) -> Result<Plan<ApiToken>, Refusal> {
         let (org, owner) = (self.org, self.owner);
-        by.within(org.id)?;
         by.within(owner.org)?;
-        by.needs(Authority::Member)?;
-        if owner.id != by.user() {
-            by.needs(Authority::Owner)?;
-        }
+        by.mints_for(org.id, owner.id)?;
         let name = words::name("name", &self.name)?;
         let expires_at = end(self.life, org, at.now)?;
         at.all_held(&self.scope, &closed(by.roles()), Forbidden::NotCarried)?;
@@ -128,9 +132,9 @@ fn end(life: Life, org: &Organization, now: Timestamp) -> Result<Timestamp, Refu
 pub(super) fn made(token: &ApiToken, at: &Occasion<'_>) -> Subject {
     let fields = Fields::default()
         .made("name", &token.name)
-        .made("owner", token.owner)
+        .made("owner", token.owner.to_string())
         .made("scope", at.roles.scope_text(&token.scope))
-        .made("expires_at", token.expires_at);
+        .made("expires_at", token.expires_at.to_string());
     Subject::new(Target::Token(token.id), &token.name, fields)
 }
 
@@ -146,8 +150,8 @@ enum Right {
 pub struct Existing<'a> {
     /// Its organization.
     pub org: &'a Organization,
-    /// Its owner.
-    pub owner: &'a User,
+    /// Its owner; nobody once the owner was removed, and then the token is revoked.
+    pub owner: Option<&'a User>,
     /// The token.
     pub token: &'a ApiToken,
 }
@@ -265,7 +269,8 @@ impl Existing<'_> {
                 return Err(Refusal::Forbidden(Forbidden::OwnersDecision));
             }
             // To give a token back what the calling one could not mint would be a way around it.
-            let given = self.token.scope.intersection(&self.owner.roles);
+            let held = self.owner.map_or(RoleSet::empty(), |owner| owner.roles.clone());
+            let given = self.token.scope.intersection(&held);
             at.all_held(&given, &closed(by.roles()), Forbidden::NotCarried)?;
         }
         let change = status_change(reason, governs, by, at);
@@ -297,7 +302,9 @@ impl Existing<'_> {
         let token = ApiToken { status, ..self.token.clone() };
         let mut change = self.change(by);
         // An activation must not outrun a role that its owner loses at the same time.
-        change.requires.push(Require::Version(RecordKey::User(self.owner.id), self.owner.version));
+        change.requires.extend(
+            self.owner.map(|owner| Require::Version(RecordKey::User(owner.id), owner.version)),
+        );
         change.restrictive = token.standing() != Standing::Activated;
         let fields = Fields::default().changed(
             "status",

@@ -303,11 +303,9 @@ fn hand_over(
     for token in tokens.into_iter().filter(|token| token.standing() != Standing::Revoked) {
         change.requires.push(Require::Version(RecordKey::Token(token.id), token.version));
         let scope = token.scope.intersection(&user.roles);
-        let fields = Fields::default().changed("owner", user.id, to.id).changed(
-            "scope",
-            at.roles.scope_text(&token.scope),
-            at.roles.scope_text(&scope),
-        );
+        let fields = Fields::default()
+            .changed("owner", user.id.to_string(), to.id.to_string())
+            .changed("scope", at.roles.scope_text(&token.scope), at.roles.scope_text(&scope));
         let subject = Subject::new(Target::Token(token.id), &token.name, fields);
         change.events.push(at.event(token.org, by.actor(), Action::TokenUpdated, subject));
         change.writes.push(Write::Token(ApiToken { owner: to.id, scope, ..token }));

@@ -11,6 +11,7 @@ use crate::role::{ROLES_MAX, RoleTable};
 use crate::secret::Digest;
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 /// How many rows a change writes, for the limits of queues and groups.
 pub(super) fn rows(change: &Change) -> usize {
@@ -81,50 +82,52 @@ fn is_stored(state: &impl Records, key: RecordKey) -> Result<bool, Failure> {
 
 /// What the writes of a change break that nobody may break, as the requirement they fail.
 ///
-/// Somebody who holds a digest or an address and is written by the same change may give it up in
-/// it, so only what the change leaves behind counts.
+/// Whoever holds a digest or an address and is written by the same change gives it up in it, or
+/// else writes it too: then two of its writes name it, which is refused by itself.
 fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failure> {
+    let mut users: HashSet<UserId> = HashSet::new();
+    let mut tokens: HashMap<TokenId, OrgId> = HashMap::new();
     let mut removed: HashSet<UserId> = HashSet::new();
-    let mut users = HashMap::new();
-    let mut tokens = HashMap::new();
     for write in &change.writes {
         match write {
-            Write::User(user) => {
-                removed.remove(&user.id);
-                users.insert(user.id, user);
-            }
-            Write::RemoveUser(id) => {
-                users.remove(id);
-                removed.insert(*id);
-            }
-            Write::Token(token) => {
-                tokens.insert(token.id, token);
-            }
+            Write::User(user) => _ = users.insert(user.id),
+            Write::RemoveUser(id) => _ = (users.insert(*id), removed.insert(*id)),
+            Write::Token(token) => _ = tokens.entry(token.id).or_insert(token.org),
             Write::Organization(_) | Write::Usage(..) | Write::Roles(_) => {}
         }
     }
-    let mut emails: HashSet<(OrgId, String)> = HashSet::new();
-    for user in users.values() {
-        if state.user_home(user.id)?.is_some_and(|home| home != user.org) {
-            return Ok(Some(Require::Absent(RecordKey::User(user.id))));
-        }
-        let holder = state.user_of_email(user.org, &user.email)?;
-        let is_taken =
-            holder.is_some_and(|other| !users.contains_key(&other) && !removed.contains(&other));
-        if is_taken || !emails.insert((user.org, user.email.to_lowercase())) {
-            let (org, email, except) = (user.org, user.email.clone(), user.id);
-            return Ok(Some(Require::EmailFree { org, email, except }));
-        }
-    }
-    let mut digests: HashSet<Digest> = HashSet::new();
-    for token in tokens.values() {
-        if state.token_home(token.id)?.is_some_and(|home| home != token.org) {
-            return Ok(Some(Require::Absent(RecordKey::Token(token.id))));
-        }
-        let holder = state.token_of_digest(&token.digest)?;
-        let is_taken = holder.is_some_and(|(_, other)| !tokens.contains_key(&other));
-        if is_taken || !digests.insert(token.digest) {
-            return Ok(Some(Require::DigestFree(token.digest)));
+    let mut emails: HashMap<(OrgId, String), UserId> = HashMap::new();
+    let mut digests: HashMap<Digest, TokenId> = HashMap::new();
+    for write in &change.writes {
+        match write {
+            Write::User(user) => {
+                let home = state.user_home(user.id)?;
+                if home.is_some_and(|home| home != user.org) && !removed.contains(&user.id) {
+                    return Ok(Some(Require::Absent(RecordKey::User(user.id))));
+                }
+                let holder = state.user_of_email(user.org, &user.email)?;
+                let other = emails.insert((user.org, user.email.to_lowercase()), user.id);
+                if holder.is_some_and(|holder| !users.contains(&holder))
+                    || other.is_some_and(|other| other != user.id)
+                {
+                    let (org, email, except) = (user.org, user.email.clone(), user.id);
+                    return Ok(Some(Require::EmailFree { org, email, except }));
+                }
+            }
+            Write::Token(token) => {
+                let home = state.token_home(token.id)?.or(tokens.get(&token.id).copied());
+                if home.is_some_and(|home| home != token.org) {
+                    return Ok(Some(Require::Absent(RecordKey::Token(token.id))));
+                }
+                let holder = state.token_of_digest(&token.digest)?;
+                let other = digests.insert(token.digest, token.id);
+                if holder.is_some_and(|(_, holder)| !tokens.contains_key(&holder))
+                    || other.is_some_and(|other| other != token.id)
+                {
+                    return Ok(Some(Require::DigestFree(token.digest)));
+                }
+            }
+            Write::RemoveUser(_) | Write::Organization(_) | Write::Usage(..) | Write::Roles(_) => {}
         }
     }
     Ok(None)
@@ -166,7 +169,7 @@ pub(super) fn barred(state: &impl Records, change: &Change) -> Result<Vec<FactKe
 /// know of it once it is committed.
 pub(super) fn write(
     transaction: &mut impl Transaction,
-    roles: &mut RoleTable,
+    roles: &mut Arc<RoleTable>,
     revision: Revision,
     change: Change,
 ) -> Result<Vec<Fact>, Failure> {
@@ -198,7 +201,8 @@ pub(super) fn write(
                 for name in names {
                     if roles.id(&name).is_none() {
                         transaction.put_role(roles.names().len(), &name)?;
-                        roles.intern(name);
+                        // Readers keep the table that they have.
+                        Arc::make_mut(roles).intern(name);
                     }
                 }
             }

@@ -125,3 +125,6 @@ fn pair(first: u128, second: u128) -> [u8; 32] {
 fn stray(what: &str) -> Failure {
     Failure::Broken(format!("{what} in an index has the wrong length"))
 }
+
+#[cfg(test)]
+mod tests;

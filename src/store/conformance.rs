@@ -1,32 +1,128 @@
 //! One suite over every implementation of the store.
 
-use super::*;
+use super::memory::MemoryStore;
+use super::redb::tests::Disk;
+use super::{CommitError, Facts, Ledger};
 use std::sync::Arc;
 
-#[test]
-fn smoke() {
-    use crate::org::Governance;
-    let org = Organization {
-        id: OrgId::from_bits(1),
-        version: Revision(0),
-        name: "x".into(),
-        governance: Governance::Activated,
-        policies: crate::policy::Policies::default(),
-        created_at: Timestamp::EPOCH,
-    };
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("s");
-    let stores: [Arc<dyn Ledger>; 2] = [
-        memory::MemoryStore::new(),
-        redb::open(redb::Options { path: path.clone(), cache_bytes: 1 << 20 }).unwrap(),
-    ];
-    for store in stores {
-        let change = Change { writes: vec![Write::Organization(org.clone())], ..Change::default() };
-        let done = store.commit(change).wait().unwrap();
-        assert_eq!(done.revision, Revision(1));
-        assert_eq!(store.organization(org.id).unwrap().unwrap().version, Revision(1));
-        assert_eq!(store.roles().names().len(), 3);
+mod commits;
+mod failures;
+pub(super) mod fixture;
+mod followers;
+mod model;
+mod reads;
+mod requires;
+
+/// Both sides of a store.
+pub(super) trait Both: Ledger + Facts {}
+
+impl<S: Ledger + Facts> Both for S {}
+
+/// A store under test, how to make its next commit fail, and how to close it.
+pub(super) struct Bed {
+    pub(super) store: Arc<dyn Both>,
+    pub(super) fail: Box<dyn Fn(&CommitError)>,
+    pub(super) close: Box<dyn Fn() + Sync>,
+}
+
+impl Bed {
+    fn memory() -> Self {
+        let store = MemoryStore::new();
+        let (failing, closing) = (Arc::clone(&store), Arc::clone(&store));
+        Self {
+            store,
+            fail: Box::new(move |error| failing.fail_next_commit(error)),
+            close: Box::new(move || closing.close()),
+        }
     }
-    let again = redb::open(redb::Options { path, cache_bytes: 1 << 20 }).unwrap();
-    assert_eq!(again.organizations().unwrap().len(), 1);
+
+    /// On bytes in memory, where a commit waits for no disk; files have tests of their own.
+    fn redb() -> Self {
+        let disk = Disk::default();
+        let store = disk.store();
+        let closing = Arc::clone(&store);
+        Self {
+            store,
+            fail: Box::new(move |error| disk.fail(error)),
+            close: Box::new(move || closing.close()),
+        }
+    }
+}
+
+/// Runs tests over both implementations.
+macro_rules! suite {
+    ($($module:ident: $($test:ident)+;)+) => {
+        mod memory {
+            $(mod $module {
+                $(#[test] fn $test() { super::super::$module::$test(&super::super::Bed::memory()) })+
+            })+
+        }
+        mod redb {
+            $(mod $module {
+                $(#[test] fn $test() { super::super::$module::$test(&super::super::Bed::redb()) })+
+            })+
+        }
+    };
+}
+
+suite! {
+    requires:
+        version_is_exact_for_every_kind_of_record
+        absent_holds_until_the_record_is_there
+        an_email_address_is_free_without_case_and_except_for_one
+        a_digest_is_free_across_organizations
+        a_creation_is_absent_until_it_is_recorded
+        another_active_owner_is_active_an_owner_and_another
+        no_live_tokens_means_all_are_revoked
+        count_below_is_exact
+        empty_holds_without_an_organization_only;
+    commits:
+        a_refused_change_leaves_nothing
+        a_change_sees_those_before_it_in_its_group
+        records_carry_the_revision_that_wrote_them
+        events_are_numbered_per_organization_without_a_gap
+        digests_and_addresses_are_unique_unasked
+        a_record_stays_in_its_organization
+        digests_and_addresses_can_be_handed_over
+        a_replaced_digest_is_forgotten
+        roles_get_numbers_once_and_in_order
+        roles_have_a_limit
+        usage_adds_up
+        usage_larger_than_a_transaction_is_answered_once_it_is_whole
+        outlived_creations_are_forgotten;
+    reads:
+        what_is_not_there_is_none
+        organizations_and_users_come_in_the_order_of_their_making
+        tokens_are_visited_in_order_with_their_usage
+        a_visit_stops_when_told
+        a_visit_sees_one_state
+        events_come_newest_first_in_pages
+        lookup_finds_token_owner_and_organization
+        lookup_follows_every_change
+        a_token_without_its_owner_is_unknown
+        digests_are_visited_and_counted;
+    followers:
+        a_bar_comes_before_the_commit_and_the_facts_before_the_answer
+        only_restrictive_changes_are_barred
+        a_bar_names_everything_that_is_written
+        facts_tell_every_record_and_what_is_gone
+        a_group_is_barred_and_applied_in_order
+        a_refused_change_is_neither_barred_nor_applied
+        a_panicking_follower_closes_the_store;
+    failures:
+        a_failed_commit_writes_nothing_and_leaves_the_bar
+        a_full_disk_is_told_apart
+        every_change_of_a_failed_group_is_told
+        usage_fails_with_the_store
+        a_closed_store_finishes_what_it_took;
+}
+
+#[test]
+fn memory_behaves_like_a_table_of_records() {
+    model::behaves_like_a_table_of_records(Bed::memory);
+}
+
+#[test]
+fn redb_behaves_like_a_table_of_records() {
+    model::behaves_like_a_table_of_records(Bed::redb);
 }

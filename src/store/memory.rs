@@ -140,8 +140,11 @@ impl Read for Snapshot {
 #[derive(Debug)]
 pub struct Overlay {
     base: Snapshot,
-    written: [BTreeMap<Arc<[u8]>, Option<Arc<[u8]>>>; Table::ALL.len()],
+    written: [Rewritten; Table::ALL.len()],
 }
+
+/// What was written to one table; `None` where a row was removed.
+type Rewritten = BTreeMap<Arc<[u8]>, Option<Arc<[u8]>>>;
 
 impl Read for Overlay {
     fn get<T>(

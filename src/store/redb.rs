@@ -173,10 +173,13 @@ fn scan(
 
 /// All that redb can fail with, as what the store tells of it.
 fn broken(error: impl Into<::redb::Error>) -> Failure {
-    match error.into() {
-        ::redb::Error::Io(error) if is_full(&error) => Failure::Full,
-        error => Failure::Broken(error.to_string()),
+    let error = error.into();
+    if let ::redb::Error::Io(error) = &error
+        && is_full(error)
+    {
+        return Failure::Full;
     }
+    Failure::Broken(error.to_string())
 }
 
 fn is_full(error: &io::Error) -> bool {
@@ -185,3 +188,6 @@ fn is_full(error: &io::Error) -> bool {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
     )
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,3 +1,17 @@
-#![doc = "The integration tests: one binary."]
+//! Everything that runs the real binary: the gateway between raw sockets that can say anything, and
+//! the rules of the house that a compiler does not check.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that meets what it did not expect has failed, and says so by panicking"
+)]
 
+mod attacks;
 mod cli;
+mod gateway;
+mod kill;
+mod layering;
+mod revocation;
+mod upstream;
+mod usage_loss;
+mod wire;
+mod world;

@@ -18,7 +18,7 @@ fn create<'a>(world: &'a World, owner: &'a User) -> CreateToken<'a> {
 }
 
 fn existing<'a>(world: &'a World, owner: &'a User, token: &'a ApiToken) -> Existing<'a> {
-    Existing { org: &world.org, owner, token }
+    Existing { org: &world.org, owner: Some(owner), token }
 }
 
 fn lived(world: &World, life: Life) -> Result<Plan<ApiToken>, Refusal> {

@@ -110,17 +110,14 @@ fn create(path: &Path, cache_bytes: usize) -> Result<File, OpenError> {
         move |error| OpenError::Io { path, error }
     };
 
-    let handle = fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(FILE_MODE)
-        .open(&unfinished)
-        .map_err(io_error(&unfinished))?;
-    let database = FileBackend::new(handle)
-        .and_then(|backend| builder(cache_bytes).create_with_backend(backend))
-        .map_err(|error| refused(&unfinished, error))?;
+    let database = match begin(&unfinished, cache_bytes) {
+        // Left behind by a crash before it was anything.
+        Err(OpenError::NotAStore { .. } | OpenError::Damaged { .. }) => {
+            fs::remove_file(&unfinished).map_err(io_error(&unfinished))?;
+            begin(&unfinished, cache_bytes)?
+        }
+        begun => begun?,
+    };
     // From here on the lock on the unfinished file is ours. Whoever held it before us may have
     // finished in the meantime: then the store is there, and ours is not wanted.
     if path.exists() {
@@ -129,14 +126,7 @@ fn create(path: &Path, cache_bytes: usize) -> Result<File, OpenError> {
         return open_existing(path, cache_bytes);
     }
     let file = File { database };
-    file.transact(|transaction| {
-        transaction.put_format(FORMAT)?;
-        for (number, name) in RoleTable::new().names().iter().enumerate() {
-            transaction.put_role(number, name)?;
-        }
-        Ok((End::Commit, ()))
-    })
-    .map_err(|failure| damaged(&unfinished, failure))?;
+    furnish(&file).map_err(|failure| damaged(&unfinished, failure))?;
     fs::rename(&unfinished, path).map_err(io_error(path))?;
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -147,6 +137,32 @@ fn create(path: &Path, cache_bytes: usize) -> Result<File, OpenError> {
         .and_then(|directory| directory.sync_all())
         .map_err(io_error(directory))?;
     Ok(file)
+}
+
+/// An empty database, or what there is of an unfinished one.
+fn begin(path: &Path, cache_bytes: usize) -> Result<Database, OpenError> {
+    let handle = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(FILE_MODE)
+        .open(path)
+        .map_err(|error| OpenError::Io { path: path.to_owned(), error })?;
+    FileBackend::new(handle)
+        .and_then(|backend| builder(cache_bytes).create_with_backend(backend))
+        .map_err(|error| refused(path, error))
+}
+
+/// Makes an empty database a store.
+pub(super) fn furnish(file: &File) -> Result<(), Failure> {
+    file.transact(|transaction| {
+        transaction.put_format(FORMAT)?;
+        for (number, name) in RoleTable::new().names().iter().enumerate() {
+            transaction.put_role(number, name)?;
+        }
+        Ok((End::Commit, ()))
+    })
 }
 
 fn builder(cache_bytes: usize) -> Builder {
@@ -168,18 +184,19 @@ fn format(database: &Database) -> Result<Option<u64>, Failure> {
 
 fn refused(path: &Path, error: DatabaseError) -> OpenError {
     let path = path.to_owned();
-    match error {
-        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
-            OpenError::InUse { path }
-        }
-        DatabaseError::Storage(StorageError::Io(error)) => match error.kind() {
-            // redb's answer to a file that does not begin as one of its own.
-            io::ErrorKind::InvalidData => OpenError::NotAStore { path },
-            // ... and to one that ends before its time.
-            io::ErrorKind::UnexpectedEof => OpenError::Damaged { path, why: error.to_string() },
-            _ => OpenError::Io { path, error },
-        },
-        error => OpenError::Damaged { path, why: error.to_string() },
+    if matches!(error, DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch) {
+        return OpenError::InUse { path };
+    }
+    let DatabaseError::Storage(StorageError::Io(error)) = error else {
+        return OpenError::Damaged { path, why: error.to_string() };
+    };
+    if error.kind() == io::ErrorKind::InvalidData {
+        // redb's answer to a file that does not begin as one of its own, or is empty.
+        OpenError::NotAStore { path }
+    } else if error.kind() == io::ErrorKind::UnexpectedEof {
+        OpenError::Damaged { path, why: "it ends before its time".to_owned() }
+    } else {
+        OpenError::Io { path, error }
     }
 }
 

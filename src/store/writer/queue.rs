@@ -10,7 +10,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 /// The changes that may wait.
 const CHANGES_QUEUED_MAX: usize = 1_024;
 /// The rows of changes that may wait (a change with more is taken when nothing else waits).
-const ROWS_QUEUED_MAX: usize = 65_536;
+const ROWS_QUEUED_MAX: usize = 131_072;
 /// The usage rows that may wait.
 const USAGE_QUEUED_MAX: usize = 524_288;
 /// So many groups may go before usage that waits; then one usage transaction goes. As many groups
@@ -176,3 +176,6 @@ impl Inner {
         (!rows.is_empty() || !answers.is_empty()).then_some(Work::Usage { rows, answers })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! The admin port: the JSON API that governs, its `OpenAPI` document, health and metrics.
+//!
+//! One file per noun. A handler reads the request into a command of [`crate::governance`], loads
+//! the state it is about, and commits the plan ([`desk`]); who may do what is decided there and not
+//! here, and `docs/authorization.md` is the table of it that a test walks.
+//!
+//! **Invariants.**
+//! - Every error is a problem (RFC 9457) with a stable `type`, made by [`problem`] alone.
+//! - The secret of a token is in one answer, that of its creation, and in no other.
+//! - Nothing here runs on a worker of the gateway: what may block is on a blocking thread.
+
+mod audit;
+mod desk;
+mod etag;
+mod extract;
+mod front;
+mod health;
+mod idempotency;
+mod list;
+mod me;
+mod openapi;
+mod orgs;
+mod policies;
+mod problem;
+mod roles;
+mod scope;
+mod services;
+mod tokens;
+mod users;
+
+pub use openapi::openapi;
+
+use crate::governance::catalogue::Catalogue;
+use crate::session::{Evidences, Uses};
+use crate::store::Ledger;
+use crate::time::Timestamp;
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::middleware;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// Largest body of a request.
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Longest time for a body to come.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most requests at once; further ones are told to come back.
+pub const REQUESTS_MAX: usize = 256;
+/// How often a change is planned anew when the state moved on meanwhile.
+pub const ATTEMPTS_MAX: usize = 8;
+/// Longest address of a request (path and query).
+pub const TARGET_BYTES_MAX: usize = 8 * 1024;
+
+/// No random bytes could be had from the system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the system gave no random bytes")]
+pub struct NoRandom;
+
+/// Fills a buffer with random bytes, or says that there are none.
+pub type Random = dyn Fn(&mut [u8]) -> Result<(), NoRandom> + Send + Sync;
+
+/// What the admin port works with.
+pub struct AdminState {
+    /// The store.
+    pub ledger: Arc<dyn Ledger>,
+    /// The facts that callers are admitted by.
+    pub evidences: Arc<dyn Evidences>,
+    /// The use of tokens that is not stored yet.
+    pub uses: Arc<dyn Uses>,
+    /// The roles that can be given, as the configuration names them now.
+    pub catalogue: Arc<ArcSwap<Catalogue>>,
+    /// Names that a `Host` field may hold beside `localhost` and the loopback addresses.
+    pub hosts: Vec<String>,
+    /// What new secrets begin with.
+    pub token_prefix: String,
+    /// The source of identities and secrets.
+    pub random: Arc<Random>,
+    /// The clock.
+    pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// Whether the gateway takes requests.
+    pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// The metrics in the text format of Prometheus.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+/// Random bytes from the operating system.
+pub fn system_random(bytes: &mut [u8]) -> Result<(), NoRandom> {
+    getrandom::fill(bytes).map_err(|error| {
+        tracing::error!(%error, "the system gives no random bytes");
+        NoRandom
+    })
+}
+
+type Shared = Arc<AdminState>;
+
+/// The admin port as a service.
+///
+/// The address of the peer, for the audit trail, is taken from
+/// [`axum::extract::ConnectInfo`]`<SocketAddr>` among the request's extensions.
+pub fn router(state: AdminState) -> Router {
+    let state = Arc::new(state);
+    let (router, _document) = routes().split_for_parts();
+    let entrance = front::Entrance {
+        state: Arc::clone(&state),
+        slots: Arc::new(Semaphore::new(REQUESTS_MAX)),
+    };
+    router
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(middleware::from_fn_with_state(entrance, front::enter))
+        .with_state(state)
+}
+
+/// Every endpoint, with its description.
+fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::with_openapi(openapi::preamble())
+        .routes(routes!(me::read))
+        .routes(routes!(orgs::list, orgs::create))
+        .routes(routes!(orgs::read, orgs::update))
+        .routes(routes!(roles::list))
+        .routes(routes!(services::list))
+        .routes(routes!(users::list, users::create))
+        .routes(routes!(users::read, users::update, users::remove))
+        .routes(routes!(users::deactivate))
+        .routes(routes!(users::activate))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::read, tokens::update, tokens::revoke))
+        .routes(routes!(tokens::deactivate))
+        .routes(routes!(tokens::activate))
+        .routes(routes!(policies::read, policies::put))
+        .routes(routes!(audit::list))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
+        .routes(routes!(openapi::document))
+        .routes(routes!(openapi::document_of_version))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,231 @@
+//! Reading a request: who calls, which identities the path names, the JSON of the body. All of it
+//! strict; what is not understood is refused by name.
+
+use super::problem::{Kind, Problem};
+use super::{BODY_BYTES_MAX, BODY_TIMEOUT, Shared, front};
+use crate::audit::Origin;
+use crate::governance::Caller;
+use crate::session;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, RawPathParams, Request};
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderMap, Uri};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+/// An authenticated call.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) caller: Caller,
+    pub(crate) origin: Origin,
+}
+
+impl FromRequestParts<Shared> for Call {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, Problem> {
+        let room = session::Room {
+            prefix: &state.token_prefix,
+            evidences: &*state.evidences,
+            uses: &*state.uses,
+            clock: &*state.clock,
+        };
+        let caller = session::authenticate(&parts.headers, room).await?;
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let id = parts.extensions.get::<front::RequestId>();
+        let origin = Origin {
+            address: peer.map(|ConnectInfo(peer)| peer.ip().to_canonical()),
+            request_id: id.map(|id| id.0.clone()),
+        };
+        Ok(Self { caller, origin })
+    }
+}
+
+/// The parts of the path that stand for something.
+#[derive(Clone, Debug)]
+pub(crate) struct Params(Vec<(String, String)>);
+
+impl Params {
+    /// An identity; what is none is not found, as one that does not exist.
+    pub(crate) fn id<I: FromStr>(&self, name: &str) -> Result<I, Problem> {
+        let text = self.0.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str());
+        text.and_then(|text| text.parse().ok()).ok_or_else(Problem::not_found)
+    }
+}
+
+impl FromRequestParts<Shared> for Params {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, Problem> {
+        let params = RawPathParams::from_request_parts(parts, state).await;
+        let params = params.map_err(|_not_utf_8| Problem::not_found())?;
+        Ok(Self(params.iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect()))
+    }
+}
+
+/// The parameters of the query. `T` denies unknown ones and holds texts only, so that whoever reads
+/// them can name the one that is wrong.
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequestParts<Shared> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &Shared) -> Result<Self, Problem> {
+        query(&parts.uri).map(Self)
+    }
+}
+
+fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
+    let parsed = axum::extract::Query::<T>::try_from_uri(uri);
+    parsed.map(|axum::extract::Query(value)| value).map_err(|rejection| {
+        let text = rejection.body_text();
+        let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+        Problem::field(quoted(text).unwrap_or_default(), text)
+    })
+}
+
+/// What serde names in an error, as in "unknown field `x`".
+fn quoted(message: &str) -> Option<&str> {
+    let named = ["unknown field `", "missing field `", "duplicate field `"];
+    let at = named.iter().find_map(|intro| Some(message.find(intro)? + intro.len()))?;
+    message[at..].split_once('`').map(|(name, _)| name)
+}
+
+/// A body of strict JSON, and the digest of its bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Json<T> {
+    pub(crate) value: T,
+    pub(crate) digest: [u8; 32],
+}
+
+impl<T: DeserializeOwned> FromRequest<Shared> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &Shared) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let bytes = read(body).await?;
+        media_type(&parts.headers)?;
+        Ok(Self { value: parse(&bytes)?, digest: Sha256::digest(&bytes).into() })
+    }
+}
+
+/// A body that may be left out, which is as good as `{}`.
+#[derive(Clone, Debug)]
+pub(crate) struct OptionalJson<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Default> FromRequest<Shared> for OptionalJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &Shared) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let bytes = read(body).await?;
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        media_type(&parts.headers)?;
+        parse(&bytes).map(Self)
+    }
+}
+
+async fn read(body: Body) -> Result<bytes::Bytes, Problem> {
+    let collecting = Limited::new(body, BODY_BYTES_MAX).collect();
+    let collected = tokio::time::timeout(BODY_TIMEOUT, collecting).await.map_err(|_elapsed| {
+        let detail = format!("a body has {} seconds to come", BODY_TIMEOUT.as_secs());
+        Problem::new(Kind::Timeout, detail)
+    })?;
+    collected.map(http_body_util::Collected::to_bytes).map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            return Problem::new(Kind::TooLarge, format!("at most {BODY_BYTES_MAX} bytes"));
+        }
+        Problem::new(Kind::InvalidRequest, "the body could not be read to its end")
+    })
+}
+
+fn media_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut fields = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(field), None) = (fields.next(), fields.next()) else {
+        return Err(Problem::new(Kind::UnsupportedMediaType, "expected one Content-Type field"));
+    };
+    let essence = field.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default();
+    if essence.trim_ascii().eq_ignore_ascii_case(b"application/json") {
+        return Ok(());
+    }
+    Err(Problem::new(Kind::UnsupportedMediaType, "expected Content-Type: application/json"))
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // The reader would take a list of the fields' values too.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Problem::new(Kind::InvalidRequest, "expected a JSON object"));
+    }
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let message = error.inner().to_string();
+        Problem::field(&place(&path, quoted(&message)), message)
+    })?;
+    reader.end().map_err(|error| Problem::new(Kind::InvalidRequest, error.to_string()))?;
+    Ok(value)
+}
+
+/// The path of the value that is wrong: of the one that is missing or unknown, if it is named.
+fn place(path: &str, named: Option<&str>) -> String {
+    let path = if matches!(path, "." | "?") { "" } else { path };
+    match named {
+        Some(named) if path.is_empty() => named.to_owned(),
+        Some(named) if path.rsplit('.').next() == Some(named) => path.to_owned(),
+        Some(named) => format!("{path}.{named}"),
+        None => path.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    struct Outer {
+        name: String,
+        inner: Option<Inner>,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {
+        value: u32,
+    }
+
+    fn field_of(text: &str) -> String {
+        let problem = parse::<Outer>(text.as_bytes()).expect_err("refused");
+        assert_eq!(problem.status(), http::StatusCode::BAD_REQUEST);
+        problem.named_field().unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn a_wrong_value_is_named() {
+        assert_eq!(field_of(r#"{"name": 5}"#), "name");
+        assert_eq!(field_of(r#"{"inner": {"value": 1}}"#), "name");
+        assert_eq!(field_of(r#"{"name": "", "x": 1}"#), "x");
+        assert_eq!(field_of(r#"{"name": "", "inner": {"value": -1}}"#), "inner.value");
+        assert_eq!(field_of(r#"{"name": "", "inner": {"y": -1}}"#), "inner.y");
+        assert_eq!(field_of(r#"{"name": "", "inner": {}}"#), "inner.value");
+        assert_eq!(field_of(r#"{"name": "", "name": ""}"#), "name");
+        assert_eq!(field_of(r#"["x", null]"#), "");
+        assert_eq!(field_of(r#"{"name": "x"#), "name");
+        assert_eq!(field_of(r#"{"name": "x"} {}"#), "");
+    }
+
+    #[test]
+    fn depth_is_limited() {
+        let deep = format!(r#"{{"name": {}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        assert!(parse::<Outer>(deep.as_bytes()).is_err());
+        let deep = format!("{}1{}", r#"{"a":"#.repeat(100_000), "}".repeat(100_000));
+        assert!(parse::<serde_json::Value>(deep.as_bytes()).is_err());
+    }
+}

@@ -1,0 +1,156 @@
+//! The `OpenAPI` 3.1 document, made from the handlers.
+
+use super::problem::{Kind, MEDIA_TYPE, ProblemBody};
+use axum::Json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{
+    ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, RefOr,
+    ResponseBuilder, response::Response,
+};
+use utoipa::{IntoResponses, PartialSchema};
+
+const BEARER: &str = "bearer";
+
+static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(|| {
+    let (_router, mut document) = super::routes().split_for_parts();
+    // Health and this document ask for no credential.
+    for (path, item) in &mut document.paths.paths {
+        if !path.starts_with("/api/") || path.ends_with("/openapi.json") {
+            let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch];
+            for operation in operations.into_iter().flatten() {
+                operation.security = Some(Vec::new());
+            }
+        }
+    }
+    document
+});
+
+/// The description of the whole admin API.
+#[must_use]
+pub fn openapi() -> OpenApi {
+    DOCUMENT.clone()
+}
+
+/// What stands before the paths.
+pub(super) fn preamble() -> OpenApi {
+    let info = InfoBuilder::new()
+        .title("Bearward admin API")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(
+            "Governs the organizations, users, API tokens and policies of a Bearward gateway. \
+             Times are RFC 3339 in UTC. Errors are problems (RFC 9457) with a stable `type`. \
+             Unknown fields and parameters are refused.",
+        ))
+        .license(Some(
+            LicenseBuilder::new()
+                .name("Apache-2.0 OR MIT")
+                .identifier(Some("Apache-2.0 OR MIT"))
+                .build(),
+        ))
+        .build();
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("An API token of a member of the organization"))
+        .build();
+    let components = ComponentsBuilder::new()
+        .security_scheme(BEARER, SecurityScheme::Http(bearer))
+        .schema("Problem", ProblemBody::schema())
+        .build();
+    OpenApiBuilder::new()
+        .info(info)
+        .components(Some(components))
+        .security(Some([SecurityRequirement::new(BEARER, Vec::<String>::new())]))
+        .build()
+}
+
+/// Give this document.
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    tag = "openapi",
+    operation_id = "read_openapi",
+    responses(
+        (status = 200, description = "The document", body = serde_json::Value,
+         content_type = "application/json"),
+        OpenProblems
+    )
+)]
+pub(crate) async fn document() -> Json<&'static OpenApi> {
+    Json(&DOCUMENT)
+}
+
+/// Give this document, beside the version of the API that it describes.
+#[utoipa::path(
+    get,
+    path = "/api/v1/openapi.json",
+    tag = "openapi",
+    operation_id = "read_openapi_v1",
+    responses(
+        (status = 200, description = "The document", body = serde_json::Value,
+         content_type = "application/json"),
+        OpenProblems
+    )
+)]
+pub(crate) async fn document_of_version() -> Json<&'static OpenApi> {
+    Json(&DOCUMENT)
+}
+
+/// What can go wrong before an endpoint is reached.
+const OPEN: &[Kind] =
+    &[Kind::InvalidRequest, Kind::TargetTooLong, Kind::Misdirected, Kind::Internal, Kind::Busy];
+/// What else can go wrong where a credential is asked for.
+const READ: &[Kind] = &[Kind::InvalidToken, Kind::Forbidden, Kind::NotFound, Kind::Unavailable];
+/// What else can go wrong where something is changed.
+const CHANGE: &[Kind] = &[
+    Kind::Timeout,
+    Kind::Conflict,
+    Kind::Changed,
+    Kind::TooLarge,
+    Kind::UnsupportedMediaType,
+    Kind::KeyReused,
+    Kind::NotRecorded,
+    Kind::StorageFull,
+];
+
+/// The problems of an endpoint that is open to all.
+pub(crate) struct OpenProblems;
+/// The problems of an endpoint that reads.
+pub(crate) struct ReadProblems;
+/// The problems of an endpoint that changes something.
+pub(crate) struct ChangeProblems;
+
+impl IntoResponses for OpenProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[OPEN])
+    }
+}
+
+impl IntoResponses for ReadProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[OPEN, READ])
+    }
+}
+
+impl IntoResponses for ChangeProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[OPEN, READ, CHANGE])
+    }
+}
+
+fn problems(groups: &[&[Kind]]) -> BTreeMap<String, RefOr<Response>> {
+    let mut titles: BTreeMap<u16, BTreeSet<&str>> = BTreeMap::new();
+    for kind in groups.iter().copied().flatten() {
+        titles.entry(kind.status().as_u16()).or_default().insert(kind.title());
+    }
+    let response = |titles: BTreeSet<&str>| {
+        let titles: Vec<&str> = titles.into_iter().collect();
+        let schema = Ref::from_schema_name("Problem");
+        let content = ContentBuilder::new().schema(Some(schema)).build();
+        let response = ResponseBuilder::new().description(titles.join("; "));
+        RefOr::T(response.content(MEDIA_TYPE, content).build())
+    };
+    titles.into_iter().map(|(status, titles)| (status.to_string(), response(titles))).collect()
+}

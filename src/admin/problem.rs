@@ -1,0 +1,272 @@
+//! Errors as problems (RFC 9457). Every error answer of the admin port is made here.
+
+use crate::governance::Refusal;
+use crate::session::Refused;
+use crate::store::{CommitError, StoreError};
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+
+/// The media type of a problem.
+pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
+
+/// What went wrong, in kinds that clients can tell apart. The names are stable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    InvalidRequest,
+    MalformedCredential,
+    NoCredential,
+    InvalidToken,
+    Forbidden,
+    CrossOrigin,
+    NotFound,
+    MethodNotAllowed,
+    Timeout,
+    Conflict,
+    Changed,
+    TooLarge,
+    TargetTooLong,
+    UnsupportedMediaType,
+    Misdirected,
+    KeyReused,
+    Internal,
+    NotRecorded,
+    Unavailable,
+    Busy,
+    StorageFull,
+}
+
+impl Kind {
+    /// Status, last part of the `type`, title.
+    const fn about(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::InvalidRequest => {
+                (StatusCode::BAD_REQUEST, "invalid-request", "The request is not acceptable")
+            }
+            Self::MalformedCredential => {
+                (StatusCode::BAD_REQUEST, "malformed-credential", "The credential is broken")
+            }
+            Self::NoCredential => {
+                (StatusCode::UNAUTHORIZED, "no-credential", "A credential is needed")
+            }
+            Self::InvalidToken => {
+                (StatusCode::UNAUTHORIZED, "invalid-token", "The token is not valid")
+            }
+            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "Not permitted"),
+            Self::CrossOrigin => {
+                (StatusCode::FORBIDDEN, "cross-origin", "Not permitted to other sites")
+            }
+            Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "Not found"),
+            Self::MethodNotAllowed => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "The resource does not take this method",
+            ),
+            Self::Timeout => {
+                (StatusCode::REQUEST_TIMEOUT, "timeout", "The request came too slowly")
+            }
+            Self::Conflict => {
+                (StatusCode::CONFLICT, "conflict", "The present state does not allow it")
+            }
+            Self::Changed => (
+                StatusCode::PRECONDITION_FAILED,
+                "changed",
+                "The resource is not what it was when it was read",
+            ),
+            Self::TooLarge => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The request is too large")
+            }
+            Self::TargetTooLong => {
+                (StatusCode::URI_TOO_LONG, "target-too-long", "The request's address is too long")
+            }
+            Self::UnsupportedMediaType => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported-media-type",
+                "The request is not JSON",
+            ),
+            Self::Misdirected => {
+                (StatusCode::MISDIRECTED_REQUEST, "misdirected", "No such host here")
+            }
+            Self::KeyReused => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency-key-reused",
+                "The idempotency key belongs to another request",
+            ),
+            Self::Internal => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here")
+            }
+            Self::NotRecorded => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "not-recorded",
+                "The change could not be recorded",
+            ),
+            Self::Unavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available at the moment")
+            }
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Too many requests at once"),
+            Self::StorageFull => {
+                (StatusCode::INSUFFICIENT_STORAGE, "storage-full", "The store's disk is full")
+            }
+        }
+    }
+
+    pub(crate) const fn status(self) -> StatusCode {
+        self.about().0
+    }
+
+    pub(crate) const fn title(self) -> &'static str {
+        self.about().2
+    }
+}
+
+/// An error, as RFC 9457 writes it.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemBody {
+    /// What kind of error: `urn:bearward:problem:` and a word that stays the same.
+    #[schema(example = "urn:bearward:problem:forbidden")]
+    r#type: String,
+    /// The kind in words.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What was wrong this time.
+    detail: String,
+    /// The field that was wrong, as a path: `owner.email`, `scope.org_roles[0]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+}
+
+/// An error on its way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    kind: Kind,
+    detail: String,
+    field: Option<String>,
+}
+
+impl Problem {
+    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), field: None }
+    }
+
+    /// A request whose `field` is not acceptable.
+    pub(crate) fn field(field: &str, detail: impl Into<String>) -> Self {
+        let field = Some(field.to_owned()).filter(|field| !field.is_empty());
+        Self { field, ..Self::new(Kind::InvalidRequest, detail) }
+    }
+
+    pub(crate) fn not_found() -> Self {
+        Refusal::NotFound.into()
+    }
+
+    /// A bug or a failing machine: the caller learns no more than that; the log has the rest.
+    pub(crate) fn internal(error: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%error, "an admin request failed");
+        Self::new(Kind::Internal, "the log of the service says what")
+    }
+
+    /// A change that the writer did not take.
+    pub(crate) fn uncommitted(error: &CommitError, restrictive: bool) -> Self {
+        tracing::error!(%error, restrictive, "a change was not committed");
+        let not_recorded = if restrictive {
+            "what it takes away is denied until restart, not recorded"
+        } else {
+            "it is not recorded and has no effect"
+        };
+        match error {
+            CommitError::Conflict(_) => {
+                Self::new(Kind::Conflict, "others keep changing the same; try again")
+            }
+            CommitError::Busy => {
+                Self::new(Kind::Busy, "too many changes are waiting to be written; try again")
+            }
+            CommitError::Full => Self::new(Kind::StorageFull, not_recorded),
+            CommitError::Failed(_) => Self::new(Kind::NotRecorded, not_recorded),
+            CommitError::Closed => {
+                Self::new(Kind::Unavailable, "the store takes no changes until it is opened anew")
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn named_field(&self) -> Option<&str> {
+        self.field.as_deref()
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn status(&self) -> StatusCode {
+        self.kind.status()
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let kind = match refusal {
+            Refusal::Invalid { field, message } => return Self::field(&field, message),
+            Refusal::Forbidden(_) => Kind::Forbidden,
+            Refusal::Clash(_) => Kind::Conflict,
+            Refusal::NotFound => Kind::NotFound,
+        };
+        Self::new(kind, refusal.to_string())
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        let kind = match refused {
+            Refused::NoCredential => Kind::NoCredential,
+            Refused::Malformed => Kind::MalformedCredential,
+            Refused::Dead => Kind::InvalidToken,
+            Refused::Unavailable => Kind::Unavailable,
+        };
+        Self::new(kind, refused.to_string())
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, name, title) = self.kind.about();
+        let body = ProblemBody {
+            r#type: format!("urn:bearward:problem:{name}"),
+            title,
+            status: status.as_u16(),
+            detail: self.detail,
+            field: self.field,
+        };
+        let body = serde_json::to_vec(&body).unwrap_or_default();
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        // RFC 6750 section 3: no error code where no credential was shown.
+        let challenges = [
+            (Kind::NoCredential, "Bearer"),
+            (Kind::InvalidToken, r#"Bearer error="invalid_token""#),
+            (Kind::MalformedCredential, r#"Bearer error="invalid_request""#),
+        ];
+        if let Some((_, challenge)) = challenges.iter().find(|(kind, _)| *kind == self.kind) {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if matches!(self.kind, Kind::Busy | Kind::Unavailable) {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// The answer where no endpoint is.
+pub(crate) async fn not_found() -> Problem {
+    Problem::new(Kind::NotFound, "there is no such endpoint; see /openapi.json")
+}
+
+/// The answer where an endpoint is, but not with this method.
+pub(crate) async fn method_not_allowed() -> Problem {
+    Problem::new(Kind::MethodNotAllowed, "see the Allow field, or /openapi.json")
+}

@@ -1,0 +1,165 @@
+//! Tokens in JSON.
+
+use crate::admin::desk::Desk;
+use crate::admin::scope::Scope;
+use crate::admin::users::StatusChangeBody;
+use crate::directory::{Person, TokenRow};
+use crate::id::{TokenId, UserId};
+use crate::policy::{Policies, PolicyKind};
+use crate::time::{Timestamp, Ttl};
+use crate::token::Standing;
+use serde::{Deserialize, Serialize};
+
+/// A user as the owner or the maker of a token.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Person)]
+struct PersonBody {
+    #[schema(value_type = String)]
+    id: UserId,
+    /// Null for a user who was removed, or who is of another organization.
+    #[schema(required)]
+    name: Option<String>,
+    /// Null for a user who was removed, or who is of another organization.
+    #[schema(required)]
+    email: Option<String>,
+}
+
+impl From<Person> for PersonBody {
+    fn from(person: Person) -> Self {
+        Self { id: person.id, name: person.name, email: person.email }
+    }
+}
+
+/// Why a token is refused although it is activated and alive.
+#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Blocked {
+    OwnerDeactivated,
+}
+
+/// A policy that a token breaks.
+#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Violation)]
+struct ViolationBody {
+    policy: PolicyKind,
+    /// Since when.
+    #[schema(value_type = String, format = DateTime)]
+    since: Timestamp,
+    /// By how much: beyond the idle limit now, or beyond the longest life.
+    over_by_seconds: u64,
+    /// Until when an owner has it ignored.
+    #[schema(required, value_type = Option<String>, format = DateTime)]
+    ignored_until: Option<Timestamp>,
+}
+
+/// An API token. Its secret is not in it.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Token)]
+pub(crate) struct TokenBody {
+    #[schema(value_type = String, example = "tok_01jgfjjy2g3q8n5r7s9t1v3w5x")]
+    pub(super) id: TokenId,
+    #[schema(example = "ci")]
+    name: String,
+    /// Whose token it is.
+    owner: PersonBody,
+    /// Who made it; null if it was made on the machine itself.
+    #[schema(required)]
+    created_by: Option<PersonBody>,
+    /// The roles that it carries, as far as its owner holds them.
+    scope: Scope,
+    status: Standing,
+    /// The last change of the status; null if there was none.
+    #[schema(required)]
+    status_changed: Option<StatusChangeBody>,
+    /// Why it is refused although it is activated; null if it is not.
+    #[schema(required)]
+    blocked: Option<Blocked>,
+    /// Whether its life is over.
+    expired: bool,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    issued_at: Timestamp,
+    /// At this instant it is dead.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Timestamp,
+    /// The last admitted request; null if there was none.
+    #[schema(required, value_type = Option<String>, format = DateTime)]
+    last_used_at: Option<Timestamp>,
+    /// Admitted requests, ever.
+    use_count: u64,
+    /// The policies that it breaks now.
+    violations: Vec<ViolationBody>,
+}
+
+impl TokenBody {
+    /// A token, judged by the policies as they are applied now.
+    pub(crate) fn new(row: TokenRow, policies: &Policies, desk: &Desk<'_>) -> Self {
+        let TokenRow { token, usage, owner, created_by } = row;
+        let violations = policies.violations(&token, &usage, desk.now());
+        let violations = violations.into_iter().map(|violation| ViolationBody {
+            policy: violation.policy,
+            since: violation.since,
+            over_by_seconds: violation.over_by.as_secs(),
+            ignored_until: None,
+        });
+        Self {
+            id: token.id,
+            scope: Scope::named(&token.scope, desk.roles()),
+            status: token.standing(),
+            status_changed: token.status_change().map(Into::into),
+            blocked: owner.deactivated.then_some(Blocked::OwnerDeactivated),
+            expired: token.is_expired(desk.now()),
+            created_at: token.created_at,
+            issued_at: token.issued_at,
+            expires_at: token.expires_at,
+            name: token.name,
+            owner: owner.into(),
+            created_by: created_by.map(Into::into),
+            last_used_at: usage.last_used_at,
+            use_count: usage.use_count,
+            violations: violations.collect(),
+        }
+    }
+}
+
+/// A new token. Its life is said by `ttl` or by `expires_at`; if by neither, it is six months, or
+/// the policy's maximum if that is shorter.
+#[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewToken {
+    /// 1 to 64 characters.
+    #[schema(example = "ci", min_length = 1, max_length = 64)]
+    pub(super) name: String,
+    /// How long it lives: 1 minute to 60 months.
+    pub(super) ttl: Option<Ttl>,
+    /// When it dies.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub(super) expires_at: Option<Timestamp>,
+    /// The roles that it carries: none that the calling token or the owner lacks.
+    pub(super) scope: Scope,
+    /// Identity of the user whose token it is, or `me`. Only owners make tokens for others.
+    #[schema(example = "me")]
+    pub(super) owner: Option<String>,
+}
+
+/// A change of a token. What is left out stays as it is.
+#[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TokenChange {
+    /// 1 to 64 characters.
+    #[schema(min_length = 1, max_length = 64)]
+    pub(super) name: Option<String>,
+    /// All roles that it is to carry: none that it does not carry now.
+    pub(super) scope: Option<Scope>,
+}
+
+/// A new token and its secret.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct CreatedToken {
+    pub(super) token: TokenBody,
+    /// The secret. It is shown this once; null when the request is repeated under its
+    /// `Idempotency-Key`.
+    #[schema(required, example = "bwt_...")]
+    pub(super) secret: Option<String>,
+}

@@ -1,0 +1,70 @@
+//! The lists: filtered, sorted by any column, in pages.
+//!
+//! A page begins after the sort key of the last row of the page before (a keyset, carried in an
+//! opaque cursor), so rows that come and go meanwhile shift nothing. Reading one visits every row
+//! once and keeps no more of them than a page holds, so memory does not grow with the number of
+//! tokens.
+
+mod people;
+mod tokens;
+mod window;
+
+pub use people::{People, Person, UserColumn, UserQuery, users};
+pub use tokens::{TokenColumn, TokenQuery, TokenRow, tokens};
+pub use window::{Asked, Column, Key, Page, Sort, Window};
+
+/// Rows in a page when nothing is said.
+pub const LIMIT_DEFAULT: usize = 50;
+/// Most rows in a page.
+pub const LIMIT_MAX: usize = 200;
+/// Longest text to search for, in characters.
+pub const SEARCH_CHARS_MAX: usize = 100;
+/// Longest cursor, in characters.
+pub const CURSOR_CHARS_MAX: usize = 2048;
+
+use crate::org::{Governance, Organization};
+
+/// A column of the list of organizations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrganizationColumn {
+    /// The name.
+    Name,
+    /// Whether it is governed.
+    Governance,
+    /// When it was made.
+    CreatedAt,
+}
+
+impl Column for OrganizationColumn {
+    const DEFAULT: Sort<Self> = Sort { column: Self::Name, descending: false };
+    const ALL: &'static [(&'static str, Self)] =
+        &[("name", Self::Name), ("governance", Self::Governance), ("created_at", Self::CreatedAt)];
+}
+
+/// A page of organizations; `search` looks into their names.
+#[must_use]
+pub fn organizations(
+    all: Vec<Organization>,
+    search: Option<&str>,
+    asked: Asked<OrganizationColumn>,
+) -> Page<Organization> {
+    let column = asked.sort.column;
+    let mut window = Window::new(asked);
+    for org in all {
+        if search.is_some_and(|search| !org.name.to_lowercase().contains(search)) {
+            continue;
+        }
+        let key = match column {
+            OrganizationColumn::Name => Key::text(&org.name),
+            OrganizationColumn::Governance => {
+                Key::Number(i64::from(org.governance == Governance::Deactivated))
+            }
+            OrganizationColumn::CreatedAt => Key::Number(org.created_at.millis()),
+        };
+        window.offer(key, org.id.bits(), || org);
+    }
+    window.page()
+}
+
+#[cfg(test)]
+mod tests;

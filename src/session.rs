@@ -1,0 +1,148 @@
+//! Who is calling the admin port: the bearer of a live API token, or nobody.
+//!
+//! The admin port admits by the same facts and the same rule as the gateway
+//! ([`crate::access::dead`]). Where the facts come from is behind [`Evidences`], so that a cache
+//! that is fenced against stale ones can stand there.
+//!
+//! **Invariant.** Unknown, expired, deactivated, blocked and revoked tokens get one answer: nobody
+//! learns from it that a secret was good once.
+
+use crate::access::{OrgFacts, OwnerFacts, TokenFacts};
+use crate::credential::{self, Credential};
+use crate::governance::Caller;
+use crate::id::TokenId;
+use crate::secret::{self, Digest};
+use crate::store::{Facts, Found, Ledger, StoreError};
+use crate::time::Timestamp;
+use crate::token::Usage;
+use http::HeaderMap;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// Why nobody is calling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// No `Authorization` field, or one of another scheme.
+    #[error("this needs an API token: Authorization: Bearer ...")]
+    NoCredential,
+    /// A broken bearer credential, or several.
+    #[error("expected one Authorization field with one bearer token")]
+    Malformed,
+    /// A token that authorizes nothing, whatever the cause.
+    #[error("the token is not valid")]
+    Dead,
+    /// Nobody can say now.
+    #[error("the token cannot be checked at the moment")]
+    Unavailable,
+}
+
+/// The facts about a token could not be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unavailable;
+
+/// The answer of a look-up, to be awaited. `None` for a token that is unknown or barred.
+pub type Evidence<'a> =
+    Pin<Box<dyn Future<Output = Result<Option<Found>, Unavailable>> + Send + 'a>>;
+
+/// Where the facts about a token come from.
+pub trait Evidences: Send + Sync {
+    /// What is known about a digest now.
+    fn known<'a>(&'a self, digest: &'a Digest) -> Evidence<'a>;
+}
+
+/// The facts as the store has them, read anew for each call.
+pub struct Stored(pub Arc<dyn Facts>);
+
+impl Evidences for Stored {
+    fn known<'a>(&'a self, digest: &'a Digest) -> Evidence<'a> {
+        let (facts, digest) = (Arc::clone(&self.0), *digest);
+        Box::pin(async move {
+            let found = tokio::task::spawn_blocking(move || facts.lookup(&digest)).await;
+            match found {
+                Ok(Ok((_, found))) => Ok(found),
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "the facts about a token cannot be read");
+                    Err(Unavailable)
+                }
+                Err(error) => {
+                    tracing::error!(%error, "a look-up ended before its answer");
+                    Err(Unavailable)
+                }
+            }
+        })
+    }
+}
+
+/// The use of tokens, as far as it is not in the store yet.
+pub trait Uses: Send + Sync {
+    /// Counts a use of a token.
+    fn touch(&self, token: TokenId, now: Timestamp);
+    /// What was counted and is not stored yet.
+    fn pending(&self, token: TokenId) -> Usage;
+}
+
+/// Counts nothing: for tests, and for commands that run beside no gateway.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Uncounted;
+
+impl Uses for Uncounted {
+    fn touch(&self, _token: TokenId, _now: Timestamp) {}
+
+    fn pending(&self, _token: TokenId) -> Usage {
+        Usage::default()
+    }
+}
+
+/// What authentication needs beside the request.
+pub struct Room<'a> {
+    /// What our secrets begin with.
+    pub prefix: &'a str,
+    /// Where the facts come from.
+    pub evidences: &'a dyn Evidences,
+    /// Where the use is counted.
+    pub uses: &'a dyn Uses,
+    /// The clock, read after the facts are there.
+    pub clock: &'a (dyn Fn() -> Timestamp + Send + Sync),
+}
+
+/// Authenticates a request by its headers, and counts the use of its token.
+pub async fn authenticate(headers: &HeaderMap, room: Room<'_>) -> Result<Caller, Refused> {
+    let digest = match credential::extract(headers) {
+        Credential::Absent => return Err(Refused::NoCredential),
+        Credential::Malformed => return Err(Refused::Malformed),
+        Credential::Bearer(token) if !secret::plausible(token, room.prefix) => {
+            return Err(Refused::Dead);
+        }
+        Credential::Bearer(token) => Digest::of(token),
+    };
+    let found = match room.evidences.known(&digest).await {
+        Err(Unavailable) => return Err(Refused::Unavailable),
+        Ok(found) => found.ok_or(Refused::Dead)?,
+    };
+    let now = (room.clock)();
+    let caller = Caller::admitted(&found.token, &found.owner, &found.org, now)
+        .map_err(|_one_answer_for_all| Refused::Dead)?;
+    room.uses.touch(caller.token(), now);
+    Ok(caller)
+}
+
+/// Admits a caller again by the store's present records, when a change met a newer state. May
+/// block.
+pub fn again(
+    ledger: &dyn Ledger,
+    caller: &Caller,
+    now: Timestamp,
+) -> Result<Result<Caller, Refused>, StoreError> {
+    let token = ledger.token(caller.token())?;
+    let user = ledger.user(caller.user())?;
+    let org = ledger.organization(caller.org())?;
+    let (Some((token, _)), Some(user), Some(org)) = (token, user, org) else {
+        return Ok(Err(Refused::Dead));
+    };
+    let facts = (TokenFacts::from(&token), OwnerFacts::from(&user), OrgFacts::from(&org));
+    let admitted = Caller::admitted(&facts.0, &facts.1, &facts.2, now);
+    Ok(admitted.map_err(|_one_answer_for_all| Refused::Dead))
+}
+
+#[cfg(test)]
+mod tests;

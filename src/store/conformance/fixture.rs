@@ -1,0 +1,252 @@
+//! Records to fill a store with.
+
+use super::Both;
+use crate::audit::{Action, Actor, Draft, Origin, Target};
+use crate::id::{OrgId, TokenId, UserId};
+use crate::org::{Governance, Organization, Revision, StatusChange, User, UserStatus};
+use crate::policy::Policies;
+use crate::role::{RoleId, RoleSet};
+use crate::secret::Digest;
+use crate::store::{
+    Change, Commit, CommitError, Committed, Creation, Fact, FactKey, Follower, Require, Write,
+};
+use crate::time::Timestamp;
+use crate::token::{ApiToken, TokenStatus, Usage};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+
+pub(in crate::store) const ACME: OrgId = OrgId::from_bits(1 << 100);
+pub(in crate::store) const OTHER: OrgId = OrgId::from_bits(2 << 100);
+pub(in crate::store) const ANN: UserId = UserId::from_bits(10);
+pub(in crate::store) const BOB: UserId = UserId::from_bits(11);
+
+pub(in crate::store) fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(1_800_000_000_000 + millis)
+}
+
+pub(in crate::store) fn org(id: OrgId) -> Organization {
+    Organization {
+        id,
+        version: Revision(0),
+        name: format!("organization {id}"),
+        governance: Governance::Activated,
+        policies: Policies::default(),
+        created_at: at(0),
+    }
+}
+
+pub(in crate::store) fn user(id: UserId, org: OrgId) -> User {
+    User {
+        id,
+        version: Revision(0),
+        org,
+        email: format!("{}@example.org", id.bits()),
+        name: "A User".to_owned(),
+        roles: [RoleId::ORG_MEMBER].into_iter().collect(),
+        operator: false,
+        status: UserStatus::Activated(None),
+        created_at: at(0),
+    }
+}
+
+pub(in crate::store) fn owner(id: UserId, org: OrgId) -> User {
+    User { roles: [RoleId::ORG_OWNER].into_iter().collect(), ..user(id, org) }
+}
+
+pub(in crate::store) fn switched() -> StatusChange {
+    StatusChange { at: at(9), by: Some(ANN), reason: Some("left".to_owned()), governed: true }
+}
+
+pub(in crate::store) fn inactive(user: User) -> User {
+    User { status: UserStatus::Deactivated(switched()), ..user }
+}
+
+pub(in crate::store) fn token_id(number: u64) -> TokenId {
+    TokenId::from_bits(u128::from(number))
+}
+
+pub(in crate::store) fn digest(number: u64) -> Digest {
+    Digest::of(&number.to_le_bytes())
+}
+
+/// Ann's token in Acme, with the digest of the same number.
+pub(in crate::store) fn token(number: u64) -> ApiToken {
+    ApiToken {
+        id: token_id(number),
+        version: Revision(0),
+        org: ACME,
+        owner: ANN,
+        created_by: Some(ANN),
+        minted_by: None,
+        name: format!("token {number}"),
+        scope: RoleSet::from_iter([RoleId::ORG_MEMBER]),
+        digest: digest(number),
+        created_at: at(1),
+        issued_at: at(1),
+        expires_at: at(1_000_000),
+        status: TokenStatus::Activated(None),
+    }
+}
+
+pub(in crate::store) fn deactivated(token: ApiToken) -> ApiToken {
+    ApiToken { status: TokenStatus::Deactivated(switched()), ..token }
+}
+
+pub(in crate::store) fn revoked(token: ApiToken) -> ApiToken {
+    ApiToken { status: TokenStatus::Revoked(switched()), ..token }
+}
+
+pub(in crate::store) fn used(millis: i64, use_count: u64) -> Usage {
+    Usage { last_used_at: Some(at(millis)), use_count }
+}
+
+pub(in crate::store) fn said(org: OrgId, name: &str) -> Draft {
+    Draft {
+        org,
+        at: at(2),
+        actor: Actor::User { user: ANN, token: token_id(1) },
+        action: Action::TokenCreated,
+        target: Target::Token(token_id(1)),
+        target_name: name.to_owned(),
+        origin: Origin::default(),
+        reason: None,
+        changes: Vec::new(),
+    }
+}
+
+pub(in crate::store) fn creation(number: u8, millis: i64) -> Creation {
+    Creation { key: [number; 32], request: [9; 32], made: number.to_string(), at: at(millis) }
+}
+
+pub(in crate::store) fn writes(writes: impl IntoIterator<Item = Write>) -> Change {
+    Change { writes: writes.into_iter().collect(), ..Change::default() }
+}
+
+pub(in crate::store) fn restrictive(change: Change) -> Change {
+    Change { restrictive: true, ..change }
+}
+
+pub(in crate::store) fn commit(
+    store: &Arc<dyn Both>,
+    change: Change,
+) -> Result<Committed, CommitError> {
+    store.commit(change).wait()
+}
+
+pub(in crate::store) fn put(store: &Arc<dyn Both>, records: impl IntoIterator<Item = Write>) {
+    commit(store, writes(records)).unwrap();
+}
+
+/// Both organizations, and Ann in Acme.
+pub(in crate::store) fn furnish(store: &Arc<dyn Both>) {
+    put(
+        store,
+        [
+            Write::Organization(org(ACME)),
+            Write::Organization(org(OTHER)),
+            Write::User(owner(ANN, ACME)),
+        ],
+    );
+}
+
+/// Whether a change that asks for nothing but this would be written.
+pub(in crate::store) fn holds(store: &Arc<dyn Both>, require: Require) -> bool {
+    let change = Change { requires: vec![require.clone()], ..Change::default() };
+    match commit(store, change) {
+        Ok(_) => true,
+        Err(error) => {
+            assert_eq!(error, CommitError::Conflict(require));
+            false
+        }
+    }
+}
+
+pub(in crate::store) fn tokens(store: &Arc<dyn Both>, org: OrgId) -> Vec<(ApiToken, Usage)> {
+    let mut all = Vec::new();
+    let mut visit = |token, usage| {
+        all.push((token, usage));
+        std::ops::ControlFlow::Continue(())
+    };
+    store.visit_tokens(org, None, &mut visit).unwrap();
+    all
+}
+
+/// What a follower was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Heard {
+    Bar(Vec<FactKey>),
+    Apply(Revision, Vec<Fact>),
+}
+
+/// A follower that writes down what it is told.
+#[derive(Default)]
+pub(in crate::store) struct Recorder(Mutex<Vec<Heard>>);
+
+impl Recorder {
+    pub(in crate::store) fn following(store: &Arc<dyn Both>) -> Arc<Self> {
+        let recorder = Arc::new(Self::default());
+        store.follow(Arc::clone(&recorder) as Arc<dyn Follower>);
+        recorder
+    }
+
+    pub(in crate::store) fn heard(&self) -> Vec<Heard> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+}
+
+impl Follower for Recorder {
+    fn bar(&self, keys: &[FactKey]) {
+        self.0.lock().unwrap().push(Heard::Bar(keys.to_vec()));
+    }
+
+    fn apply(&self, revision: Revision, facts: &[Fact]) {
+        self.0.lock().unwrap().push(Heard::Apply(revision, facts.to_vec()));
+    }
+}
+
+/// Holds the writer up, so that what is committed meanwhile goes as one group.
+pub(in crate::store) struct Gate {
+    go: Sender<()>,
+    stopped: Receiver<()>,
+}
+
+struct Gatekeeper {
+    go: Mutex<Receiver<()>>,
+    stopped: Mutex<Sender<()>>,
+}
+
+impl Follower for Gatekeeper {
+    fn bar(&self, _keys: &[FactKey]) {}
+
+    fn apply(&self, _revision: Revision, facts: &[Fact]) {
+        // An empty change is what stops; see `Gate::hold`.
+        if facts.is_empty() {
+            _ = self.stopped.lock().unwrap().send(());
+            _ = self.go.lock().unwrap().recv();
+        }
+    }
+}
+
+impl Gate {
+    pub(in crate::store) fn at(store: &Arc<dyn Both>) -> Self {
+        let (go, wait) = channel();
+        let (stop, stopped) = channel();
+        store.follow(Arc::new(Gatekeeper { go: Mutex::new(wait), stopped: Mutex::new(stop) }));
+        Self { go, stopped }
+    }
+
+    /// Stops the writer while `queue` queues, and waits for all that it queued. The stop itself is
+    /// a change without facts, so it takes one revision.
+    pub(in crate::store) fn group(
+        &self,
+        store: &Arc<dyn Both>,
+        queue: impl FnOnce() -> Vec<Commit>,
+    ) -> Vec<Result<Committed, CommitError>> {
+        let stop = store.commit(Change::default());
+        self.stopped.recv().unwrap();
+        let commits = queue();
+        self.go.send(()).unwrap();
+        stop.wait().unwrap();
+        commits.into_iter().map(Commit::wait).collect()
+    }
+}
