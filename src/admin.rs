@@ -31,9 +31,10 @@ mod users;
 pub use openapi::openapi;
 
 use crate::governance::catalogue::Catalogue;
-use crate::session::{Evidences, Uses};
+use crate::session::Evidences;
 use crate::store::Ledger;
 use crate::time::Timestamp;
+use crate::usage::Uses;
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::middleware;

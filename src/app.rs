@@ -1,11 +1,15 @@
 //! The composition root: the only file that names every room.
 
+use crate::admin::{self, AdminState};
 use crate::cache::{Cache, Entry, Readers};
+use crate::clock;
 use crate::config::{AccessLog, Config};
 use crate::gateway::route::{Routes, UnknownRole};
 use crate::gateway::{Gateway, LogWriter, Plan, Shared};
+use crate::governance::catalogue::Catalogue;
 use crate::listener::Listener;
 use crate::role::{RoleName, RoleTable};
+use crate::session::Cached;
 use crate::store::redb::{OpenError, RedbStore};
 use crate::store::{self, Change, CommitError, Facts, Ledger, StoreError, Write};
 use crate::telemetry::{Counters, Metrics, Reading};
@@ -94,6 +98,7 @@ pub struct Running {
     pub admin: SocketAddr,
     store: Arc<RedbStore>,
     plan: Arc<ArcSwap<Plan>>,
+    catalogue: Arc<ArcSwap<Catalogue>>,
     board: Arc<Board<Entry>>,
     ready: Arc<AtomicBool>,
     listener: Listener,
@@ -119,18 +124,18 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
     store.follow(Arc::clone(&cache) as _);
     intern_roles(store.as_ref(), &config)?;
     let readers = Readers::start(Arc::clone(&cache), READER_THREADS).map_err(StartError::Thread)?;
+    let readers = Arc::new(readers);
 
     let plan = Arc::new(ArcSwap::from_pointee(plan_of(&config, &store.roles(), 0)?));
     let roles_of = Arc::clone(&store);
     let shared = Arc::new(Shared {
         cache: Arc::clone(&cache),
-        readers: Arc::new(readers),
+        readers: Arc::clone(&readers),
         plan: Arc::clone(&plan),
         roles: Box::new(move || roles_of.roles()),
     });
     let workers = config.gateway.workers.max(1);
-    // One more for the admin port.
-    let board = Arc::new(Board::new(workers + 1));
+    let board = Arc::new(Board::new(workers));
     let counters: Vec<Arc<Counters>> = (0..workers).map(|_worker| Arc::default()).collect();
     let (log_writer, log) = access_log(config.gateway.access_log.as_ref())?;
 
@@ -163,13 +168,29 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
     )?;
     let ready = Arc::new(AtomicBool::new(true));
     let metrics = Metrics::new(counters, gauges(&cache));
-    let router = health(&metrics_text(metrics), &ready, &store);
+    let catalogue = Arc::new(ArcSwap::from_pointee(catalogue_of(&config)));
+    let router = admin::router(AdminState {
+        ledger: Arc::clone(&store) as _,
+        evidences: Arc::new(Cached(readers)),
+        uses: Arc::clone(&board) as _,
+        catalogue: Arc::clone(&catalogue),
+        hosts: config.admin.hosts.clone(),
+        token_prefix: config.gateway.token_prefix.clone(),
+        random: Arc::new(admin::system_random),
+        clock: Arc::new(clock::now),
+        ready: {
+            let (ready, store) = (Arc::clone(&ready), Arc::clone(&store));
+            Arc::new(move || ready.load(Ordering::Acquire) && store.is_writable())
+        },
+        metrics: Arc::new(move || metrics.text()),
+    });
     let control = Control::start(admin_socket, router)?;
     Ok(Running {
         gateway: listener.address(),
         admin: control.address,
         store,
         plan,
+        catalogue,
         board,
         ready,
         listener,
@@ -187,6 +208,7 @@ impl Running {
         let generation = self.plan.load().generation + 1;
         let plan = plan_of(config, &self.store.roles(), generation)?;
         self.plan.store(Arc::new(plan));
+        self.catalogue.store(Arc::new(catalogue_of(config)));
         Ok(())
     }
 
@@ -261,17 +283,13 @@ fn gauges(cache: &Arc<Cache>) -> Vec<(&'static str, &'static str, Reading)> {
     ]
 }
 
-fn metrics_text(metrics: Metrics) -> Arc<dyn Fn() -> String + Send + Sync> {
-    Arc::new(move || metrics.text())
-}
-
-fn health(
-    metrics: &Arc<dyn Fn() -> String + Send + Sync>,
-    _ready: &Arc<AtomicBool>,
-    _store: &Arc<RedbStore>,
-) -> axum::Router {
-    let metrics = Arc::clone(metrics);
-    axum::Router::new().route("/metrics", axum::routing::get(move || async move { metrics() }))
+/// The roles that can be given.
+fn catalogue_of(config: &Config) -> Catalogue {
+    let services = config.services.iter();
+    Catalogue::new(
+        config.organization_roles.iter().cloned(),
+        services.map(|service| (service.name.clone(), service.roles.clone())),
+    )
 }
 
 /// The thread that moves uses into the store.
@@ -354,8 +372,9 @@ impl Control {
     }
 }
 
-/// The admin API's document.
+/// The admin API's document (`OpenAPI` 3.1), as JSON.
 #[must_use]
 pub fn openapi() -> String {
-    String::new()
+    // A document of plain values always has a JSON form.
+    admin::openapi().to_pretty_json().unwrap_or_default()
 }

@@ -30,15 +30,18 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Slot;
 use fence::Fence;
 use filter::Filter;
+use hasher::DigestState;
 use http::HeaderValue;
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 mod fence;
 mod fill;
 mod filter;
+mod hasher;
+#[cfg(test)]
+mod tests;
 
 /// What the fence is made of. The model test builds the same fence from other atomics.
 mod atomics {
@@ -126,6 +129,11 @@ impl Entry {
         (self.token.id, self.token.org)
     }
 
+    /// Whether the cells are those of this token's owner and organization.
+    fn has_cells_of(&self, token: &TokenFacts) -> bool {
+        self.token.owner == token.owner && self.token.org == token.org
+    }
+
     /// Hands the entry's facts, as of now, to `judge`.
     pub fn with_evidence<T>(&self, judge: impl FnOnce(&Evidence<'_>) -> T) -> T {
         if self.barred.load(Ordering::Acquire) || self.owner.barred.load(Ordering::Acquire) {
@@ -160,45 +168,6 @@ pub enum Lookup {
     Barred,
     /// The store has to be asked.
     Miss,
-}
-
-/// Digests are uniformly distributed already; a random key keeps their order in the table from
-/// being chosen by whoever may choose imported digests.
-#[derive(Clone, Debug)]
-struct DigestState {
-    key: u64,
-}
-
-#[derive(Debug)]
-struct DigestHasher {
-    state: u64,
-}
-
-impl BuildHasher for DigestState {
-    type Hasher = DigestHasher;
-
-    fn build_hasher(&self) -> DigestHasher {
-        DigestHasher { state: self.key }
-    }
-}
-
-impl Hasher for DigestHasher {
-    fn finish(&self) -> u64 {
-        self.state
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some((prefix, _rest)) = bytes.split_first_chunk::<8>() {
-            let mixed =
-                u128::from(self.state ^ u64::from_le_bytes(*prefix)) * 0x9e37_79b9_7f4a_7c15_u128;
-            #[expect(clippy::cast_possible_truncation, reason = "folding the halves is the point")]
-            {
-                self.state = (mixed ^ (mixed >> 64)) as u64;
-            }
-        }
-    }
-
-    fn write_usize(&mut self, _length_of_the_array: usize) {}
 }
 
 enum Held {
@@ -241,7 +210,7 @@ impl Cache {
     ) -> Result<Arc<Self>, StoreError> {
         let filter = Filter::of_all(facts.as_ref())?;
         Ok(Arc::new(Self {
-            entries: DashMap::with_hasher(DigestState { key }),
+            entries: DashMap::with_hasher(DigestState::new(key)),
             owners: DashMap::new(),
             orgs: DashMap::new(),
             fence: Fence::new(),
@@ -378,7 +347,7 @@ impl Cache {
         }
     }
 
-    /// Lets go of an evicted entry, and of cells that nobody else refers to.
+    /// Lets go of an entry that was removed, and of cells that nobody else refers to.
     fn release(&self, entry: Arc<Entry>) {
         let (owner, org) = (entry.token.owner, entry.token.org);
         drop(entry);
@@ -423,17 +392,20 @@ impl Cache {
             self.learn(&digest);
         }
         self.fence.raise(digest.prefix(), revision.0);
-        if let Slot::Occupied(mut slot) = self.entries.entry(digest) {
-            match (slot.get(), facts) {
-                (Held::Ready(entry), Some(facts)) => {
-                    let successor = entry.succeeded_by(facts.clone());
-                    slot.insert(Held::Ready(Arc::new(successor)));
-                }
-                // The next look-up asks the store.
-                (Held::Ready(_), None) | (Held::Barred, _) => {
-                    slot.remove();
-                }
+        let Slot::Occupied(mut slot) = self.entries.entry(digest) else { return };
+        let removed = match (slot.get(), facts) {
+            (Held::Ready(entry), Some(facts)) if entry.has_cells_of(facts) => {
+                let successor = entry.succeeded_by(facts.clone());
+                slot.insert(Held::Ready(Arc::new(successor)));
+                return;
             }
+            // Gone, or in other hands, whose cells this entry does not have: the next look-up asks
+            // the store.
+            (Held::Ready(_) | Held::Barred, _) => slot.remove(),
+        };
+        // The shard's lock went with the slot.
+        if let Held::Ready(entry) = removed {
+            self.release(entry);
         }
     }
 
@@ -467,10 +439,12 @@ impl Cache {
     }
 
     fn learn(&self, digest: &Digest) {
-        self.filter.load().learn(digest);
+        // The next one first: whoever finds none either came before the snapshot that it will be
+        // made from, or finds it in place as the present one below.
         if let Some(next) = self.next_filter.load().as_deref() {
             next.learn(digest);
         }
+        self.filter.load().learn(digest);
     }
 
     /// Replaces the filter by a larger one when it is full. Takes as long as reading all digests;

@@ -31,7 +31,7 @@ use bytes::Bytes;
 use forward::{Passage, Sent};
 use header::{Additions, Authorization, Chores, Field, Names, Survey};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use log::{Line, Log};
@@ -94,6 +94,7 @@ pub struct Gateway {
     names: Rc<Names>,
     token_prefix: String,
     via: HeaderValue,
+    via_1_0: HeaderValue,
     date: RefCell<(i64, HeaderValue)>,
     log: Log,
 }
@@ -136,6 +137,7 @@ impl Gateway {
             names: Rc::new(Names::new(&config.identity)),
             token_prefix: config.gateway.token_prefix.clone(),
             via: HeaderValue::from_static("1.1 bearward"),
+            via_1_0: HeaderValue::from_static("1.0 bearward"),
             date: RefCell::new((i64::MIN, HeaderValue::from_static(""))),
             log: Log::new(log, Arc::clone(&counters)),
             counters,
@@ -280,22 +282,32 @@ impl Gateway {
         client: &Client,
         identity: Option<&IdentityValues>,
     ) {
-        let privileged = identity.is_some_and(|identity| identity.privileged);
+        let privileged = || match identity {
+            Some(identity) => identity.privileged,
+            // On a public route nobody has looked at the token: one of ours may carry any role.
+            None => self.holds_ours(&parts.headers),
+        };
         let authorization = match &pool.spec().credential {
             Some(credential) => Authorization::Replace(credential),
-            // On a public route nobody has looked at the field: it is not ours to take away.
-            None if route.requirement.demand.is_none() => Authorization::Keep,
-            None if route.forward_bearer && !privileged => Authorization::Keep,
+            None if route.forward_bearer && !privileged() => Authorization::Keep,
             None => Authorization::Drop,
         };
         let additions = Additions {
             identity,
             authorization,
             forwarded_for: &client.forwarded_for,
-            via: &self.via,
+            via: if parts.version == Version::HTTP_10 { &self.via_1_0 } else { &self.via },
         };
         self.names.prepare_request(&mut parts.headers, chores, &additions);
-        parts.version = http::Version::HTTP_11;
+        parts.version = Version::HTTP_11;
+    }
+
+    fn holds_ours(&self, headers: &HeaderMap) -> bool {
+        match credential::extract(headers) {
+            Credential::Absent => false,
+            Credential::Malformed => true,
+            Credential::Bearer(token) => token.starts_with(self.token_prefix.as_bytes()),
+        }
     }
 
     /// Step 6, second half. Decides again after every wait for a connection.

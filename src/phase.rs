@@ -169,14 +169,6 @@ impl Phase {
         }
     }
 
-    /// The client has nothing to say at the moment.
-    pub fn quiet(&self) {
-        if !self.busy.get() && self.head.get() == NEVER {
-            self.in_head.set(false);
-            self.head.set(self.ticks.after(self.limits.idle));
-        }
-    }
-
     /// The head of a request is complete. Answers the request's number on this connection, from 1.
     pub fn begin_request(&self) -> u64 {
         self.busy.set(true);
@@ -186,11 +178,13 @@ impl Phase {
         self.requests.get()
     }
 
-    /// The answer has been handed over to the connection, to its last byte.
+    /// The answer has been handed over to the connection, to its last byte: the silence between
+    /// requests begins.
     pub fn end_request(&self) {
         self.busy.set(false);
         self.body.end();
         self.upstream.set(NEVER);
+        self.head.set(self.ticks.after(self.limits.idle));
     }
 
     /// Somebody waits for the client's body.
@@ -217,6 +211,10 @@ impl Phase {
     pub fn wrote(&self, bytes: usize) {
         if self.writing.deadline.get() != NEVER {
             self.writing.advance(bytes as u64);
+            if !self.busy.get() && !self.in_head.get() {
+                // The rest of an answer on its way to a slow reader is no silence.
+                self.head.set(self.ticks.after(self.limits.idle));
+            }
         }
     }
 
@@ -351,7 +349,6 @@ mod tests {
         let (ticks, phase) = phase();
         for _ in 0..11 {
             phase.received();
-            phase.quiet();
             pass(&ticks, &phase, 1);
         }
         assert_eq!(phase.late(), Some(Late::Client));
@@ -364,7 +361,6 @@ mod tests {
         pass(&ticks, &phase, 1000);
         assert_eq!(phase.late(), None, "a request in hand has no head to wait for");
         phase.end_request();
-        phase.quiet();
         pass(&ticks, &phase, 20);
         assert_eq!(phase.late(), None);
         pass(&ticks, &phase, 1);

@@ -7,14 +7,14 @@
 //! **Invariant.** Unknown, expired, deactivated, blocked and revoked tokens get one answer: nobody
 //! learns from it that a secret was good once.
 
-use crate::access::{OrgFacts, OwnerFacts, TokenFacts};
+use crate::access::{self, OrgFacts, OwnerFacts, TokenFacts};
+use crate::cache::{Lookup, Readers, Resolved};
 use crate::credential::{self, Credential};
 use crate::governance::Caller;
-use crate::id::TokenId;
 use crate::secret::{self, Digest};
 use crate::store::{Facts, Found, Ledger, StoreError};
 use crate::time::Timestamp;
-use crate::token::Usage;
+use crate::usage::Uses;
 use http::HeaderMap;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -73,24 +73,24 @@ impl Evidences for Stored {
     }
 }
 
-/// The use of tokens, as far as it is not in the store yet.
-pub trait Uses: Send + Sync {
-    /// Counts a use of a token.
-    fn touch(&self, token: TokenId, now: Timestamp);
-    /// What was counted and is not stored yet.
-    fn pending(&self, token: TokenId) -> Usage;
+/// The facts as the gateway's cache has them: what it bars is barred here at the same instant.
+pub struct Cached(pub Arc<Readers>);
+
+impl Evidences for Cached {
+    fn known<'a>(&'a self, digest: &'a Digest) -> Evidence<'a> {
+        Box::pin(async move {
+            match self.0.resolve(digest).await {
+                Resolved::Unavailable | Resolved::Known(Lookup::Miss) => Err(Unavailable),
+                Resolved::Known(Lookup::Unknown | Lookup::Barred) => Ok(None),
+                Resolved::Known(Lookup::Hit(entry)) => Ok(entry.with_evidence(found)),
+            }
+        })
+    }
 }
 
-/// Counts nothing: for tests, and for commands that run beside no gateway.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Uncounted;
-
-impl Uses for Uncounted {
-    fn touch(&self, _token: TokenId, _now: Timestamp) {}
-
-    fn pending(&self, _token: TokenId) -> Usage {
-        Usage::default()
-    }
+fn found(evidence: &access::Evidence<'_>) -> Option<Found> {
+    let access::Evidence::Known { token, owner, org } = *evidence else { return None };
+    Some(Found { token: token.clone(), owner: owner.clone(), org: org.clone() })
 }
 
 /// What authentication needs beside the request.

@@ -25,10 +25,10 @@ use tokio::net::TcpStream;
 
 mod stream;
 
-use stream::UpstreamStream;
+use stream::{Allowance, UpstreamStream};
 
-/// Most bytes that an upstream may send before the head of its answer ends, interim answers
-/// (RFC 9110 section 15.2) included.
+/// Most bytes that an upstream may send before the head of its answer is read, interim answers
+/// (RFC 9110 section 15.2) and what of the body came along included.
 pub const HEAD_BYTES_MAX: u64 = 256 * 1024;
 /// Most bytes that are read ahead or wait to be written, for each connection.
 const BUFFER_BYTES_MAX: usize = 128 * 1024;
@@ -40,8 +40,7 @@ pub struct Link<B: Body + 'static> {
     closed: bool,
     hush: Arc<Hush>,
     waker: Waker,
-    /// Bytes received since the present request was sent.
-    received: Rc<Cell<u64>>,
+    allowance: Allowance,
     idle_since: u64,
 }
 
@@ -54,8 +53,6 @@ pub enum Failure<B> {
     Broken(hyper::Error),
     /// No answer in time.
     Late,
-    /// More than [`HEAD_BYTES_MAX`] and no answer among them.
-    Flooded,
 }
 
 /// Why there is no connection.
@@ -79,15 +76,15 @@ where
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
 {
     async fn over(stream: TcpStream) -> hyper::Result<Self> {
-        let received = Rc::new(Cell::new(0));
-        let stream = UpstreamStream::new(stream, Rc::clone(&received));
+        let allowance = Allowance::default();
+        let stream = UpstreamStream::new(stream, Rc::clone(&allowance));
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(BUFFER_BYTES_MAX)
             .handshake(TokioIo::new(stream))
             .await?;
         let hush = Arc::new(Hush::default());
         let waker = Waker::from(Arc::clone(&hush));
-        Ok(Self { sender, connection, closed: false, hush, waker, received, idle_since: 0 })
+        Ok(Self { sender, connection, closed: false, hush, waker, allowance, idle_since: 0 })
     }
 
     /// Lets the connection do what it can.
@@ -127,10 +124,11 @@ where
         request: Request<B>,
         phase: &Phase,
     ) -> Result<Response<Incoming>, Failure<B>> {
-        self.received.set(0);
+        self.allowance.set(Some(HEAD_BYTES_MAX));
+        let allowance = &self.allowance;
         let mut answer = pin!(self.sender.try_send_request(request));
         let (connection, closed) = (&mut self.connection, &mut self.closed);
-        let (received, hush, waker) = (&self.received, &self.hush, &self.waker);
+        let (hush, waker) = (&self.hush, &self.waker);
         poll_fn(|cx| {
             hush.wakes(cx.waker());
             if !*closed
@@ -141,16 +139,16 @@ where
             // Only the connection can complete the answer, and it was just driven: being woken for
             // the answer too would poll everything twice.
             match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(Ok(response)) => Poll::Ready(Ok(response)),
+                Poll::Ready(Ok(response)) => {
+                    allowance.set(None);
+                    Poll::Ready(Ok(response))
+                }
                 Poll::Ready(Err(mut error)) => Poll::Ready(Err(match error.take_message() {
                     Some(request) => Failure::Unsent(Box::new(request)),
                     None => Failure::Broken(error.into_error()),
                 })),
                 Poll::Pending if phase.late() == Some(Late::Upstream) => {
                     Poll::Ready(Err(Failure::Late))
-                }
-                Poll::Pending if received.get() > HEAD_BYTES_MAX => {
-                    Poll::Ready(Err(Failure::Flooded))
                 }
                 Poll::Pending => Poll::Pending,
             }

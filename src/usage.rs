@@ -60,6 +60,22 @@ fn usage(use_count: u64, last: i64) -> Usage {
     Usage { last_used_at, use_count }
 }
 
+/// Uses as the admin port counts and reads them. Not for a worker.
+pub trait Uses: Send + Sync {
+    /// Counts one use of a token.
+    fn touch(&self, token: TokenId, at: Timestamp);
+    /// Holds what is pending and what is stored still against each other. Blocks while a flush is
+    /// under way.
+    fn still(&self) -> Box<dyn Pending + '_>;
+}
+
+/// Uses that are not in the store. While this is held, none moves there, so that pending and stored
+/// use together are exact.
+pub trait Pending {
+    /// Uses of one token.
+    fn pending(&self, token: TokenId) -> Usage;
+}
+
 /// Something that holds the tally of a token.
 pub trait Tallied: Send + Sync {
     /// The token.
@@ -73,13 +89,13 @@ pub struct Shard<T>(Mutex<List<T>>);
 
 struct List<T> {
     tallied: Vec<Arc<T>>,
-    /// What a failed flush has given back.
-    returned: HashMap<TokenId, Usage>,
+    /// Uses without an entry: the admin port's, and what a failed flush has given back.
+    loose: HashMap<TokenId, Usage>,
 }
 
 impl<T> Default for Shard<T> {
     fn default() -> Self {
-        Self(Mutex::new(List { tallied: Vec::new(), returned: HashMap::new() }))
+        Self(Mutex::new(List { tallied: Vec::new(), loose: HashMap::new() }))
     }
 }
 
@@ -111,10 +127,9 @@ pub struct Still<'a, T> {
     _moving: RwLockReadGuard<'a, ()>,
 }
 
-impl<T: Tallied> Still<'_, T> {
-    /// Uses of a token that are not in the store. The first call looks at every tally.
-    #[must_use]
-    pub fn pending(&self, token: TokenId) -> Usage {
+impl<T: Tallied> Pending for Still<'_, T> {
+    /// The first call looks at every tally.
+    fn pending(&self, token: TokenId) -> Usage {
         let pending = self.pending.get_or_init(|| self.board.sum(Tally::peek));
         pending.get(&token).copied().unwrap_or_default()
     }
@@ -142,13 +157,20 @@ impl<T: Tallied> Board<T> {
         Still { board: self, pending: OnceLock::new(), _moving: guard }
     }
 
+    /// Counts one use of a token that is held by no entry here.
+    pub fn note(&self, token: TokenId, at: Timestamp) {
+        let mut list = self.shards[0].list();
+        let sum = list.loose.entry(token).or_default();
+        *sum = sum.merged(Usage { last_used_at: Some(at), use_count: 1 });
+    }
+
     fn sum(&self, read: impl Fn(&Tally) -> Usage) -> HashMap<TokenId, Usage> {
         let mut sums = HashMap::<TokenId, Usage>::new();
         for shard in &self.shards {
             let list = shard.list();
             let tallied = list.tallied.iter().map(|held| (held.token(), read(held.tally())));
-            let returned = list.returned.iter().map(|(&token, &usage)| (token, usage));
-            for (token, usage) in tallied.chain(returned) {
+            let loose = list.loose.iter().map(|(&token, &usage)| (token, usage));
+            for (token, usage) in tallied.chain(loose) {
                 let sum = sums.entry(token).or_default();
                 *sum = sum.merged(usage);
             }
@@ -166,21 +188,35 @@ impl<T: Tallied> Board<T> {
             *sum = sum.merged(usage);
         };
         for shard in &self.shards {
-            let (tallied, returned) = {
+            let (tallied, loose) = {
                 let mut list = shard.list();
-                (std::mem::take(&mut list.tallied), std::mem::take(&mut list.returned))
+                (std::mem::take(&mut list.tallied), std::mem::take(&mut list.loose))
             };
             tallied.iter().for_each(|held| add(held.token(), held.tally().take()));
-            returned.into_iter().for_each(|(token, usage)| add(token, usage));
+            loose.into_iter().for_each(|(token, usage)| add(token, usage));
         }
         let rows: Vec<_> = all.into_iter().filter(|(_token, usage)| usage.use_count > 0).collect();
         for (written, part) in rows.chunks(ROWS_PER_COMMIT_MAX).enumerate() {
             if let Err(error) = ledger.record_usage(part.to_vec()).wait() {
-                let rest = rows.iter().skip(written * ROWS_PER_COMMIT_MAX);
-                self.shards[0].list().returned.extend(rest.copied());
+                let rest = &rows[written * ROWS_PER_COMMIT_MAX..];
+                let mut list = self.shards[0].list();
+                for &(token, usage) in rest {
+                    let sum = list.loose.entry(token).or_default();
+                    *sum = sum.merged(usage);
+                }
                 return Err(error);
             }
         }
         Ok(rows.len())
+    }
+}
+
+impl<T: Tallied> Uses for Board<T> {
+    fn touch(&self, token: TokenId, at: Timestamp) {
+        self.note(token, at);
+    }
+
+    fn still(&self) -> Box<dyn Pending + '_> {
+        Box::new(self.still())
     }
 }

@@ -143,7 +143,11 @@ pub(crate) async fn change<T: Send + 'static>(
                 Settlement::Retry => {}
                 Settlement::Refused(refusal) => return Err(refusal.into()),
             },
-            Err(error) => return Err(Problem::uncommitted(&error, restrictive)),
+            Err(error) => {
+                // What a failed store was about to take away stays barred.
+                let denied = restrictive && !state.ledger.is_writable();
+                return Err(Problem::uncommitted(&error, denied));
+            }
         }
     }
     Err(Problem::new(Kind::Conflict, "others keep changing the same; try again"))

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use std::net::SocketAddr;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// An authenticated call.
 #[derive(Clone, Debug)]
@@ -107,13 +108,13 @@ impl<T: DeserializeOwned> FromRequest<Shared> for Json<T> {
 
     async fn from_request(request: Request, _state: &Shared) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let bytes = read(body).await?;
+        let bytes = read(body, BODY_TIMEOUT).await?;
         media_type(&parts.headers)?;
         Ok(Self { value: parse(&bytes)?, digest: Sha256::digest(&bytes).into() })
     }
 }
 
-/// A body that may be left out, which is as good as `{}`.
+/// A body that may be left out, or be null, which is as good as `{}`.
 #[derive(Clone, Debug)]
 pub(crate) struct OptionalJson<T>(pub(crate) T);
 
@@ -122,19 +123,22 @@ impl<T: DeserializeOwned + Default> FromRequest<Shared> for OptionalJson<T> {
 
     async fn from_request(request: Request, _state: &Shared) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let bytes = read(body).await?;
+        let bytes = read(body, BODY_TIMEOUT).await?;
         if bytes.is_empty() {
             return Ok(Self(T::default()));
         }
         media_type(&parts.headers)?;
+        if bytes.trim_ascii() == b"null" {
+            return Ok(Self(T::default()));
+        }
         parse(&bytes).map(Self)
     }
 }
 
-async fn read(body: Body) -> Result<bytes::Bytes, Problem> {
+async fn read(body: Body, patience: Duration) -> Result<bytes::Bytes, Problem> {
     let collecting = Limited::new(body, BODY_BYTES_MAX).collect();
-    let collected = tokio::time::timeout(BODY_TIMEOUT, collecting).await.map_err(|_elapsed| {
-        let detail = format!("a body has {} seconds to come", BODY_TIMEOUT.as_secs());
+    let collected = tokio::time::timeout(patience, collecting).await.map_err(|_elapsed| {
+        let detail = format!("a body has {} seconds to come", patience.as_secs());
         Problem::new(Kind::Timeout, detail)
     })?;
     collected.map(http_body_util::Collected::to_bytes).map_err(|error| {
@@ -187,6 +191,8 @@ fn place(path: &str, named: Option<&str>) -> String {
 mod tests {
     use super::*;
     use serde::Deserialize;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
 
     #[derive(Debug, Deserialize, PartialEq)]
     #[serde(deny_unknown_fields)]
@@ -227,5 +233,26 @@ mod tests {
         assert!(parse::<Outer>(deep.as_bytes()).is_err());
         let deep = format!("{}1{}", r#"{"a":"#.repeat(100_000), "}".repeat(100_000));
         assert!(parse::<serde_json::Value>(deep.as_bytes()).is_err());
+    }
+
+    /// A body that never comes.
+    struct Stalled;
+
+    impl http_body::Body for Stalled {
+        type Data = bytes::Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<http_body::Frame<Self::Data>, Self::Error>>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_is_given_up() {
+        let problem = read(Body::new(Stalled), Duration::from_millis(5)).await.expect_err("late");
+        assert_eq!(problem.status(), http::StatusCode::REQUEST_TIMEOUT);
     }
 }

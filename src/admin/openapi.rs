@@ -102,9 +102,17 @@ pub(crate) async fn document_of_version() -> Json<&'static OpenApi> {
 const OPEN: &[Kind] =
     &[Kind::InvalidRequest, Kind::TargetTooLong, Kind::Misdirected, Kind::Internal, Kind::Busy];
 /// What else can go wrong where a credential is asked for.
-const READ: &[Kind] = &[Kind::InvalidToken, Kind::Forbidden, Kind::NotFound, Kind::Unavailable];
+const READ: &[Kind] = &[
+    Kind::NoCredential,
+    Kind::InvalidToken,
+    Kind::MalformedCredential,
+    Kind::Forbidden,
+    Kind::NotFound,
+    Kind::Unavailable,
+];
 /// What else can go wrong where something is changed.
 const CHANGE: &[Kind] = &[
+    Kind::CrossOrigin,
     Kind::Timeout,
     Kind::Conflict,
     Kind::Changed,

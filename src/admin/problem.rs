@@ -167,10 +167,10 @@ impl Problem {
         Self::new(Kind::Internal, "the log of the service says what")
     }
 
-    /// A change that the writer did not take.
-    pub(crate) fn uncommitted(error: &CommitError, restrictive: bool) -> Self {
-        tracing::error!(%error, restrictive, "a change was not committed");
-        let not_recorded = if restrictive {
+    /// A change that the writer did not take. `denied` if what it takes away is refused all the same.
+    pub(crate) fn uncommitted(error: &CommitError, denied: bool) -> Self {
+        tracing::error!(%error, denied, "a change was not committed");
+        let not_recorded = if denied {
             "what it takes away is denied until restart, not recorded"
         } else {
             "it is not recorded and has no effect"

@@ -18,6 +18,7 @@ use crate::session::Stored;
 use crate::store::memory::MemoryStore;
 use crate::store::{Change, Facts, Ledger, Write};
 use crate::token::{ApiToken, TokenStatus, Usage};
+use crate::usage;
 use axum::body::Body;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderMap, Request, StatusCode};
@@ -39,6 +40,12 @@ struct Pending(Mutex<HashMap<TokenId, Usage>>);
 impl Uses for Pending {
     fn touch(&self, _token: TokenId, _now: Timestamp) {}
 
+    fn still(&self) -> Box<dyn usage::Pending + '_> {
+        Box::new(self)
+    }
+}
+
+impl usage::Pending for &Pending {
     fn pending(&self, token: TokenId) -> Usage {
         self.0.lock().expect("no panic").get(&token).copied().unwrap_or_default()
     }
@@ -237,10 +244,6 @@ impl House {
     async fn write(&self, write: Write) {
         let change = Change { writes: vec![write], ..Change::default() };
         self.store.commit(change).await.expect("the store takes it");
-    }
-
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.now.load(Ordering::Relaxed))
     }
 
     fn set_now(&self, now: Timestamp) {

@@ -218,9 +218,10 @@ struct Loaded {
 
 impl Loaded {
     fn of(desk: &Desk<'_>, org: &Organization, id: TokenId) -> Result<Self, Problem> {
+        let still = desk.state.uses.still();
         let found = desk.ledger().token(id)?.filter(|(token, _)| token.org == org.id);
         let (token, stored) = found.ok_or_else(Problem::not_found)?;
-        let usage = stored.merged(desk.state.uses.pending(id));
+        let usage = stored.merged(still.pending(id));
         let owner = desk.ledger().user(token.owner)?.filter(|owner| owner.org == org.id);
         Ok(Self { org: org.clone(), owner, token, usage })
     }

@@ -35,8 +35,11 @@ impl Filter {
     }
 
     pub(super) fn learn(&self, digest: &Digest) {
-        self.bits.insert(digest);
-        self.known.fetch_add(1, Ordering::Relaxed);
+        // Every change of a token teaches its digest again; that takes no room.
+        let was_known = self.bits.insert(digest);
+        if !was_known {
+            self.known.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn may_hold(&self, digest: &Digest) -> bool {

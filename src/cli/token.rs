@@ -279,7 +279,7 @@ fn escaped(value: &str) -> String {
 }
 
 fn organization(me: &Value) -> Option<&str> {
-    me["org"]["id"].as_str().or_else(|| me["org"].as_str())
+    me["organization"]["id"].as_str()
 }
 
 fn say_json(value: &Value) -> anyhow::Result<()> {

@@ -5,10 +5,10 @@ use super::window::{Asked, Column, Key, Page, Sort, Window};
 use crate::id::{OrgId, UserId};
 use crate::policy::Policies;
 use crate::role::RoleTable;
-use crate::session::Uses;
 use crate::store::{Ledger, StoreError};
 use crate::time::Timestamp;
 use crate::token::{ApiToken, TokenState, Usage};
+use crate::usage::Uses;
 use std::ops::ControlFlow;
 
 /// A column of the list of tokens.
@@ -104,9 +104,10 @@ pub fn tokens(
 ) -> Result<Page<TokenRow>, StoreError> {
     let people = People::of(ledger, query.org)?;
     let table = ledger.roles();
+    let still = uses.still();
     let mut window = Window::new(query.asked.clone());
     ledger.visit_tokens(query.org, query.owner, &mut |token, stored| {
-        let usage = stored.merged(uses.pending(token.id));
+        let usage = stored.merged(still.pending(token.id));
         if query.state.is_none_or(|state| state == token.state(query.now))
             && query.search.as_ref().is_none_or(|search| mentions(&token, &people, search))
         {

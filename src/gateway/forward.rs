@@ -69,10 +69,6 @@ pub(super) async fn send(
 fn mishap(failure: &Failure<Upload>, upstream: &str) -> Mishap {
     match failure {
         Failure::Late => Mishap::Late,
-        Failure::Flooded => {
-            tracing::warn!(upstream, "the head of an answer is too long");
-            Mishap::Unsound
-        }
         // hyper reports a body of ours that broke off as the user's fault.
         Failure::Broken(error) if error.is_user() => Mishap::ClientBody,
         Failure::Broken(error) => {

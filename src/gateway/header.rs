@@ -7,8 +7,8 @@
 use crate::cache::IdentityValues;
 use crate::config::IdentityHeaders;
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, DATE, EXPECT, FORWARDED, HOST, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE, VIA,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, DATE, EXPECT, FORWARDED, HOST, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -18,15 +18,10 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
-/// Fields that only a trusted proxy may say, beside the identity headers.
-const FORWARDING: [HeaderName; 6] = [
-    FORWARDED,
-    X_FORWARDED_FOR,
-    X_FORWARDED_HOST,
-    X_FORWARDED_PROTO,
-    HeaderName::from_static("x-forwarded-port"),
-    HeaderName::from_static("x-real-ip"),
-];
+/// Fields that only a trusted proxy may say, beside the identity headers and everything that
+/// begins with [`X_FORWARDED`].
+const FORWARDING: [HeaderName; 2] = [FORWARDED, HeaderName::from_static("x-real-ip")];
+const X_FORWARDED: &str = "x-forwarded-";
 /// Fields of one connection only (RFC 9110 section 7.6.1), and the proxy's own (section 11.7).
 const HOP_BY_HOP: [HeaderName; 9] = [
     CONNECTION,
@@ -36,8 +31,8 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     TRAILER,
     TRANSFER_ENCODING,
     UPGRADE,
-    HeaderName::from_static("proxy-authorization"),
-    HeaderName::from_static("proxy-authenticate"),
+    PROXY_AUTHORIZATION,
+    PROXY_AUTHENTICATE,
 ];
 
 /// How often a field is there, and its first value.
@@ -133,24 +128,27 @@ impl Names {
         stripped.extend(FORWARDING);
         stripped.extend(HOP_BY_HOP);
         stripped.push(EXPECT);
-        let lengths = stripped.iter().fold(0, |set, name| set | length_bit(name.as_str()));
+        let lengths = stripped.iter().fold(0, |set, name| set | length_bit(name.as_str().len()));
         Self { identity, lengths, stripped }
     }
 
     /// Whether a client's field with this name must not reach an upstream. An underscore counts as
     /// a hyphen: CGI-like upstreams cannot tell them apart.
     fn is_stripped(&self, name: &str) -> bool {
-        if self.lengths & length_bit(name) == 0 {
-            return false;
+        let same = |ours: &str, theirs: &[u8]| {
+            ours.bytes()
+                .zip(theirs)
+                .all(|(ours, &theirs)| ours == theirs || (ours == b'-' && theirs == b'_'))
+        };
+        let name = name.as_bytes();
+        if name.first() == Some(&b'x') && name.len() > X_FORWARDED.len() && same(X_FORWARDED, name)
+        {
+            return true;
         }
-        self.stripped.iter().any(|stripped| {
-            let stripped = stripped.as_str().as_bytes();
-            stripped.len() == name.len()
-                && stripped
-                    .iter()
-                    .zip(name.as_bytes())
-                    .all(|(&ours, &theirs)| ours == theirs || (ours == b'-' && theirs == b'_'))
-        })
+        self.lengths & length_bit(name.len()) != 0
+            && self.stripped.iter().any(|stripped| {
+                stripped.as_str().len() == name.len() && same(stripped.as_str(), name)
+            })
     }
 
     /// Looks over the header of a request.
@@ -278,6 +276,7 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
         || *name == TE
         || *name == KEEP_ALIVE
         || *name == PROXY_CONNECTION
+        || *name == PROXY_AUTHENTICATE
 }
 
 /// Whether a `Connection` field says more than what becomes of the connection.
@@ -301,6 +300,6 @@ fn remove_nominated(headers: &mut HeaderMap) {
     }
 }
 
-fn length_bit(name: &str) -> u64 {
-    1_u64.checked_shl(u32::try_from(name.len()).unwrap_or(u32::MAX)).unwrap_or(0)
+fn length_bit(length: usize) -> u64 {
+    1_u64.checked_shl(u32::try_from(length).unwrap_or(u32::MAX)).unwrap_or(0)
 }

@@ -162,7 +162,17 @@ fn compile(
          error_description=\"The token does not carry what this resource needs\", scope=\"{scope}\"",
         config.gateway.realm
     );
-    let allow: Vec<&str> = route.methods.iter().map(Method::as_str).collect();
+    // What the routes beside this one take is allowed too.
+    let beside = config
+        .routes
+        .iter()
+        .filter(|beside| beside.path == route.path && beside.hosts == route.hosts);
+    let mut allow: Vec<&str> = Vec::new();
+    for method in beside.flat_map(|beside| &beside.methods) {
+        if !allow.contains(&method.as_str()) {
+            allow.push(method.as_str());
+        }
+    }
     let visible =
         |text: String| HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("Bearer"));
     // With the prefix `/` or `/x/` the slash stays: what is left must begin with one.

@@ -30,6 +30,9 @@ pub(crate) enum Fault {
     ContentLength,
     /// `Transfer-Encoding` other than exactly `chunked`, once (RFC 9112 section 6.1).
     TransferEncoding,
+    /// A request line with a `#`, which no target holds (RFC 9112 section 3.2) and which hyper cuts
+    /// off together with what follows it.
+    Fragment,
     /// A chunk-size line or the end of a chunk is broken (RFC 9112 section 7.1).
     Chunk,
     /// A chunk extension or trailer section is too long or holds control characters.
@@ -255,6 +258,7 @@ fn scan(bytes: &[u8]) -> Result<Scan, Fault> {
             // Empty lines before a request line are forgiven (RFC 9112 section 2.2).
             None if lines == 0 => continue,
             None => return Ok(Scan::Complete { bytes: at, framing }),
+            Some(_) if lines == 0 && memchr(b'#', line).is_some() => return Err(Fault::Fragment),
             Some(b' ' | b'\t') if lines > 0 => return Err(Fault::Folding),
             Some(b'c' | b'C' | b't' | b'T') if lines > 0 => field(line, &mut framing),
             Some(_) => {}

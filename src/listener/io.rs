@@ -38,11 +38,7 @@ impl AsyncRead for ClientStream {
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
-        let Poll::Ready(outcome) = Pin::new(&mut this.stream).poll_read(cx, buf) else {
-            this.phase.quiet();
-            return Poll::Pending;
-        };
-        outcome?;
+        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
         let fresh = &mut buf.filled_mut()[before..];
         if fresh.is_empty() {
             return Poll::Ready(Ok(()));

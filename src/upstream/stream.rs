@@ -1,4 +1,4 @@
-//! An upstream's socket, with the bytes that come from it counted.
+//! An upstream's socket, with the head of what comes from it bounded.
 
 use crate::socket;
 use std::cell::Cell;
@@ -9,14 +9,17 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+/// What may still come before the head of an answer has ended.
+pub(super) type Allowance = Rc<Cell<Option<u64>>>;
+
 pub(super) struct UpstreamStream {
     stream: TcpStream,
-    received: Rc<Cell<u64>>,
+    allowance: Allowance,
 }
 
 impl UpstreamStream {
-    pub(super) fn new(stream: TcpStream, received: Rc<Cell<u64>>) -> Self {
-        Self { stream, received }
+    pub(super) fn new(stream: TcpStream, allowance: Allowance) -> Self {
+        Self { stream, allowance }
     }
 }
 
@@ -29,8 +32,13 @@ impl AsyncRead for UpstreamStream {
         let this = self.get_mut();
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
-        let fresh = (buf.filled().len() - before) as u64;
-        this.received.set(this.received.get().saturating_add(fresh));
+        if let Some(allowed) = this.allowance.get() {
+            let fresh = (buf.filled().len() - before) as u64;
+            let Some(rest) = allowed.checked_sub(fresh) else {
+                return Poll::Ready(Err(io::Error::other("the head of the answer is too long")));
+            };
+            this.allowance.set(Some(rest));
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -7,6 +7,7 @@
 
 mod attacks;
 mod cli;
+mod fence_model;
 mod gateway;
 mod kill;
 mod layering;

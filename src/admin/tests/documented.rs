@@ -1,4 +1,4 @@
-//! The OpenAPI document against the handlers.
+//! The `OpenAPI` document against the handlers.
 
 use super::*;
 use http::Method;
@@ -117,9 +117,9 @@ fn every_reference_resolves_and_every_operation_is_described() {
             let part = part.trim_end_matches('}');
             let params = operation.parameters.iter().flatten();
             let params = serde_json::to_value(params.collect::<Vec<_>>()).expect("JSON");
-            let named =
+            let is_named =
                 params.as_array().expect("a list").iter().any(|param| param["name"] == part);
-            assert!(named, "{method} {path}: {part}");
+            assert!(is_named, "{method} {path}: {part}");
         }
     }
 }

@@ -130,7 +130,7 @@ fn body(house: &House, row: &Row<'_>) -> Value {
         ("POST", "orgs", "") => {
             json!({"name": "New", "owner": {"email": "n@example.com", "name": "N"}})
         }
-        ("PATCH", "{org}", "") => named("Renamed"),
+        ("PATCH", "{org}", "") | ("PATCH", "{user}", "their own name") => named("Renamed"),
         ("POST", "users", about) => {
             let (org_roles, service_roles) = match about {
                 "a new member" => (["org_member"], reader),
@@ -146,7 +146,6 @@ fn body(house: &House, row: &Row<'_>) -> Value {
         ("PATCH", "{user}", "a member" | "an owner") => {
             json!({"name": "Renamed", "service_roles": reader})
         }
-        ("PATCH", "{user}", "their own name") => named("Renamed"),
         ("POST", "tokens", about) => {
             let scope = json!({"org_roles": ["org_member"]});
             match about {

@@ -31,7 +31,8 @@ fn honest_requests_pass() {
 #[test]
 fn each_trick_is_found() {
     use Fault::{
-        BareLineBreak, BothFramings, Chunk, ContentLength, Extension, Folding, TransferEncoding,
+        BareLineBreak, BothFramings, Chunk, ContentLength, Extension, Folding, Fragment,
+        TransferEncoding,
     };
     let chunked =
         |body: &str| format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
@@ -53,8 +54,9 @@ fn each_trick_is_found() {
         (head("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked"), TransferEncoding),
         (head("Transfer-Encoding : chunked"), TransferEncoding),
         (head("Transfer-Encoding: \x0bchunked"), TransferEncoding),
-        (head("Transfer-Encoding:\r\n chunked"), TransferEncoding),
+        (head("Transfer-Encoding:\r\n chunked"), Folding),
         (head("X: a\r\n b"), Folding),
+        ("GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n".into(), Fragment),
         ("GET / HTTP/1.1\nHost: a\r\n\r\n".into(), BareLineBreak),
         ("\nGET / HTTP/1.1\r\nHost: a\r\n\r\n".into(), BareLineBreak),
         (head("Host: a\n"), BareLineBreak),
@@ -72,7 +74,6 @@ fn each_trick_is_found() {
         (chunked("0\r\nX: y\n\r\n"), BareLineBreak),
         (chunked("0\r\n folded\r\n\r\n"), Folding),
     ] {
-        // One byte at a time the folded line is found first.
         let found = fault(bytes.as_bytes());
         assert_eq!(found, Some(expected), "{bytes:?}");
     }
