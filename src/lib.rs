@@ -28,8 +28,7 @@
 //! - The edges: [`listener`], [`upstream`], [`gateway`], [`admin`].
 //! - [`app`] puts them together.
 //!
-//! The library is there for the `bearward` command and for tests. Its interface is not stable; the
-//! configuration file, the command line, the admin API and the store file are.
+//! The library is there for the `bearward` command and for tests; its interface is not stable.
 
 pub mod access;
 pub mod admin;
