@@ -554,7 +554,8 @@ impl Admin {
         let body = json!({
             "name": name,
             "email": format!("{name}@example.com"),
-            "roles": {"org_roles": ["org_member"], "service_roles": roles},
+            "org_roles": ["org_member"],
+            "service_roles": roles,
         });
         let made = self.org("POST", "/users", Some(&body)).expect(201);
         made["id"].as_str().unwrap_or_else(|| panic!("no id: {made}")).to_owned()

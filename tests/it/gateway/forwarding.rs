@@ -37,7 +37,7 @@ fn the_scope_is_what_token_and_owner_share() {
     };
     assert_eq!(scope(), ["billing/reader", "orders/reader", "org_member"]);
     let role = serde_json::json!({"service": "orders", "role": "reader"});
-    let fewer = serde_json::json!({"roles": {"org_roles": [], "service_roles": [role]}});
+    let fewer = serde_json::json!({"org_roles": [], "service_roles": [role]});
     admin.org("PATCH", &format!("/users/{user}"), Some(&fewer)).expect(200);
     assert_eq!(scope(), ["orders/reader"], "the owner has fewer roles now");
 }
