@@ -21,7 +21,8 @@
 //! Each imports only what stands above it in this list.
 //!
 //! - Pure, without clock, I/O or runtime: [`time`], [`id`], [`role`], [`secret`], [`credential`],
-//!   [`org`], [`token`], [`policy`], [`audit`], [`access`], [`governance`].
+//!   [`org`], [`token`], [`policy`], [`audit`], [`change`], [`access`],
+//!   [`governance`].
 //! - What survives, and what time it is: [`store`], [`clock`].
 //! - What is held in memory: [`cache`], [`usage`], [`session`], [`directory`].
 //! - Settings and figures: [`config`], [`telemetry`].
