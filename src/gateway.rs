@@ -181,6 +181,7 @@ impl Gateway {
             self.usage.touch(entry, permit.decided_at());
         }
         self.counters.permit();
+        let client_chunks = parts.version == Version::HTTP_11;
         let logged = self.log.is_on().then(|| parts.clone());
         self.prepare(&mut parts, chores, route, pool, client, identity.as_deref());
         if let Err(error) = forward::target(&mut parts.uri, route.strip_bytes) {
@@ -198,7 +199,7 @@ impl Gateway {
             },
         };
         let request = Request::from_parts(parts, upload);
-        let passage = Way { client, route, pool, presented, uploaded };
+        let passage = Way { client, route, pool, presented, uploaded, client_chunks };
         let response = self.forward(permit, request, passage).await;
         if let Some(parts) = logged {
             let facts = (client.peer, clock::now(), response.status().as_u16());
@@ -349,6 +350,7 @@ impl Gateway {
                 phase: &way.client.phase,
                 uploaded: way.uploaded.clone(),
                 via: &self.via,
+                client_chunks: way.client_chunks,
             };
             match forward::send(permitted, link, request, passage, || self.date()).await {
                 Sent::Answered(response) => return response,
@@ -448,6 +450,7 @@ struct Way<'a> {
     pool: &'a Rc<Pool<Upload>>,
     presented: Presented,
     uploaded: Option<Rc<Cell<bool>>>,
+    client_chunks: bool,
 }
 
 impl Bound {

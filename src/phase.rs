@@ -137,6 +137,7 @@ pub struct Phase {
     waker: RefCell<Option<Waker>>,
     requests: Cell<u64>,
     fault: Cell<Option<u64>>,
+    cut: Cell<bool>,
 }
 
 impl Phase {
@@ -158,6 +159,7 @@ impl Phase {
             waker: RefCell::new(None),
             requests: Cell::new(0),
             fault: Cell::new(None),
+            cut: Cell::new(false),
         })
     }
 
@@ -262,6 +264,17 @@ impl Phase {
     #[must_use]
     pub fn is_faulty(&self, request: u64) -> bool {
         self.fault.get().is_some_and(|at| at <= request)
+    }
+
+    /// An answer broke off whose end is the end of the connection: it must not look like one.
+    pub fn cut(&self) {
+        self.cut.set(true);
+    }
+
+    /// Whether the connection must end as a broken one does.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.cut.get()
     }
 
     /// Whom to wake when something is late.

@@ -88,6 +88,15 @@ impl AsyncWrite for ClientStream {
     }
 }
 
+impl Drop for ClientStream {
+    fn drop(&mut self) {
+        if self.phase.is_cut() {
+            // A reset instead of an end (RFC 9112 section 8: the message is incomplete).
+            let _closed_anyway = self.stream.set_zero_linger();
+        }
+    }
+}
+
 impl ClientStream {
     fn written(&self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if outcome.is_pending() {
