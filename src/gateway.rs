@@ -190,7 +190,10 @@ impl Gateway {
         }
         let uploaded = (!body.is_end_stream()).then(|| Rc::new(Cell::new(false)));
         let upload = match &uploaded {
-            None => Upload::Empty,
+            None => {
+                client.phase.watch();
+                Upload::Empty
+            }
             Some(complete) => Upload::Streaming {
                 incoming: body,
                 phase: Rc::clone(&client.phase),
