@@ -2,6 +2,7 @@
 
 use crate::admin::{self, AdminState};
 use crate::cache::{Cache, Entry, Readers};
+use crate::change::{Change, Write};
 use crate::clock;
 use crate::config::{AccessLog, Config};
 use crate::gateway::route::{Routes, UnknownRole};
@@ -11,7 +12,7 @@ use crate::listener::Listener;
 use crate::role::{RoleName, RoleTable};
 use crate::session::Cached;
 use crate::store::redb::{OpenError, RedbStore};
-use crate::store::{self, Change, CommitError, Facts, Ledger, StoreError, Write};
+use crate::store::{self, CommitError, Facts, Ledger, StoreError};
 use crate::telemetry::{Counters, Metrics, Reading};
 use crate::usage::Board;
 use arc_swap::ArcSwap;

@@ -94,21 +94,6 @@ impl Tallied for Entry {
     }
 }
 
-impl IdentityValues {
-    /// Empty values: an upstream takes nobody for somebody.
-    #[must_use]
-    pub const fn nobody() -> Self {
-        Self {
-            owner_version: Revision(0),
-            subject: HeaderValue::from_static(""),
-            organization: HeaderValue::from_static(""),
-            token_id: HeaderValue::from_static(""),
-            scope: HeaderValue::from_static(""),
-            privileged: true,
-        }
-    }
-}
-
 /// The facts of one owner, shared by all entries of that owner's tokens.
 #[derive(Debug)]
 struct OwnerCell {

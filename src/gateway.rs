@@ -10,16 +10,14 @@
 //!   first byte goes upstream.
 //! - [`forward::send`] is reached only with a [`Permit`], which only `access::decide` makes.
 
-use crate::access::{
-    self, Circumstances, Evidence, OwnerFacts, Permit, Reason, TokenFacts, Verdict,
-};
+use crate::access::{self, Circumstances, Evidence, Permit, Reason, Verdict};
 use crate::cache::{Cache, Entry, IdentityValues, Lookup, Readers, Resolved};
 use crate::clock;
 use crate::config::{Config, Upstream};
 use crate::credential::{self, Credential};
 use crate::listener::{Abort, Handler};
 use crate::phase::{Phase, Ticks};
-use crate::role::{RoleName, RoleTable};
+use crate::role::RoleTable;
 use crate::secret::{self, Digest};
 use crate::telemetry::Counters;
 use crate::upstream::Pool;
@@ -45,6 +43,7 @@ mod answer;
 mod body;
 mod forward;
 mod header;
+mod identity;
 mod log;
 pub mod route;
 mod vet;
@@ -158,7 +157,7 @@ impl Gateway {
         let (mut parts, body) = request.into_parts();
         let bound = self.bound();
         let fields = self.names.survey(&parts.headers);
-        let (route, pool) = match self.admit(client, &parts, &fields, number, &bound) {
+        let (route, pool) = match Self::admit(client, &parts, &fields, number, &bound) {
             Ok(found) => found,
             Err(outcome) => return self.refuse(outcome, client, &parts, &body, None, None),
         };
@@ -171,12 +170,18 @@ impl Gateway {
                 return self.refuse(outcome, client, &parts, &body, Some(route), entry.as_deref());
             }
         };
+        let mut identity = None;
         if let Some(entry) = &entry {
+            identity = identity::values(entry, &*self.shared.roles);
+            if identity.is_none() {
+                // Barred since the decision.
+                let outcome = Outcome::Denied(Reason::Barred);
+                return self.refuse(outcome, client, &parts, &body, Some(route), Some(entry));
+            }
             self.usage.touch(entry, permit.decided_at());
         }
         self.counters.permit();
         let logged = self.log.is_on().then(|| parts.clone());
-        let identity = entry.as_deref().map(|entry| self.identity(entry));
         self.prepare(&mut parts, chores, route, pool, client, identity.as_deref());
         if let Err(error) = forward::target(&mut parts.uri, route.strip_bytes) {
             tracing::error!(%error, "a target cannot be written");
@@ -196,14 +201,14 @@ impl Gateway {
         let passage = Way { client, route, pool, presented, uploaded };
         let response = self.forward(permit, request, passage).await;
         if let Some(parts) = logged {
-            self.note(client, &parts, Some(route), "permit", entry.as_deref(), &response);
+            let facts = (client.peer, clock::now(), response.status().as_u16());
+            self.log.note(&Line::new(&parts, Some(route), "permit", entry.as_deref(), facts));
         }
         response
     }
 
     /// Steps 0 and 1.
     fn admit<'a>(
-        &self,
         client: &Client,
         parts: &Parts,
         fields: &Survey<'_>,
@@ -262,7 +267,7 @@ impl Gateway {
                 Resolved::Known(lookup) => lookup,
                 Resolved::Unavailable => return (decide(&Evidence::Unavailable), None),
             },
-            lookup => lookup,
+            lookup @ (Lookup::Hit(_) | Lookup::Unknown | Lookup::Barred) => lookup,
         };
         match lookup {
             Lookup::Hit(entry) => (entry.with_evidence(decide), Some(entry)),
@@ -361,31 +366,6 @@ impl Gateway {
         }
     }
 
-    /// The identity headers of an entry, made anew when the token or its owner has changed.
-    fn identity(&self, entry: &Entry) -> Arc<IdentityValues> {
-        let known = entry.identity.load();
-        let current = entry.with_evidence(|evidence| {
-            let Evidence::Known { token, owner, .. } = *evidence else { return None };
-            if let Some(known) = &*known
-                && known.owner_version == owner.version
-            {
-                return Some(Arc::clone(known));
-            }
-            Some(Arc::new(identity_values(token, owner, &(self.shared.roles)())))
-        });
-        match current {
-            Some(current) => {
-                if known.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &current)) {
-                    entry.identity.store(Some(Arc::clone(&current)));
-                }
-                current
-            }
-            // Barred between the decision and here: the decision stands, for a request that came
-            // before the change was acknowledged.
-            None => Arc::new(IdentityValues::nobody()),
-        }
-    }
-
     fn refuse(
         &self,
         outcome: Outcome,
@@ -417,7 +397,8 @@ impl Gateway {
             response.headers_mut().insert(http::header::CONNECTION, close);
         }
         if self.log.is_on() {
-            self.note(client, parts, route, verdict, entry, &response);
+            let facts = (client.peer, clock::now(), response.status().as_u16());
+            self.log.note(&Line::new(parts, route, verdict, entry, facts));
         }
         response
     }
@@ -458,59 +439,6 @@ impl Gateway {
         }
         date.1.clone()
     }
-
-    fn note(
-        &self,
-        client: &Client,
-        parts: &Parts,
-        route: Option<&Route>,
-        verdict: &'static str,
-        entry: Option<&Entry>,
-        response: &Response<Answer>,
-    ) {
-        let (token, org) = entry.map_or((None, None), |entry| {
-            let (token, org) = entry.ids();
-            (Some(token), Some(org))
-        });
-        self.log.note(&Line {
-            at: clock::now(),
-            peer: client.peer,
-            method: parts.method.as_str(),
-            host: parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok()),
-            path: parts.uri.path(),
-            route: route.map(|route| route.name.as_str()),
-            verdict,
-            token,
-            org,
-            status: response.status().as_u16(),
-        });
-    }
-}
-
-/// The values share one buffer: forwarding them is counted in one place, and they lie together.
-fn identity_values(token: &TokenFacts, owner: &OwnerFacts, roles: &RoleTable) -> IdentityValues {
-    let above_member = |role| match roles.name(role) {
-        Some(RoleName::Organization(name)) => name.as_str() != "org_member",
-        Some(RoleName::Service { .. }) => false,
-        None => true,
-    };
-    let texts = [
-        owner.id.to_string(),
-        token.org.to_string(),
-        token.id.to_string(),
-        roles.scope_text(&token.scope.intersection(&owner.roles)),
-    ];
-    let whole = Bytes::from(texts.concat());
-    let mut end = 0;
-    let [subject, organization, token_id, scope] = texts.map(|text| {
-        let start = end;
-        end += text.len();
-        HeaderValue::from_maybe_shared(whole.slice(start..end))
-            .unwrap_or(HeaderValue::from_static(""))
-    });
-    let privileged = token.scope.iter().any(above_member);
-    let owner_version = owner.version;
-    IdentityValues { owner_version, subject, organization, token_id, scope, privileged }
 }
 
 /// What a request keeps while it waits for a connection.

@@ -26,10 +26,10 @@ pub use refusal::{Clash, Forbidden, Refusal, Settlement, settle};
 
 use crate::access::{self, OrgFacts, OwnerFacts, Reason, TokenFacts};
 use crate::audit::{Action, Actor, Draft, FieldChange, Origin, Target};
+use crate::change::{Change, RecordKey, Require};
 use crate::id::{OrgId, TokenId, UserId};
 use crate::org::{Governance, Organization, Revision};
 use crate::role::{RoleId, RoleSet, RoleTable};
-use crate::store::{Change, RecordKey, Require};
 use crate::time::Timestamp;
 
 /// Most tokens, revoked ones not counted, that one user may own.

@@ -5,6 +5,7 @@ pub mod admin;
 pub mod app;
 pub mod audit;
 pub mod cache;
+pub mod change;
 pub mod clock;
 pub mod config;
 pub mod credential;

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// The longest life of a token whatever the policies say, in calendar months.
 pub const LIFETIME_MONTHS_MAX: u32 = 60;
 /// The shortest life of a token.
-pub const LIFETIME_MIN: Duration = Duration::from_secs(60);
+pub const LIFETIME_MIN: Duration = Duration::from_mins(1);
 /// The life of a token when nobody says anything, in calendar months.
 pub const LIFETIME_MONTHS_DEFAULT: u32 = 6;
 

@@ -206,6 +206,7 @@ impl Wake for Hush {
 /// The idle connections of one worker to one upstream, and how to make more.
 pub struct Pool<B: Body + 'static> {
     spec: Upstream,
+    #[expect(clippy::vec_box, reason = "links are large and change hands at every request")]
     idle: RefCell<Vec<Box<Link<B>>>>,
     /// Which address is next.
     turn: Cell<usize>,
@@ -255,7 +256,7 @@ where
             Poll::Pending if phase.late() == Some(Late::Upstream) => {
                 Poll::Ready(Err(ConnectError::Late))
             }
-            outcome => outcome,
+            outcome @ (Poll::Ready(_) | Poll::Pending) => outcome,
         })
         .await;
         phase.upstream_done();

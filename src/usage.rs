@@ -192,8 +192,12 @@ impl<T: Tallied> Board<T> {
                 let mut list = shard.list();
                 (std::mem::take(&mut list.tallied), std::mem::take(&mut list.loose))
             };
-            tallied.iter().for_each(|held| add(held.token(), held.tally().take()));
-            loose.into_iter().for_each(|(token, usage)| add(token, usage));
+            for held in &tallied {
+                add(held.token(), held.tally().take());
+            }
+            for (token, usage) in loose {
+                add(token, usage);
+            }
         }
         let rows: Vec<_> = all.into_iter().filter(|(_token, usage)| usage.use_count > 0).collect();
         for (written, part) in rows.chunks(ROWS_PER_COMMIT_MAX).enumerate() {

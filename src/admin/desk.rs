@@ -4,13 +4,14 @@
 use super::extract::Call;
 use super::problem::{Kind, Problem};
 use super::{ATTEMPTS_MAX, AdminState, Shared};
+use crate::change::Change;
 use crate::governance::catalogue::Catalogue;
 use crate::governance::{Caller, Occasion, Plan, Settlement, settle};
 use crate::id::{OrgId, UserId};
 use crate::org::{Organization, Revision, User};
 use crate::role::RoleTable;
 use crate::session;
-use crate::store::{Change, CommitError, Ledger};
+use crate::store::{CommitError, Ledger};
 use crate::time::Timestamp;
 use std::sync::Arc;
 

@@ -3,8 +3,9 @@
 
 use super::Shared;
 use super::problem::{Kind, Problem};
+use crate::change::{Change, Creation, Require};
 use crate::governance::Caller;
-use crate::store::{Change, Creation, Ledger, Require};
+use crate::store::Ledger;
 use crate::time::Timestamp;
 use axum::extract::FromRequestParts;
 use http::HeaderName;

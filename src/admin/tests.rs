@@ -8,6 +8,7 @@ mod matrix;
 mod stories;
 
 use super::*;
+use crate::change::{Change, Write};
 use crate::governance::{catalogue::Catalogue, closed};
 use crate::id::{OrgId, TokenId, UserId};
 use crate::org::{Governance, Organization, Revision, StatusChange, User, UserStatus};
@@ -16,7 +17,7 @@ use crate::role::{RoleId, RoleSet};
 use crate::secret::{DEFAULT_PREFIX, Secret};
 use crate::session::Stored;
 use crate::store::memory::MemoryStore;
-use crate::store::{Change, Facts, Ledger, Write};
+use crate::store::{Facts, Ledger};
 use crate::token::{ApiToken, TokenStatus, Usage};
 use crate::usage;
 use axum::body::Body;

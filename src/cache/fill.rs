@@ -72,7 +72,9 @@ impl Readers {
         for _ in 0..LOOKS_MAX {
             match self.cache.lookup(digest) {
                 Lookup::Miss => {}
-                known => return Resolved::Known(known),
+                known @ (Lookup::Hit(_) | Lookup::Unknown | Lookup::Barred) => {
+                    return Resolved::Known(known);
+                }
             }
             match self.read(*digest).await {
                 Outcome::Settled => {}

@@ -1,10 +1,11 @@
 use super::*;
 use crate::access::{Circumstances, Demand, Organizations, Reason, Requirement, Verdict, decide};
+use crate::change::{Change, Write};
 use crate::org::{Governance, Organization, StatusChange, User, UserStatus};
 use crate::policy::Policies;
 use crate::role::RoleSet;
 use crate::store::memory::MemoryStore;
-use crate::store::{Change, CommitError, Ledger, Write};
+use crate::store::{CommitError, Ledger};
 use crate::time::Timestamp;
 use crate::token::{ApiToken, Standing, TokenStatus};
 use http::Method;

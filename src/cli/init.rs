@@ -5,6 +5,7 @@
 use super::{ConfigArgument, say, table, tell};
 use anyhow::{Context, bail};
 use bearward::audit::Origin;
+use bearward::change::{Change, Write};
 use bearward::clock;
 use bearward::config::Config;
 use bearward::governance::catalogue::Catalogue;
@@ -14,8 +15,8 @@ use bearward::id::{OrgId, TokenId, UserId};
 use bearward::org::{Organization, User};
 use bearward::role::RoleId;
 use bearward::secret::Secret;
+use bearward::store::Ledger;
 use bearward::store::redb::{self, RedbStore};
-use bearward::store::{Change, Ledger, Write};
 use bearward::token::ApiToken;
 use clap::Args;
 use serde_json::json;

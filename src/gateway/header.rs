@@ -83,6 +83,7 @@ pub(super) struct Survey<'a> {
 
 /// What there is to take off a header.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent findings, not a state")]
 pub(super) struct Chores {
     /// `Connection` names more than this connection's fate.
     nominations: bool,

@@ -4,10 +4,14 @@
 //! the log is for diagnosis, never a reason to slow a request. (The audit trail is another matter.)
 //! Every value is JSON-escaped, so no field can break a line or smuggle a control character.
 
+use super::route::Route;
+use crate::cache::Entry;
 use crate::config::AccessLog;
 use crate::id::{OrgId, TokenId};
 use crate::telemetry::Counters;
 use crate::time::Timestamp;
+use http::header::HOST;
+use http::request::Parts;
 use serde::Serialize;
 use std::cell::RefCell;
 use std::fs::OpenOptions;
@@ -25,16 +29,41 @@ const BUFFERS_WAITING_MAX: usize = 64;
 /// One line.
 #[derive(Serialize)]
 pub(super) struct Line<'a> {
-    pub(super) at: Timestamp,
-    pub(super) peer: IpAddr,
-    pub(super) method: &'a str,
-    pub(super) host: Option<&'a str>,
-    pub(super) path: &'a str,
-    pub(super) route: Option<&'a str>,
-    pub(super) verdict: &'static str,
-    pub(super) token: Option<TokenId>,
-    pub(super) org: Option<OrgId>,
-    pub(super) status: u16,
+    at: Timestamp,
+    peer: IpAddr,
+    method: &'a str,
+    host: Option<&'a str>,
+    path: &'a str,
+    route: Option<&'a str>,
+    verdict: &'static str,
+    token: Option<TokenId>,
+    org: Option<OrgId>,
+    status: u16,
+}
+
+impl<'a> Line<'a> {
+    /// The line of a request that was answered with `status`.
+    pub(super) fn new(
+        parts: &'a Parts,
+        route: Option<&'a Route>,
+        verdict: &'static str,
+        entry: Option<&Entry>,
+        (peer, at, status): (IpAddr, Timestamp, u16),
+    ) -> Self {
+        let ids = entry.map(Entry::ids);
+        Self {
+            at,
+            peer,
+            method: parts.method.as_str(),
+            host: parts.headers.get(HOST).and_then(|host| host.to_str().ok()),
+            path: parts.uri.path(),
+            route: route.map(|route| route.name.as_str()),
+            verdict,
+            token: ids.map(|(token, _org)| token),
+            org: ids.map(|(_token, org)| org),
+            status,
+        }
+    }
 }
 
 /// Where all workers' lines go.

@@ -31,7 +31,7 @@ pub struct Route {
 /// All routes of a configuration.
 #[derive(Debug)]
 pub struct Routes {
-    routes: Vec<Route>,
+    all: Vec<Route>,
     /// For each host, indexes of its routes and of those for any host, longest path first.
     by_host: HashMap<String, Vec<usize>>,
     any_host: Vec<usize>,
@@ -76,7 +76,7 @@ impl Routes {
         let hosts = config.routes.iter().flat_map(|route| &route.hosts);
         let by_host = hosts.map(|host| (host.clone(), of(Some(host)))).collect();
         let any_host = of(None);
-        Ok(Self { routes, by_host, any_host })
+        Ok(Self { all: routes, by_host, any_host })
     }
 
     /// The route of a request. `path` is the path as it came, and as it will be forwarded.
@@ -89,7 +89,7 @@ impl Routes {
         if traits.decodable && found != self.longest(host, &vet::decode_unreserved(path), method) {
             return Err(NoRoute::Ambiguous);
         }
-        if traits.ambiguous && !found.is_some_and(|at| self.routes[at].lenient_path) {
+        if traits.ambiguous && !found.is_some_and(|at| self.all[at].lenient_path) {
             return Err(NoRoute::Ambiguous);
         }
         found.ok_or(NoRoute::NotFound)
@@ -97,16 +97,16 @@ impl Routes {
 
     /// A route by the number that [`Routes::find`] gave.
     pub(super) fn route(&self, at: usize) -> &Route {
-        &self.routes[at]
+        &self.all[at]
     }
 
     fn longest(&self, host: &str, path: &str, method: &Method) -> Option<usize> {
         let candidates = self.by_host.get(host).unwrap_or(&self.any_host);
         let mut found: Option<usize> = None;
         for &at in candidates {
-            let route = &self.routes[at];
+            let route = &self.all[at];
             if let Some(first) = found
-                && self.routes[first].path.len() != route.path.len()
+                && self.all[first].path.len() != route.path.len()
             {
                 break;
             }

@@ -151,10 +151,10 @@ pub(super) fn path_traits(path: &str) -> Result<PathTraits, Objection> {
                 traits.ambiguous = true;
                 others += 1;
             }
-            0..=0x1f | 0x7f => return Err(Objection::Path),
             b'#' if !escaped => return Err(Objection::Path),
-            // No valid UTF-8 holds these: they only serve to hide another character.
-            0xc0 | 0xc1 | 0xf5..=0xff => return Err(Objection::Path),
+            // Control characters; and bytes that no valid UTF-8 holds, which only serve to hide
+            // another character.
+            0..=0x1f | 0x7f | 0xc0 | 0xc1 | 0xf5..=0xff => return Err(Objection::Path),
             b'.' => dots += 1,
             _ => others += 1,
         }

@@ -5,12 +5,12 @@ use super::{
     words,
 };
 use crate::audit::{Action, Actor, Target};
+use crate::change::{Change, RecordKey, Require, Write};
 use crate::id::{OrgId, TokenId, UserId};
 use crate::org::{Governance, Organization, StatusChange, User, UserStatus};
 use crate::policy::Policies;
 use crate::role::{RoleId, RoleSet};
 use crate::secret::Digest;
-use crate::store::{Change, RecordKey, Require, Write};
 use crate::token::{ApiToken, TokenStatus};
 
 /// The name of the first token of an organization, and of one that was minted offline.

@@ -2,9 +2,9 @@
 
 use super::{Authority, Caller, Fields, Occasion, Plan, Refusal, Subject, governed};
 use crate::audit::{Action, Target};
+use crate::change::Write;
 use crate::org::Organization;
 use crate::policy::TtlPolicy;
-use crate::store::Write;
 use crate::time::Unit;
 
 /// The longest TTL that a policy may say, in days.

@@ -1,7 +1,7 @@
 //! Why something is refused: one sentence for the caller each, none with a secret in it.
 
 use super::TOKENS_PER_USER_MAX;
-use crate::store::Require;
+use crate::change::Require;
 
 /// Why a command is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

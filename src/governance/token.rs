@@ -5,12 +5,12 @@ use super::{
     TOKENS_PER_USER_MAX, UNWRITTEN, closed, governed, words,
 };
 use crate::audit::{Action, Target};
+use crate::change::{Change, RecordKey, Require, Write};
 use crate::id::{OrgId, TokenId, UserId};
 use crate::org::{Governance, Organization, StatusChange, User};
 use crate::policy::{LIFETIME_MIN, LIFETIME_MONTHS_MAX, Policies};
 use crate::role::RoleSet;
 use crate::secret::Digest;
-use crate::store::{Change, RecordKey, Require, Write};
 use crate::time::{Timestamp, Ttl};
 use crate::token::{ApiToken, Standing, TokenStatus};
 

@@ -5,10 +5,10 @@ use super::{
     TOKENS_PER_USER_MAX, UNWRITTEN, closed, words,
 };
 use crate::audit::{Action, Target};
+use crate::change::{Change, RecordKey, Require, Write};
 use crate::id::{OrgId, UserId};
 use crate::org::{StatusChange, User, UserStatus};
 use crate::role::{RoleId, RoleName, RoleSet, RoleTable};
-use crate::store::{Change, RecordKey, Require, Write};
 use crate::token::{ApiToken, Standing};
 
 /// A new user.

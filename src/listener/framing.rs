@@ -103,14 +103,17 @@ impl Guard {
     fn step(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
         match &mut self.state {
             State::Head => self.head(bytes),
-            State::Body { rest } | State::ChunkData { rest } => {
-                let used = usize::try_from(*rest).unwrap_or(usize::MAX).min(bytes.len());
-                *rest -= used as u64;
+            State::Body { rest } => {
+                let used = take(rest, bytes.len());
                 if *rest == 0 {
-                    self.state = match self.state {
-                        State::ChunkData { .. } => State::ChunkEnd { carriage: false },
-                        _ => State::Head,
-                    };
+                    self.state = State::Head;
+                }
+                Ok(used)
+            }
+            State::ChunkData { rest } => {
+                let used = take(rest, bytes.len());
+                if *rest == 0 {
+                    self.state = State::ChunkEnd { carriage: false };
                 }
                 Ok(used)
             }
@@ -209,10 +212,9 @@ impl Guard {
             (SizePart::Digits, b'\r') if *digits > 0 => *part = SizePart::Carriage,
             (SizePart::Digits, b';') if *digits > 0 => *part = SizePart::Extension,
             (SizePart::Digits, b' ' | b'\t') if *digits > 0 => *part = SizePart::Blank,
-            (SizePart::Blank, b' ' | b'\t') => {}
             (SizePart::Blank, b';') => *part = SizePart::Extension,
             (SizePart::Extension, b'\r') => *part = SizePart::Carriage,
-            (SizePart::Extension, b'\t' | b' '..=b'~') => {}
+            (SizePart::Blank, b' ' | b'\t') | (SizePart::Extension, b'\t' | b' '..=b'~') => {}
             (SizePart::Extension, _) => return Err(Fault::Extension),
             (SizePart::Carriage, b'\n') => {
                 self.state = match *size {
@@ -226,6 +228,13 @@ impl Guard {
         }
         Ok(())
     }
+}
+
+/// Takes as much of `rest` as there is, and answers how much that was.
+fn take(rest: &mut u64, there: usize) -> usize {
+    let used = usize::try_from(*rest).unwrap_or(usize::MAX).min(there);
+    *rest -= used as u64;
+    used
 }
 
 /// How a body is framed.

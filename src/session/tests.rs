@@ -1,9 +1,10 @@
 use super::*;
 use crate::access::{OrgFacts, OwnerFacts, TokenFacts};
-use crate::id::{OrgId, UserId};
+use crate::id::{OrgId, TokenId, UserId};
 use crate::org::Revision;
 use crate::role::{RoleId, RoleSet};
-use crate::token::Standing;
+use crate::token::{Standing, Usage};
+use crate::usage::Pending;
 use http::HeaderValue;
 use http::header::AUTHORIZATION;
 use std::sync::Mutex;
@@ -29,6 +30,12 @@ impl Uses for Counted {
         self.0.lock().expect("no panic").push((token, now));
     }
 
+    fn still(&self) -> Box<dyn Pending + '_> {
+        Box::new(self)
+    }
+}
+
+impl Pending for &Counted {
     fn pending(&self, _token: TokenId) -> Usage {
         Usage::default()
     }

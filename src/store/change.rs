@@ -3,8 +3,9 @@
 
 use super::engine::{Failure, Write as Transaction};
 use super::record::{Records, WriteRecords};
-use super::{Change, CommitError, Fact, FactKey, RecordKey, Require, Write};
+use super::{CommitError, Fact, FactKey};
 use crate::access::{OrgFacts, OwnerFacts, TokenFacts};
+use crate::change::{Change, RecordKey, Require, Write};
 use crate::id::{OrgId, TokenId, UserId};
 use crate::org::Revision;
 use crate::role::{ROLES_MAX, RoleTable};

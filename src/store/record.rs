@@ -3,11 +3,12 @@
 //! **Invariant.** A record and its index rows are written by one function, so that no other place
 //! can forget one of them.
 
+use super::Found;
 use super::codec;
 use super::engine::{Failure, Order, Read, Table, Write};
-use super::{CREATIONS_KEPT, Creation, Found};
 use crate::access::{OrgFacts, OwnerFacts, TokenFacts};
 use crate::audit::{Draft, Event};
+use crate::change::{CREATIONS_KEPT, Creation};
 use crate::id::{OrgId, TokenId, UserId};
 use crate::org::{Organization, Revision, User};
 use crate::role::{RoleName, RoleTable};

@@ -3,8 +3,9 @@
 use super::engine::{Engine, Failure};
 use super::record::Records;
 use super::writer::Writer;
-use super::{Change, Commit, Creation, Facts, Follower, Found, Ledger, StoreError};
+use super::{Commit, Facts, Follower, Found, Ledger, StoreError};
 use crate::audit::Event;
+use crate::change::{Change, Creation};
 use crate::id::{OrgId, TokenId, UserId};
 use crate::org::{Organization, Revision, User};
 use crate::role::RoleTable;

@@ -20,7 +20,8 @@
 use super::change;
 use super::engine::{End, Engine, Failure};
 use super::record::{Records, WriteRecords};
-use super::{Change, Commit, CommitError, Committed, Fact, Follower};
+use super::{Commit, CommitError, Committed, Fact, Follower};
+use crate::change::Change;
 use crate::id::TokenId;
 use crate::org::Revision;
 use crate::role::RoleTable;

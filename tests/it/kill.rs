@@ -5,13 +5,14 @@
 //! `BEARWARD_KILLS` says how often (20 unless told otherwise), on one and the same store.
 
 use bearward::audit::{Action, Actor, Draft, Event, Origin, Target};
+use bearward::change::{Change, Creation, RecordKey, Require, Write};
 use bearward::id::{OrgId, TokenId, UserId};
 use bearward::org::{Governance, Organization, Revision, StatusChange, User, UserStatus};
 use bearward::policy::Policies;
 use bearward::role::{RoleId, RoleSet};
 use bearward::secret::Digest;
 use bearward::store::redb::{OpenError, Options, RedbStore, open};
-use bearward::store::{Change, Commit, Creation, Facts, Ledger, RecordKey, Require, Write};
+use bearward::store::{Commit, Facts, Ledger};
 use bearward::time::Timestamp;
 use bearward::token::{ApiToken, Standing, TokenStatus, Usage};
 use std::collections::VecDeque;

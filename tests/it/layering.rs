@@ -15,6 +15,7 @@ const NAMES_REFUSED: [&str; 8] =
 const PURE: &[&str] = &[
     "access",
     "audit",
+    "change",
     "credential",
     "governance",
     "id",

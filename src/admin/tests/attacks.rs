@@ -11,7 +11,7 @@ async fn a1_a_fresh_store_admits_nobody() {
     let router = router(AdminState {
         ledger: Arc::clone(&store) as Arc<dyn Ledger>,
         evidences: Arc::new(Stored(Arc::clone(&store) as Arc<dyn Facts>)),
-        uses: Arc::new(crate::session::Uncounted),
+        uses: Arc::<Pending>::default(),
         catalogue: Arc::new(ArcSwap::from_pointee(catalogue())),
         hosts: vec![],
         token_prefix: DEFAULT_PREFIX.to_owned(),

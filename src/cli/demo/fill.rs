@@ -3,13 +3,14 @@
 use super::super::init::random;
 use super::seed;
 use anyhow::Context;
+use bearward::change::{Change, Write};
 use bearward::clock;
 use bearward::governance::closed;
 use bearward::id::{OrgId, TokenId, UserId};
 use bearward::org::{Revision, User, UserStatus};
 use bearward::role::{RoleId, RoleSet};
 use bearward::secret::{Digest, Secret};
-use bearward::store::{Change, Commit, Ledger, Write};
+use bearward::store::{Commit, Ledger};
 use bearward::time::Timestamp;
 use bearward::token::{ApiToken, TokenStatus};
 use indicatif::{ProgressBar, ProgressStyle};

@@ -5,13 +5,14 @@
 use super::super::init::random;
 use anyhow::Context;
 use bearward::audit::{Action, Actor, Draft, Origin, Target};
+use bearward::change::{Change, Write};
 use bearward::governance::closed;
 use bearward::id::{OrgId, TokenId, UserId};
 use bearward::org::{Governance, Organization, Revision, StatusChange, User, UserStatus};
 use bearward::policy::{Policies, TtlPolicy};
 use bearward::role::{RoleId, RoleName, RoleSet, RoleTable};
 use bearward::secret::Secret;
-use bearward::store::{Change, Ledger, Write};
+use bearward::store::Ledger;
 use bearward::time::{Timestamp, Ttl, Unit};
 use bearward::token::{ApiToken, TokenStatus, Usage};
 use std::collections::HashMap;

@@ -1,10 +1,10 @@
 use super::*;
 use crate::audit::{Action, Actor, Draft, Event, FieldChange, Origin, Target};
+use crate::change::Creation;
 use crate::org::{Governance, Organization, Revision, StatusChange, User, UserStatus};
 use crate::policy::{Policies, TtlPolicy};
 use crate::role::{RoleId, RoleName, RoleSet};
 use crate::secret::Digest;
-use crate::store::Creation;
 use crate::store::engine::Table;
 use crate::time::{Ttl, Unit};
 use crate::token::{ApiToken, TokenStatus, Usage};

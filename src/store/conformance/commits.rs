@@ -2,9 +2,10 @@
 
 use super::Bed;
 use super::fixture::*;
+use crate::change::{CREATIONS_KEPT, Change, RecordKey, Require, Write};
 use crate::org::Revision;
 use crate::role::{ROLES_MAX, RoleId};
-use crate::store::{CREATIONS_KEPT, Change, CommitError, RecordKey, Require, Write};
+use crate::store::CommitError;
 use crate::token::Usage;
 
 pub(super) fn a_refused_change_leaves_nothing(bed: &Bed) {

@@ -2,8 +2,9 @@
 
 use super::Bed;
 use super::fixture::*;
+use crate::change::{Change, RecordKey, Require, Write};
 use crate::org::Revision;
-use crate::store::{Change, CommitError, FactKey, RecordKey, Require, Write};
+use crate::store::{CommitError, FactKey};
 
 fn broken() -> CommitError {
     CommitError::Failed("a cable came loose".to_owned())

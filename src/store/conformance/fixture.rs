@@ -2,14 +2,13 @@
 
 use super::Both;
 use crate::audit::{Action, Actor, Draft, Origin, Target};
+use crate::change::{Change, Creation, Require, Write};
 use crate::id::{OrgId, TokenId, UserId};
 use crate::org::{Governance, Organization, Revision, StatusChange, User, UserStatus};
 use crate::policy::Policies;
 use crate::role::{RoleId, RoleSet};
 use crate::secret::Digest;
-use crate::store::{
-    Change, Commit, CommitError, Committed, Creation, Fact, FactKey, Follower, Require, Write,
-};
+use crate::store::{Commit, CommitError, Committed, Fact, FactKey, Follower};
 use crate::time::Timestamp;
 use crate::token::{ApiToken, TokenStatus, Usage};
 use std::sync::mpsc::{Receiver, Sender, channel};

@@ -3,10 +3,9 @@
 use super::fixture::*;
 use super::{Bed, Both};
 use crate::access::{OrgFacts, OwnerFacts, TokenFacts};
+use crate::change::{Change, RecordKey, Require, Write};
 use crate::org::Revision;
-use crate::store::{
-    Change, Commit, CommitError, Fact, FactKey, Follower, RecordKey, Require, Write,
-};
+use crate::store::{Commit, CommitError, Fact, FactKey, Follower};
 use crate::token::Standing;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, Weak};

@@ -3,11 +3,12 @@
 use super::Bed;
 use super::fixture::*;
 use crate::audit::Event;
+use crate::change::{Change, Creation, RecordKey, Require, Write};
 use crate::id::{OrgId, TokenId, UserId};
 use crate::org::{Organization, Revision, User};
 use crate::role::RoleName;
 use crate::secret::Digest;
-use crate::store::{Change, CommitError, Creation, RecordKey, Require, Write};
+use crate::store::CommitError;
 use crate::token::{ApiToken, Standing, Usage};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};

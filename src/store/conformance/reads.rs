@@ -3,10 +3,11 @@
 use super::Bed;
 use super::fixture::*;
 use crate::access::{OrgFacts, OwnerFacts, TokenFacts};
+use crate::change::{Change, Write};
 use crate::id::{OrgId, UserId};
 use crate::org::Revision;
 use crate::secret::Digest;
-use crate::store::{Change, Found, Write};
+use crate::store::Found;
 use crate::token::{ApiToken, Standing, Usage};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;

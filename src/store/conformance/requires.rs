@@ -2,8 +2,8 @@
 
 use super::Bed;
 use super::fixture::*;
+use crate::change::{Change, RecordKey, Require, Write};
 use crate::org::Revision;
-use crate::store::{Change, RecordKey, Require, Write};
 
 pub(super) fn version_is_exact_for_every_kind_of_record(bed: &Bed) {
     furnish(&bed.store);

@@ -2,12 +2,13 @@
 
 use super::open::furnish;
 use super::{File, OpenError, Options, RedbStore, open};
+use crate::change::{Change, Write};
 use crate::store::conformance::Both;
 use crate::store::conformance::fixture::*;
 use crate::store::engine::{End, Engine};
 use crate::store::record::WriteRecords;
 use crate::store::room::Store;
-use crate::store::{Change, CommitError, Ledger, Write};
+use crate::store::{CommitError, Ledger};
 use ::redb::backends::InMemoryBackend;
 use ::redb::{Builder, StorageBackend};
 use std::io;

@@ -1,8 +1,9 @@
 //! The two queues of the writer: changes, and usage.
 
 use super::{Answer, GROUP_CHANGES_MAX, GROUP_ROWS_MAX, USAGE_ROWS_MAX, lock, tell};
+use crate::change::Change;
 use crate::id::TokenId;
-use crate::store::{Change, CommitError, change};
+use crate::store::{CommitError, change};
 use crate::token::Usage;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};

@@ -2,7 +2,8 @@
 //! the disk and any part may not. What was acknowledged is there all the same.
 
 use super::*;
-use crate::store::{Facts, RecordKey, Require};
+use crate::change::{RecordKey, Require};
+use crate::store::Facts;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 const CUTS: usize = 40;

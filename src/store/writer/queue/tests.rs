@@ -1,5 +1,6 @@
 use super::*;
-use crate::store::{Commit, Committed, Write};
+use crate::change::Write;
+use crate::store::{Commit, Committed};
 
 fn change(rows: usize) -> Change {
     Change { writes: vec![Write::Roles(Vec::new()); rows], ..Change::default() }
