@@ -48,6 +48,7 @@ mod log;
 pub mod route;
 mod vet;
 
+pub use header::HeaderWork;
 pub use log::LogWriter;
 
 /// How often a request is sent again because its connection turned out to be stale.
