@@ -3,7 +3,7 @@
 use super::started;
 use crate::upstream::ok;
 use crate::wire::{Answer, PATIENCE};
-use crate::world::{Minted, Setup, TokenWish, World, get, get_from, post};
+use crate::world::{Minted, TokenWish, World, get, get_from, post};
 use serde_json::json;
 
 const ROUTES: &str = r#"
