@@ -48,6 +48,7 @@ mod log;
 pub mod route;
 mod vet;
 
+pub use header::HeaderWork;
 pub use log::LogWriter;
 
 /// How often a request is sent again because its connection turned out to be stale.
@@ -190,7 +191,10 @@ impl Gateway {
         }
         let uploaded = (!body.is_end_stream()).then(|| Rc::new(Cell::new(false)));
         let upload = match &uploaded {
-            None => Upload::Empty,
+            None => {
+                client.phase.watch();
+                Upload::Empty
+            }
             Some(complete) => Upload::Streaming {
                 incoming: body,
                 phase: Rc::clone(&client.phase),

@@ -224,3 +224,6 @@ impl<T: Tallied> Uses for Board<T> {
         Box::new(self.still())
     }
 }
+
+#[cfg(test)]
+mod tests;

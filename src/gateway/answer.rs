@@ -178,3 +178,6 @@ fn failed(mishap: Mishap) -> (StatusCode, &'static str, &'static str) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

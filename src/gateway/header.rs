@@ -102,6 +102,35 @@ pub(super) struct Names {
     stripped: Vec<HeaderName>,
 }
 
+/// What happens to the header of an admitted request, by itself: for measuring it.
+#[derive(Debug)]
+pub struct HeaderWork {
+    names: Names,
+    forwarded_for: HeaderValue,
+    via: HeaderValue,
+}
+
+impl HeaderWork {
+    /// With these names for the identity headers.
+    #[must_use]
+    pub fn new(identity: &IdentityHeaders) -> Self {
+        let forwarded_for = HeaderValue::from_static("192.0.2.1");
+        Self { names: Names::new(identity), forwarded_for, via: HeaderValue::from_static("1.1 b") }
+    }
+
+    /// The one look over a client's fields, and what it takes to make them the upstream's.
+    pub fn pass(&self, headers: &mut HeaderMap, identity: &IdentityValues) {
+        let chores = self.names.survey(headers).chores;
+        let additions = Additions {
+            identity: Some(identity),
+            authorization: Authorization::Drop,
+            forwarded_for: &self.forwarded_for,
+            via: &self.via,
+        };
+        self.names.prepare_request(headers, chores, &additions);
+    }
+}
+
 /// What is put on a request.
 pub(super) struct Additions<'a> {
     pub(super) identity: Option<&'a IdentityValues>,
@@ -294,7 +323,9 @@ fn remove_nominated(headers: &mut HeaderMap) {
         .iter()
         .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        .filter(|name| ![HOST, CONTENT_LENGTH, TRANSFER_ENCODING, AUTHORIZATION].contains(name))
+        .filter(|name| {
+            ![HOST, CONTENT_LENGTH, TRANSFER_ENCODING, AUTHORIZATION, DATE].contains(name)
+        })
         .collect();
     for name in nominated {
         headers.remove(name);
@@ -302,5 +333,9 @@ fn remove_nominated(headers: &mut HeaderMap) {
 }
 
 fn length_bit(length: usize) -> u64 {
-    1_u64.checked_shl(u32::try_from(length).unwrap_or(u32::MAX)).unwrap_or(0)
+    // No name is empty, so the lowest bit is free for those that are too long for one of their own.
+    1_u64.checked_shl(u32::try_from(length).unwrap_or(u32::MAX)).unwrap_or(1)
 }
+
+#[cfg(test)]
+mod tests;

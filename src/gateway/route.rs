@@ -65,7 +65,10 @@ impl Routes {
         let compiled = config.routes.iter().map(|route| compile(config, route, roles));
         let routes = compiled.collect::<Result<Vec<_>, _>>()?;
         let mut longest_first: Vec<usize> = (0..routes.len()).collect();
-        longest_first.sort_by_key(|&at| std::cmp::Reverse(routes[at].path.len()));
+        // Of one length, those that name their hosts go before those for any.
+        longest_first.sort_by_key(|&at| {
+            (std::cmp::Reverse(routes[at].path.len()), config.routes[at].hosts.is_empty())
+        });
         let serves = |at: usize, host: Option<&String>| {
             let hosts = &config.routes[at].hosts;
             hosts.is_empty() || host.is_some_and(|host| hosts.contains(host))
@@ -81,8 +84,8 @@ impl Routes {
 
     /// The route of a request. `path` is the path as it came, and as it will be forwarded.
     ///
-    /// Among routes of the same length the first that takes the method wins; if none does, the
-    /// first of them answers for all.
+    /// Among routes of the same length, those that name the host before those for any, the first
+    /// that takes the method wins; if none does, the first of them answers for all.
     pub(super) fn find(&self, host: &str, path: &str, method: &Method) -> Result<usize, NoRoute> {
         let traits = vet::path_traits(path).map_err(|_objection| NoRoute::Ambiguous)?;
         let found = self.longest(host, path, method);
@@ -189,3 +192,6 @@ fn compile(
         lenient_path: route.lenient_path,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
     reason = "a test that meets what it did not expect has failed, and says so by panicking"
 )]
 
+mod allocations;
 mod attacks;
 mod cli;
 mod fence_model;

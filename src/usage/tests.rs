@@ -1,0 +1,281 @@
+use super::*;
+use crate::audit::Event;
+use crate::change::{Change, Creation};
+use crate::id::{OrgId, UserId};
+use crate::org::{Organization, Revision, User};
+use crate::role::RoleTable;
+use crate::store::{Commit, Committed, Follower, StoreError};
+use crate::token::ApiToken;
+use std::ops::ControlFlow;
+use std::sync::atomic::AtomicUsize;
+use std::thread;
+
+/// What holds a tally in these tests: a cache entry without the rest.
+struct Held {
+    token: TokenId,
+    tally: Tally,
+}
+
+impl Held {
+    fn new(number: usize) -> Arc<Self> {
+        Arc::new(Self { token: id(number), tally: Tally::default() })
+    }
+}
+
+impl Tallied for Held {
+    fn token(&self) -> TokenId {
+        self.token
+    }
+
+    fn tally(&self) -> &Tally {
+        &self.tally
+    }
+}
+
+fn id(number: usize) -> TokenId {
+    TokenId::from_bits(number as u128)
+}
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+fn used(use_count: u64, last: i64) -> Usage {
+    Usage { last_used_at: Some(at(last)), use_count }
+}
+
+/// A ledger that takes usage and nothing else.
+#[derive(Default)]
+struct Book {
+    rows: Mutex<HashMap<TokenId, Usage>>,
+    /// Rows of each transaction.
+    transactions: Mutex<Vec<usize>>,
+    /// How many more transactions succeed; `None` for all.
+    good: Mutex<Option<usize>>,
+}
+
+impl Book {
+    fn stored(&self, token: TokenId) -> Usage {
+        self.rows.lock().expect("nobody panics").get(&token).copied().unwrap_or_default()
+    }
+
+    fn transactions(&self) -> Vec<usize> {
+        self.transactions.lock().expect("nobody panics").clone()
+    }
+
+    fn fail_after(&self, good: Option<usize>) {
+        *self.good.lock().expect("nobody panics") = good;
+    }
+}
+
+impl Ledger for Book {
+    fn record_usage(&self, usage: Vec<(TokenId, Usage)>) -> Commit {
+        let (answer, commit) = Commit::pending();
+        let mut good = self.good.lock().expect("nobody panics");
+        let outcome = if *good == Some(0) {
+            Err(CommitError::Busy)
+        } else {
+            *good = good.map(|good| good - 1);
+            self.transactions.lock().expect("nobody panics").push(usage.len());
+            let mut rows = self.rows.lock().expect("nobody panics");
+            for (token, usage) in usage {
+                let row = rows.entry(token).or_default();
+                *row = row.merged(usage);
+            }
+            Ok(Committed { revision: Revision(1) })
+        };
+        answer.send(outcome).expect("the flusher waits");
+        commit
+    }
+
+    fn organization(&self, _: OrgId) -> Result<Option<Organization>, StoreError> {
+        unreachable!("not asked")
+    }
+    fn organizations(&self) -> Result<Vec<Organization>, StoreError> {
+        unreachable!("not asked")
+    }
+    fn user(&self, _: UserId) -> Result<Option<User>, StoreError> {
+        unreachable!("not asked")
+    }
+    fn users(&self, _: OrgId) -> Result<Vec<User>, StoreError> {
+        unreachable!("not asked")
+    }
+    fn token(&self, _: TokenId) -> Result<Option<(ApiToken, Usage)>, StoreError> {
+        unreachable!("not asked")
+    }
+    fn visit_tokens(
+        &self,
+        _: OrgId,
+        _: Option<UserId>,
+        _: &mut dyn FnMut(ApiToken, Usage) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        unreachable!("not asked")
+    }
+    fn events(&self, _: OrgId, _: Option<u64>, _: usize) -> Result<Vec<Event>, StoreError> {
+        unreachable!("not asked")
+    }
+    fn creation(&self, _: &[u8; 32]) -> Result<Option<Creation>, StoreError> {
+        unreachable!("not asked")
+    }
+    fn roles(&self) -> Arc<RoleTable> {
+        unreachable!("not asked")
+    }
+    fn commit(&self, _: Change) -> Commit {
+        unreachable!("not asked")
+    }
+    fn follow(&self, _: Arc<dyn Follower>) {
+        unreachable!("not asked")
+    }
+    fn is_writable(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn uses_are_counted_and_the_latest_is_kept() {
+    let (board, book, held) = (Board::new(2), Book::default(), Held::new(1));
+    board.shard(0).touch(&held, at(5));
+    board.shard(1).touch(&held, at(9));
+    board.shard(0).touch(&held, at(7));
+    assert_eq!(board.still().pending(id(1)), used(3, 9));
+    assert_eq!(board.still().pending(id(2)), Usage::default());
+    assert_eq!(board.flush(&book), Ok(1));
+    assert_eq!(book.stored(id(1)), used(3, 9));
+    assert_eq!(board.still().pending(id(1)), Usage::default());
+    assert_eq!(board.flush(&book), Ok(0));
+    assert_eq!(book.transactions(), [1], "nothing to write is not written");
+}
+
+#[test]
+fn an_evicted_or_replaced_entry_loses_nothing() {
+    let (board, book) = (Board::new(1), Book::default());
+    for millis in [3, 8, 5] {
+        // Each time another entry of the same token, which nobody else keeps.
+        board.shard(0).touch(&Held::new(1), at(millis));
+    }
+    assert_eq!(board.still().pending(id(1)), used(3, 8));
+    assert_eq!(board.flush(&book), Ok(1));
+    assert_eq!(book.stored(id(1)), used(3, 8));
+}
+
+#[test]
+fn uses_without_an_entry_are_added_to_the_others() {
+    let (board, book, held) = (Board::new(2), Book::default(), Held::new(1));
+    board.shard(1).touch(&held, at(5));
+    board.note(id(1), at(4));
+    board.note(id(2), at(6));
+    assert_eq!(board.still().pending(id(1)), used(2, 5));
+    book.fail_after(Some(0));
+    assert_eq!(board.flush(&book), Err(CommitError::Busy));
+    board.note(id(1), at(9));
+    assert_eq!(board.still().pending(id(1)), used(3, 9), "what came back is added to as well");
+    book.fail_after(None);
+    assert_eq!(board.flush(&book), Ok(2));
+    assert_eq!((book.stored(id(1)), book.stored(id(2))), (used(3, 9), used(1, 6)));
+}
+
+#[test]
+fn a_flush_holds_on_to_no_entry() {
+    let (board, book, held) = (Board::new(1), Book::default(), Held::new(1));
+    board.shard(0).touch(&held, at(1));
+    assert_eq!(Arc::strong_count(&held), 2);
+    board.flush(&book).expect("it is written");
+    assert_eq!(Arc::strong_count(&held), 1);
+}
+
+#[test]
+fn no_transaction_has_more_rows_than_it_may() {
+    let (board, book) = (Board::new(3), Book::default());
+    let most = ROWS_PER_COMMIT_MAX;
+    for number in 0..2 * most + 7 {
+        board.shard(number).touch(&Held::new(number), at(1));
+    }
+    assert_eq!(board.flush(&book), Ok(2 * most + 7));
+    assert_eq!(book.transactions(), [most, most, 7]);
+}
+
+#[test]
+fn what_could_not_be_written_is_kept_and_nothing_is_written_twice() {
+    let (board, book) = (Board::new(2), Book::default());
+    let most = ROWS_PER_COMMIT_MAX;
+    let all: Vec<_> = (0..2 * most + 7).map(Held::new).collect();
+    let touch = |millis| {
+        all.iter()
+            .enumerate()
+            .for_each(|(number, held)| board.shard(number).touch(held, at(millis)));
+    };
+    touch(1);
+    book.fail_after(Some(1));
+    assert_eq!(board.flush(&book), Err(CommitError::Busy));
+    assert_eq!(book.transactions(), [most]);
+    let sum = |token| book.stored(token).merged(board.still().pending(token));
+    // Each is in one place or the other; looking at every tally for each would take long.
+    for number in (0..all.len()).step_by(997) {
+        assert_eq!(sum(id(number)), used(1, 1));
+    }
+    touch(2);
+    assert_eq!(board.flush(&book), Err(CommitError::Busy));
+    book.fail_after(None);
+    board.flush(&book).expect("it is written");
+    for number in 0..all.len() {
+        assert_eq!(book.stored(id(number)), used(2, 2), "{number}");
+    }
+    assert_eq!(board.flush(&book), Ok(0));
+}
+
+/// Workers count, a flusher flushes (and fails now and then), readers read: nothing is lost, and
+/// no reading is ever more than there was or less than the one before.
+#[test]
+fn readings_are_exact_while_uses_move() {
+    const WORKERS: usize = 3;
+    const TOKENS: usize = 4;
+    /// Of each worker.
+    const USES: u64 = 30_000;
+    let (board, book) = (Board::new(WORKERS), Book::default());
+    let all: Vec<_> = (0..TOKENS).map(Held::new).collect();
+    // Counted before and after each touch, so that a reading can be held against both.
+    let (begun, working) = (AtomicU64::new(0), AtomicUsize::new(WORKERS));
+    thread::scope(|scope| {
+        for worker in 0..WORKERS {
+            let (all, begun, working, shard) = (&all, &begun, &working, board.shard(worker));
+            scope.spawn(move || {
+                for turn in 0..USES {
+                    begun.fetch_add(1, Ordering::SeqCst);
+                    let number = usize::try_from(turn).expect("a small number") % TOKENS;
+                    shard.touch(&all[number], at(i64::try_from(turn).expect("a small number")));
+                }
+                working.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+        let (board, book, working, begun) = (&board, &book, &working, &begun);
+        scope.spawn(move || {
+            let mut turn = 0;
+            while working.load(Ordering::SeqCst) > 0 {
+                book.fail_after((turn % 3 == 0).then_some(0));
+                let _sometimes_busy = board.flush(book);
+                turn += 1;
+            }
+        });
+        scope.spawn(move || {
+            let mut latest = 0;
+            while working.load(Ordering::SeqCst) > 0 {
+                let still = board.still();
+                let sum = (0..TOKENS)
+                    .map(|number| book.stored(id(number)).merged(still.pending(id(number))));
+                let sum: u64 = sum.map(|usage| usage.use_count).sum();
+                drop(still);
+                assert!(sum >= latest, "{sum} after {latest}");
+                assert!(sum <= begun.load(Ordering::SeqCst), "counted twice");
+                latest = sum;
+            }
+        });
+    });
+    book.fail_after(None);
+    board.flush(&book).expect("it is written");
+    let each = USES / TOKENS as u64 * WORKERS as u64;
+    for number in 0..TOKENS {
+        let last = USES - TOKENS as u64 + number as u64;
+        let last = i64::try_from(last).expect("a small number");
+        assert_eq!(book.stored(id(number)), used(each, last), "token {number}");
+    }
+}
