@@ -93,7 +93,7 @@ pub const CREATIONS_KEPT: Duration = Duration::from_hours(24);
 
 /// One change: post-images, what must hold for them, and their audit events.
 ///
-/// Unasked, the store also refuses, as a [`CommitError::Conflict`], what would give two tokens one
+/// Unasked, the store also refuses, as a `CommitError::Conflict`, what would give two tokens one
 /// digest ([`Require::DigestFree`]), two users of an organization one address
 /// ([`Require::EmailFree`]), or a record another organization ([`Require::Absent`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -182,6 +182,7 @@ impl Gateway {
             self.usage.touch(entry, permit.decided_at());
         }
         self.counters.permit();
+        let client_chunks = parts.version == Version::HTTP_11;
         let logged = self.log.is_on().then(|| parts.clone());
         self.prepare(&mut parts, chores, route, pool, client, identity.as_deref());
         if let Err(error) = forward::target(&mut parts.uri, route.strip_bytes) {
@@ -190,7 +191,10 @@ impl Gateway {
         }
         let uploaded = (!body.is_end_stream()).then(|| Rc::new(Cell::new(false)));
         let upload = match &uploaded {
-            None => Upload::Empty,
+            None => {
+                client.phase.watch();
+                Upload::Empty
+            }
             Some(complete) => Upload::Streaming {
                 incoming: body,
                 phase: Rc::clone(&client.phase),
@@ -199,7 +203,7 @@ impl Gateway {
             },
         };
         let request = Request::from_parts(parts, upload);
-        let passage = Way { client, route, pool, presented, uploaded };
+        let passage = Way { client, route, pool, presented, uploaded, client_chunks };
         let response = self.forward(permit, request, passage).await;
         if let Some(parts) = logged {
             let facts = (client.peer, clock::now(), response.status().as_u16());
@@ -350,6 +354,7 @@ impl Gateway {
                 phase: &way.client.phase,
                 uploaded: way.uploaded.clone(),
                 via: &self.via,
+                client_chunks: way.client_chunks,
             };
             match forward::send(permitted, link, request, passage, || self.date()).await {
                 Sent::Answered(response) => return response,
@@ -449,6 +454,7 @@ struct Way<'a> {
     pool: &'a Rc<Pool<Upload>>,
     presented: Presented,
     uploaded: Option<Rc<Cell<bool>>>,
+    client_chunks: bool,
 }
 
 impl Bound {

@@ -1,4 +1,35 @@
-#![doc = "placeholder"]
+//! Bearward: a reverse proxy that admits a request only on a live bearer token, and a port to govern
+//! those tokens.
+//!
+//! This page is the map. `ARCHITECTURE.md` in the repository has the picture, the two walks and the
+//! invariants; each room's own page has the invariants that it keeps.
+//!
+//! # The walk of a request
+//!
+//! [`listener`] reads it, with a guard over its framing and a deadline for every [`phase`];
+//! [`gateway`] vets it, finds its [route](gateway::route), takes its [`credential`], looks the
+//! [digest](secret::Digest) up in the [`cache`], has [`access::decide`] judge the facts, and forwards
+//! it over a connection of [`upstream`]. [`usage`] remembers that the token was used.
+//!
+//! # The walk of a change
+//!
+//! [`session`] tells who calls, [`admin`] parses what is asked for, [`governance`] plans it without
+//! touching anything, and [`store`] commits the plan: to the cache first if it takes access away.
+//!
+//! # The rooms
+//!
+//! Each imports only what stands above it in this list.
+//!
+//! - Pure, without clock, I/O or runtime: [`time`], [`id`], [`role`], [`secret`], [`credential`],
+//!   [`org`], [`token`], [`policy`], [`audit`], [`change`], [`access`],
+//!   [`governance`].
+//! - What survives, and what time it is: [`store`], [`clock`].
+//! - What is held in memory: [`cache`], [`usage`], [`session`], [`directory`].
+//! - Settings and figures: [`config`], [`telemetry`].
+//! - The edges: [`listener`], [`upstream`], [`gateway`], [`admin`].
+//! - [`app`] puts them together.
+//!
+//! The library is there for the `bearward` command and for tests; its interface is not stable.
 
 pub mod access;
 pub mod admin;

@@ -246,6 +246,8 @@ impl<H: Handler> Worker<H> {
         let mut http = http1::Builder::new();
         // No `header_read_timeout`: it costs a timer for each request, and `Phase` sees to it.
         http.auto_date_header(false)
+            // A client that closes is noticed by `ClientStream`, without a read for it.
+            .half_close(true)
             .header_read_timeout(None)
             .max_header_size(head_bytes_max)
             .max_buf_size(BUFFER_BYTES_MAX.max(2 * head_bytes_max));
@@ -263,11 +265,16 @@ impl<H: Handler> Worker<H> {
                 told = true;
                 exchange.as_mut().graceful_shutdown();
             }
-            exchange.as_mut().poll(cx).map(|outcome| {
-                if let Err(error) = outcome {
-                    tracing::debug!(%peer, %error, "a connection ended early");
+            match exchange.as_mut().poll(cx) {
+                Poll::Ready(outcome) => {
+                    if let Err(error) = outcome {
+                        tracing::debug!(%peer, %error, "a connection ended early");
+                    }
+                    Poll::Ready(())
                 }
-            })
+                Poll::Pending if phase.is_gone() => Poll::Ready(()),
+                Poll::Pending => Poll::Pending,
+            }
         })
         .await;
     }

@@ -137,6 +137,9 @@ pub struct Phase {
     waker: RefCell<Option<Waker>>,
     requests: Cell<u64>,
     fault: Cell<Option<u64>>,
+    cut: Cell<bool>,
+    watched: Cell<bool>,
+    gone: Cell<bool>,
 }
 
 impl Phase {
@@ -158,6 +161,9 @@ impl Phase {
             waker: RefCell::new(None),
             requests: Cell::new(0),
             fault: Cell::new(None),
+            cut: Cell::new(false),
+            watched: Cell::new(false),
+            gone: Cell::new(false),
         })
     }
 
@@ -182,6 +188,7 @@ impl Phase {
     /// requests begins.
     pub fn end_request(&self) {
         self.busy.set(false);
+        self.watched.set(false);
         self.body.end();
         self.upstream.set(NEVER);
         self.head.set(self.ticks.after(self.limits.idle));
@@ -199,6 +206,7 @@ impl Phase {
 
     /// The client's body has ended.
     pub fn body_ended(&self) {
+        self.watched.set(true);
         self.body.end();
     }
 
@@ -262,6 +270,44 @@ impl Phase {
     #[must_use]
     pub fn is_faulty(&self, request: u64) -> bool {
         self.fault.get().is_some_and(|at| at <= request)
+    }
+
+    /// The client has said all of its request: from now on it can only wait, or leave.
+    pub fn watch(&self) {
+        self.watched.set(true);
+    }
+
+    /// The client has gone on to its next request.
+    pub fn unwatch(&self) {
+        self.watched.set(false);
+    }
+
+    /// Whether the client can only wait or leave.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.watched.get()
+    }
+
+    /// The client has left.
+    pub fn leave(&self) {
+        self.gone.set(true);
+    }
+
+    /// Whether the client has left.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.gone.get()
+    }
+
+    /// An answer broke off whose end is the end of the connection: it must not look like one.
+    pub fn cut(&self) {
+        self.cut.set(true);
+    }
+
+    /// Whether the connection must end as a broken one does.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.cut.get()
     }
 
     /// Whom to wake when something is late.

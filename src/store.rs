@@ -131,6 +131,9 @@ pub trait Ledger: Send + Sync {
     /// The interned roles, as of the last commit.
     fn roles(&self) -> Arc<RoleTable>;
     /// Commits a change; administration goes before usage.
+    ///
+    /// To load very many tokens, make them in the order of their digests (so that all indexes grow
+    /// at their ends) and queue up to 128 changes of a thousand before awaiting the first.
     fn commit(&self, change: Change) -> Commit;
     /// Adds usage to what is stored: the later use, the sum of the counts. Tokens that are gone are
     /// passed over. Usage makes no revision and no follower hears of it: the answer has the revision

@@ -110,6 +110,8 @@ pub(super) struct Download {
     /// Whether the request's body was sent to its end.
     pub(super) uploaded: Option<Rc<Cell<bool>>>,
     pub(super) idle_timeout: Duration,
+    /// Whether the client knows the end of the answer only by the end of the connection.
+    pub(super) ends_with_connection: bool,
 }
 
 impl Answer {
@@ -141,6 +143,9 @@ impl Download {
         }
         match polled {
             Poll::Pending if phase.late() == Some(Late::Upstream) => {
+                if self.ends_with_connection {
+                    phase.cut();
+                }
                 Poll::Ready(Some(Err(BodyError::Late)))
             }
             Poll::Pending => {
@@ -149,6 +154,9 @@ impl Download {
             }
             Poll::Ready(frame) => {
                 phase.upstream_done();
+                if self.ends_with_connection && matches!(frame, Some(Err(_))) {
+                    phase.cut();
+                }
                 Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
             }
         }

@@ -17,6 +17,8 @@ pub(super) struct Passage<'a> {
     pub(super) phase: &'a Rc<Phase>,
     pub(super) uploaded: Option<Rc<Cell<bool>>>,
     pub(super) via: &'a HeaderValue,
+    /// Whether the client understands chunks.
+    pub(super) client_chunks: bool,
 }
 
 /// How a request fared.
@@ -38,7 +40,7 @@ pub(super) async fn send(
     passage: Passage<'_>,
     date: impl FnOnce() -> HeaderValue,
 ) -> Sent {
-    let Passage { pool, phase, uploaded, via } = passage;
+    let Passage { pool, phase, uploaded, via, client_chunks } = passage;
     phase.upstream_within(pool.spec().first_byte_timeout);
     let outcome = link.send(request, phase).await;
     phase.upstream_done();
@@ -62,6 +64,7 @@ pub(super) async fn send(
         pool: Rc::clone(pool),
         uploaded,
         idle_timeout: pool.spec().idle_timeout,
+        ends_with_connection: !client_chunks,
     };
     Sent::Answered(Response::from_parts(parts, Answer::streaming(download, Rc::clone(phase))))
 }

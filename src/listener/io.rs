@@ -80,7 +80,9 @@ impl AsyncWrite for ClientStream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        this.look_out(cx);
+        Pin::new(&mut this.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -88,7 +90,34 @@ impl AsyncWrite for ClientStream {
     }
 }
 
+impl Drop for ClientStream {
+    fn drop(&mut self) {
+        if self.phase.is_cut() {
+            // A reset instead of an end (RFC 9112 section 8: the message is incomplete).
+            let _closed_anyway = self.stream.set_zero_linger();
+        }
+    }
+}
+
 impl ClientStream {
+    /// While a request is handled and nothing is read, looks whether the client is still there.
+    ///
+    /// hyper would do so by reading on, which needs a fresh buffer for each request, because the
+    /// head still holds the one that it came in. A look takes no buffer, and no system call as long
+    /// as the socket is quiet.
+    fn look_out(&self, cx: &mut Context<'_>) {
+        if !self.phase.is_watched() {
+            return;
+        }
+        let mut byte = [0];
+        match self.stream.poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
+            Poll::Pending => {}
+            // The next request is there already.
+            Poll::Ready(Ok(1..)) => self.phase.unwatch(),
+            Poll::Ready(Ok(0) | Err(_)) => self.phase.leave(),
+        }
+    }
+
     fn written(&self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if outcome.is_pending() {
             self.phase.write_waits();

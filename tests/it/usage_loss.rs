@@ -43,7 +43,7 @@ fn an_eviction_loses_nothing() {
     const TOKENS: usize = 100;
     let upstream = Upstream::start(ok());
     let setup = Setup::before(&upstream)
-        .gateway("cache_entries_max = 8")
+        .gateway("cache_entries_max = 16")
         .gateway("usage_flush_interval = \"300ms\"");
     let mut world = setup.start();
     let admin = world.admin();

@@ -43,7 +43,7 @@ pub(super) fn details(token: &Value) -> String {
     ];
     let change = &token["status_changed"];
     if let Some(at) = change["at"].as_str() {
-        let by = change["by"]["email"].as_str().unwrap_or("nobody known");
+        let by = change["by"].as_str().unwrap_or("nobody known");
         pairs.push(("Changed", format!("{at} by {by}")));
     }
     if let Some(reason) = change["reason"].as_str() {

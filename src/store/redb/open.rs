@@ -168,6 +168,9 @@ pub(super) fn furnish(file: &File) -> Result<(), Failure> {
 fn builder(cache_bytes: usize) -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(cache_bytes);
+    // Reads the whole file and compares all checksums: half a second for a million tokens (550 MB,
+    // from the page cache), for which a damaged file is refused here instead of panicking or
+    // telling nonsense later. Without it opening takes a quarter of a millisecond.
     builder.set_check_integrity_on_open(true);
     builder
 }
