@@ -202,7 +202,7 @@ pub enum Reason {
     NoCredential,
     /// A broken credential, or several (400 `invalid_request`).
     Malformed,
-    /// Never issued (401 `invalid_token`, as the next five).
+    /// Never issued (401 `invalid_token`, as the next four).
     Unknown,
     /// Past its end.
     Expired,
@@ -212,7 +212,7 @@ pub enum Reason {
     Revoked,
     /// Its owner is switched off.
     OwnerDeactivated,
-    /// Being switched off.
+    /// Something is being taken away from it this moment (503).
     Barred,
     /// A token of an organization that the route does not admit (403 `insufficient_scope`).
     WrongOrganization,

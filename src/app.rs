@@ -168,7 +168,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         config.gateway.usage_flush_interval,
     )?;
     let ready = Arc::new(AtomicBool::new(true));
-    let metrics = Metrics::new(counters, gauges(&cache));
+    let metrics = Metrics::new(counters, gauges(&cache, listener.connections()));
     let catalogue = Arc::new(ArcSwap::from_pointee(catalogue_of(&config)));
     let router = admin::router(AdminState {
         ledger: Arc::clone(&store) as _,
@@ -272,9 +272,17 @@ fn plan_of(config: &Config, roles: &RoleTable, generation: u64) -> Result<Plan, 
     Ok(Plan { generation, routes, upstreams: config.upstreams.clone() })
 }
 
-fn gauges(cache: &Arc<Cache>) -> Vec<(&'static str, &'static str, Reading)> {
+fn gauges(
+    cache: &Arc<Cache>,
+    connections: impl Fn() -> usize + Send + Sync + 'static,
+) -> Vec<(&'static str, &'static str, Reading)> {
     let (entries, evictions) = (Arc::clone(cache), Arc::clone(cache));
     vec![
+        (
+            "bearward_connections",
+            "Connections of the data port that are open",
+            Box::new(move || connections() as u64),
+        ),
         ("bearward_cache_entries", "Tokens in memory", Box::new(move || entries.len() as u64)),
         (
             "bearward_cache_evictions",
@@ -312,6 +320,7 @@ impl Flusher {
                 if let Err(error) = board.flush(store.as_ref()) {
                     tracing::error!(%error, "uses could not be written; they are kept in memory");
                 }
+                cache.tidy();
                 if let Err(error) = cache.grow_filter() {
                     tracing::error!(%error, "the filter of known tokens could not be enlarged");
                 }

@@ -306,10 +306,9 @@ impl Cache {
     /// Second chance: the oldest entry goes, unless it was used since the hand last passed.
     fn make_room(&self, newest: Digest) {
         let mut hand = self.hand.lock().unwrap_or_else(PoisonError::into_inner);
-        hand.push_back(newest);
         // Each entry is passed at most twice, so the loop ends even if all were just used.
         for _ in 0..2 * hand.len() {
-            if hand.len() <= self.entries_max {
+            if hand.len() < self.entries_max {
                 break;
             }
             let Some(oldest) = hand.pop_front() else { break };
@@ -330,6 +329,17 @@ impl Cache {
                 None => {}
             }
         }
+        // Last, so that it is not the one that makes room for itself.
+        hand.push_back(newest);
+    }
+
+    /// Drops the cells that no entry refers to any more. An entry that was evicted while a request
+    /// or a list of uses still held it could not take its cells along. Called now and then, on a
+    /// thread that may block.
+    pub fn tidy(&self) {
+        self.owners
+            .retain(|_id, cell| Arc::strong_count(cell) > 1 || cell.barred.load(Ordering::Acquire));
+        self.orgs.retain(|_id, cell| Arc::strong_count(cell) > 1);
     }
 
     /// Lets go of an entry that was removed, and of cells that nobody else refers to.

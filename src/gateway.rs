@@ -11,11 +11,11 @@
 //! - [`forward::send`] is reached only with a [`Permit`], which only `access::decide` makes.
 
 use crate::access::{self, Circumstances, Evidence, Permit, Reason, Verdict};
-use crate::cache::{Cache, Entry, IdentityValues, Lookup, Readers, Resolved};
+use crate::cache::{Cache, Entry, Lookup, Readers, Resolved};
 use crate::clock;
-use crate::config::{Config, Upstream};
+use crate::config::Config;
 use crate::credential::{self, Credential};
-use crate::listener::{Abort, Handler};
+use crate::listener::Handler;
 use crate::phase::{Phase, Ticks};
 use crate::role::RoleTable;
 use crate::secret::{self, Digest};
@@ -24,35 +24,44 @@ use crate::upstream::Pool;
 use crate::usage;
 use answer::{Challenges, Mishap, Outcome};
 use arc_swap::ArcSwap;
-use body::{Answer, Upload};
+use body::{Answer, Patience, Upload};
 use bytes::Bytes;
+use date::Date;
 use forward::{Passage, Sent};
 use header::{Additions, Authorization, Chores, Field, Names, Survey};
+use http::header::{AUTHORIZATION, CONNECTION, DATE, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use log::{Line, Log};
-use route::{Route, Routes};
+use plan::Bound;
+use route::Route;
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 mod answer;
 mod body;
+mod date;
 mod forward;
 mod header;
 mod identity;
 mod log;
+mod plan;
 pub mod route;
 mod vet;
 
 pub use header::HeaderWork;
 pub use log::LogWriter;
+pub use plan::Plan;
 
 /// How often a request is sent again because its connection turned out to be stale.
 const STALE_RETRIES_MAX: usize = 3;
+/// Longest wait for the store to say what it knows about a token.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What all workers share.
 pub struct Shared {
@@ -64,23 +73,6 @@ pub struct Shared {
     pub plan: Arc<ArcSwap<Plan>>,
     /// The interned roles as of now.
     pub roles: Box<dyn Fn() -> Arc<RoleTable> + Send + Sync>,
-}
-
-/// Routes and upstreams of one loading of the configuration.
-#[derive(Debug)]
-pub struct Plan {
-    /// Counts the loadings.
-    pub generation: u64,
-    /// The routes.
-    pub routes: Routes,
-    /// The upstreams, as the routes number them.
-    pub upstreams: Vec<Upstream>,
-}
-
-/// A plan with this worker's pools for it.
-struct Bound {
-    plan: Arc<Plan>,
-    pools: Vec<Rc<Pool<Upload>>>,
 }
 
 /// The gateway on one worker.
@@ -95,7 +87,7 @@ pub struct Gateway {
     token_prefix: String,
     via: HeaderValue,
     via_1_0: HeaderValue,
-    date: RefCell<(i64, HeaderValue)>,
+    date: Date,
     log: Log,
 }
 
@@ -138,7 +130,7 @@ impl Gateway {
             token_prefix: config.gateway.token_prefix.clone(),
             via: HeaderValue::from_static("1.1 bearward"),
             via_1_0: HeaderValue::from_static("1.0 bearward"),
-            date: RefCell::new((i64::MIN, HeaderValue::from_static(""))),
+            date: Date::default(),
             log: Log::new(log, Arc::clone(&counters)),
             counters,
         }
@@ -164,30 +156,20 @@ impl Gateway {
         };
         let presented = self.presented(&fields);
         let chores = fields.chores;
-        let (permit, entry) = match self.judge(presented, route, &parts.method).await {
+        let judged = self.judge(presented, route, &parts.method, &client.phase).await;
+        let (permit, entry) = match judged {
             (Verdict::Permit(permit), entry) => (permit, entry),
             (Verdict::Deny(reason), entry) => {
                 let outcome = Outcome::Denied(reason);
                 return self.refuse(outcome, client, &parts, &body, Some(route), entry.as_deref());
             }
         };
-        let mut identity = None;
-        if let Some(entry) = &entry {
-            identity = identity::values(entry, &*self.shared.roles);
-            if identity.is_none() {
-                // Barred since the decision.
-                let outcome = Outcome::Denied(Reason::Barred);
-                return self.refuse(outcome, client, &parts, &body, Some(route), Some(entry));
-            }
-            self.usage.touch(entry, permit.decided_at());
-        }
-        self.counters.permit();
         let client_chunks = parts.version == Version::HTTP_11;
         let logged = self.log.is_on().then(|| parts.clone());
-        self.prepare(&mut parts, chores, route, pool, client, identity.as_deref());
+        self.prepare(&mut parts, chores, route, pool, client);
         if let Err(error) = forward::target(&mut parts.uri, route.strip_bytes) {
             tracing::error!(%error, "a target cannot be written");
-            return self.fail(Mishap::Broken, client);
+            return self.fail(Mishap::Broken, client, !body.is_end_stream());
         }
         let uploaded = (!body.is_end_stream()).then(|| Rc::new(Cell::new(false)));
         let upload = match &uploaded {
@@ -195,19 +177,29 @@ impl Gateway {
                 client.phase.watch();
                 Upload::Empty
             }
-            Some(complete) => Upload::Streaming {
-                incoming: body,
-                phase: Rc::clone(&client.phase),
-                complete: Rc::clone(complete),
-                names: Rc::clone(&self.names),
-            },
+            Some(complete) => {
+                if body.size_hint().exact().is_none() {
+                    // hyper would leave the body of a GET away that does not say how long it is.
+                    parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+                }
+                Upload::Streaming {
+                    incoming: body,
+                    phase: Rc::clone(&client.phase),
+                    complete: Rc::clone(complete),
+                    patience: Patience {
+                        idle: pool.spec().idle_timeout,
+                        first_byte: pool.spec().first_byte_timeout,
+                    },
+                    names: Rc::clone(&self.names),
+                }
+            }
         };
         let request = Request::from_parts(parts, upload);
-        let passage = Way { client, route, pool, presented, uploaded, client_chunks };
-        let response = self.forward(permit, request, passage).await;
+        let way = Way { client, route, pool, presented, uploaded, client_chunks };
+        let (verdict, response) = self.forward((permit, entry.clone()), request, way).await;
         if let Some(parts) = logged {
             let facts = (client.peer, clock::now(), response.status().as_u16());
-            self.log.note(&Line::new(&parts, Some(route), "permit", entry.as_deref(), facts));
+            self.log.note(&Line::new(&parts, Some(route), verdict, entry.as_deref(), facts));
         }
         response
     }
@@ -253,6 +245,7 @@ impl Gateway {
         presented: Presented,
         route: &Route,
         method: &Method,
+        phase: &Phase,
     ) -> (Verdict, Option<Arc<Entry>>) {
         let requirement = &route.requirement;
         let circumstances = Circumstances { method };
@@ -268,10 +261,14 @@ impl Gateway {
             Presented::Token(digest) => digest,
         };
         let lookup = match self.shared.cache.lookup(&digest) {
-            Lookup::Miss => match self.shared.readers.resolve(&digest).await {
-                Resolved::Known(lookup) => lookup,
-                Resolved::Unavailable => return (decide(&Evidence::Unavailable), None),
-            },
+            Lookup::Miss => {
+                match phase.within(LOOKUP_TIMEOUT, self.shared.readers.resolve(&digest)).await {
+                    Some(Resolved::Known(lookup)) => lookup,
+                    Some(Resolved::Unavailable) | None => {
+                        return (decide(&Evidence::Unavailable), None);
+                    }
+                }
+            }
             lookup @ (Lookup::Hit(_) | Lookup::Unknown | Lookup::Barred) => lookup,
         };
         match lookup {
@@ -282,7 +279,7 @@ impl Gateway {
         }
     }
 
-    /// Step 6, first half.
+    /// Step 6, first half: what does not depend on who is calling.
     fn prepare(
         &self,
         parts: &mut Parts,
@@ -290,20 +287,15 @@ impl Gateway {
         route: &Route,
         pool: &Pool<Upload>,
         client: &Client,
-        identity: Option<&IdentityValues>,
     ) {
-        let privileged = || match identity {
-            Some(identity) => identity.privileged,
-            // On a public route nobody has looked at the token: one of ours may carry any role.
-            None => self.holds_ours(&parts.headers),
-        };
+        // On a public route nobody has looked at the token: one of ours may carry any role.
+        let unseen = || route.requirement.demand.is_none() && self.holds_ours(&parts.headers);
         let authorization = match &pool.spec().credential {
             Some(credential) => Authorization::Replace(credential),
-            None if route.forward_bearer && !privileged() => Authorization::Keep,
+            None if route.forward_bearer && !unseen() => Authorization::Keep,
             None => Authorization::Drop,
         };
         let additions = Additions {
-            identity,
             authorization,
             forwarded_for: &client.forwarded_for,
             via: if parts.version == Version::HTTP_10 { &self.via_1_0 } else { &self.via },
@@ -320,35 +312,54 @@ impl Gateway {
         }
     }
 
-    /// Step 6, second half. Decides again after every wait for a connection.
+    /// Step 6, second half. After every wait for a connection the decision is made again, and the
+    /// request is sent as whom it admits then. Answers with the verdict that held, too.
     async fn forward(
         &self,
-        permit: Permit,
+        judged: (Permit, Option<Arc<Entry>>),
         mut request: Request<Upload>,
         way: Way<'_>,
-    ) -> Response<Answer> {
-        let mut permit = Some(permit);
+    ) -> (&'static str, Response<Answer>) {
+        let mut judged = Some(judged);
+        let mut counted = false;
         for _ in 0..=STALE_RETRIES_MAX {
             let link = match way.pool.take() {
                 Some(link) => link,
                 None => match way.pool.connect(&way.client.phase).await {
                     Ok(link) => {
-                        permit = None;
+                        judged = None;
                         link
                     }
                     Err(error) => {
                         let mishap = forward::unreachable(&error, &way.pool.spec().name);
-                        return self.fail(mishap, way.client);
+                        return ("permit", self.fail(mishap, way.client, way.is_uploading()));
                     }
                 },
             };
-            let permitted = match permit.take() {
-                Some(permit) => permit,
+            let (permit, entry) = match judged.take() {
+                Some(judged) => judged,
                 None => match self.judge_again(&way, request.method()).await {
-                    Ok(permit) => permit,
-                    Err(reason) => return self.deny(reason, &way),
+                    Ok(judged) => judged,
+                    Err(reason) => return (reason.as_str(), self.deny(reason, &way)),
                 },
             };
+            if let Some(entry) = &entry {
+                let Some(identity) = identity::values(entry, &*self.shared.roles) else {
+                    // Barred since the decision.
+                    return (Reason::Barred.as_str(), self.deny(Reason::Barred, &way));
+                };
+                self.names.identify(request.headers_mut(), &identity);
+                if identity.privileged && way.pool.spec().credential.is_none() {
+                    request.headers_mut().remove(AUTHORIZATION);
+                }
+            }
+            if !counted {
+                counted = true;
+                self.counters.permit();
+                if let Some(entry) = &entry {
+                    self.usage.touch(entry, permit.decided_at());
+                }
+            }
             let passage = Passage {
                 pool: way.pool,
                 phase: &way.client.phase,
@@ -356,19 +367,25 @@ impl Gateway {
                 via: &self.via,
                 client_chunks: way.client_chunks,
             };
-            match forward::send(permitted, link, request, passage, || self.date()).await {
-                Sent::Answered(response) => return response,
-                Sent::Failed(mishap) => return self.fail(mishap, way.client),
+            match forward::send(permit, link, request, passage, || self.date.now()).await {
+                Sent::Answered(response) => return ("permit", response),
+                Sent::Failed(mishap) => {
+                    return ("permit", self.fail(mishap, way.client, way.is_uploading()));
+                }
                 Sent::Unsent(unsent) => request = *unsent,
             }
         }
-        self.fail(Mishap::Unreachable, way.client)
+        ("permit", self.fail(Mishap::Unreachable, way.client, way.is_uploading()))
     }
 
-    async fn judge_again(&self, way: &Way<'_>, method: &Method) -> Result<Permit, Reason> {
-        match self.judge(way.presented, way.route, method).await.0 {
-            Verdict::Permit(permit) => Ok(permit),
-            Verdict::Deny(reason) => Err(reason),
+    async fn judge_again(
+        &self,
+        way: &Way<'_>,
+        method: &Method,
+    ) -> Result<(Permit, Option<Arc<Entry>>), Reason> {
+        match self.judge(way.presented, way.route, method, &way.client.phase).await {
+            (Verdict::Permit(permit), entry) => Ok((permit, entry)),
+            (Verdict::Deny(reason), _entry) => Err(reason),
         }
     }
 
@@ -396,12 +413,8 @@ impl Gateway {
             }
             Outcome::Failed(_) => "failed",
         };
-        let mut response = self.own(answer::respond(outcome, route, &self.challenges), client);
-        if !body.is_end_stream() {
-            // What is left of the body is nobody's: the next request must not begin within it.
-            let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(http::header::CONNECTION, close);
-        }
+        let response = answer::respond(outcome, route, &self.challenges);
+        let response = self.own(response, client, !body.is_end_stream());
         if self.log.is_on() {
             let facts = (client.peer, clock::now(), response.status().as_u16());
             self.log.note(&Line::new(parts, route, verdict, entry, facts));
@@ -412,38 +425,29 @@ impl Gateway {
     fn deny(&self, reason: Reason, way: &Way<'_>) -> Response<Answer> {
         self.counters.deny(reason);
         let outcome = Outcome::Denied(reason);
-        let mut response =
-            self.own(answer::respond(outcome, Some(way.route), &self.challenges), way.client);
-        if way.uploaded.is_some() {
-            let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(http::header::CONNECTION, close);
-        }
-        response
+        let response = answer::respond(outcome, Some(way.route), &self.challenges);
+        self.own(response, way.client, way.is_uploading())
     }
 
-    fn fail(&self, mishap: Mishap, client: &Rc<Client>) -> Response<Answer> {
+    fn fail(&self, mishap: Mishap, client: &Rc<Client>, uploading: bool) -> Response<Answer> {
         self.counters.fail();
-        self.own(answer::respond(Outcome::Failed(mishap), None, &self.challenges), client)
+        let response = answer::respond(Outcome::Failed(mishap), None, &self.challenges);
+        self.own(response, client, uploading)
     }
 
-    fn own(&self, response: Response<Bytes>, client: &Rc<Client>) -> Response<Answer> {
+    fn own(
+        &self,
+        response: Response<Bytes>,
+        client: &Rc<Client>,
+        uploading: bool,
+    ) -> Response<Answer> {
         let mut response = response.map(|body| Answer::own(body, Rc::clone(&client.phase)));
-        response.headers_mut().insert(http::header::DATE, self.date());
-        response
-    }
-
-    /// The present as `Date` writes it, made once a second.
-    fn date(&self) -> HeaderValue {
-        let second = clock::now().seconds();
-        let mut date = self.date.borrow_mut();
-        if date.0 != second {
-            let since_epoch = u64::try_from(second).unwrap_or(0);
-            let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(since_epoch);
-            let text = httpdate::fmt_http_date(time);
-            date.1 = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));
-            date.0 = second;
+        response.headers_mut().insert(DATE, self.date.now());
+        if uploading {
+            // What is left of the body is nobody's: the next request must not begin within it.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        date.1.clone()
+        response
     }
 }
 
@@ -457,11 +461,9 @@ struct Way<'a> {
     client_chunks: bool,
 }
 
-impl Bound {
-    fn new(plan: Arc<Plan>, ticks: &Ticks) -> Self {
-        let pool = |spec: &Upstream| Rc::new(Pool::new(spec.clone(), ticks.clone()));
-        let pools = plan.upstreams.iter().map(pool).collect();
-        Self { plan, pools }
+impl Way<'_> {
+    fn is_uploading(&self) -> bool {
+        self.uploaded.as_ref().is_some_and(|complete| !complete.get())
     }
 }
 
@@ -480,8 +482,8 @@ impl Handler for Gateway {
         self: Rc<Self>,
         client: Rc<Client>,
         request: Request<Incoming>,
-    ) -> Result<Response<Answer>, Abort> {
-        Ok(self.answer(&client, request).await)
+    ) -> Response<Answer> {
+        self.answer(&client, request).await
     }
 
     fn tick(&self, ticks: &Ticks) {

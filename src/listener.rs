@@ -17,6 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use io::ClientStream;
 use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
@@ -39,11 +40,6 @@ const BUFFER_BYTES_MAX: usize = 128 * 1024;
 /// hyper keeps so many header fields without allocating, and refuses more by itself.
 const HEADER_FIELDS_INLINE: usize = 100;
 
-/// The connection is to be closed without another byte.
-#[derive(Debug, thiserror::Error)]
-#[error("the exchange was broken off")]
-pub struct Abort;
-
 /// What becomes of requests. One for each worker.
 pub trait Handler: 'static {
     /// What is known of a connection.
@@ -59,7 +55,7 @@ pub trait Handler: 'static {
         self: Rc<Self>,
         connection: Rc<Self::Connection>,
         request: Request<Incoming>,
-    ) -> impl Future<Output = Result<Response<Self::Body>, Abort>>;
+    ) -> impl Future<Output = Response<Self::Body>>;
 
     /// A tick has passed.
     fn tick(&self, ticks: &Ticks);
@@ -131,10 +127,10 @@ impl Listener {
         self.address
     }
 
-    /// Connections that are open.
-    #[must_use]
-    pub fn connections(&self) -> usize {
-        self.desks.iter().map(|desk| desk.open.load(Ordering::Relaxed)).sum()
+    /// Reads how many connections are open.
+    pub fn connections(&self) -> impl Fn() -> usize + Send + Sync + use<> {
+        let desks = Arc::clone(&self.desks);
+        move || desks.iter().map(|desk| desk.open.load(Ordering::Relaxed)).sum()
     }
 
     /// Takes no more connections, lets every request in flight end, and returns when all
@@ -239,8 +235,10 @@ impl<H: Handler> Worker<H> {
         }
         let connection = Rc::new(self.handler.connected(peer, Rc::clone(&phase)));
         let handler = Rc::clone(&self.handler);
-        let service =
-            service_fn(move |request| Rc::clone(&handler).handle(Rc::clone(&connection), request));
+        let service = service_fn(move |request| {
+            let answer = Rc::clone(&handler).handle(Rc::clone(&connection), request);
+            async { Ok::<_, Infallible>(answer.await) }
+        });
         let head_bytes_max = self.limits.head_bytes_max;
         let stream = ClientStream::new(stream, head_bytes_max, Rc::clone(&phase));
         let mut http = http1::Builder::new();

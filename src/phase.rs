@@ -6,8 +6,10 @@
 
 use crate::config::Limits;
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 /// How often deadlines are looked at; they are kept to within twice this.
@@ -241,6 +243,27 @@ impl Phase {
     /// Nothing is expected of the upstream.
     pub fn upstream_done(&self) {
         self.upstream.set(NEVER);
+        if self.late.get() == Some(Late::Upstream) {
+            self.late.set(None);
+        }
+    }
+
+    /// Waits for something of ours or of an upstream's, at most for `span`.
+    pub async fn within<T>(
+        &self,
+        span: Duration,
+        waited_for: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut waited_for = pin!(waited_for);
+        self.upstream_within(span);
+        let outcome = poll_fn(|cx| match waited_for.as_mut().poll(cx) {
+            Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+            Poll::Pending if self.late() == Some(Late::Upstream) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        })
+        .await;
+        self.upstream_done();
+        outcome
     }
 
     /// What is late, if anything.
@@ -253,12 +276,6 @@ impl Phase {
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining.get()
-    }
-
-    /// Whether a request is being handled.
-    #[must_use]
-    pub fn is_busy(&self) -> bool {
-        self.busy.get()
     }
 
     /// The framing of a request on this connection cannot be trusted.
@@ -340,14 +357,6 @@ impl Phase {
             return;
         }
         self.wake();
-    }
-
-    /// Forgets that the upstream was late: the next request starts anew.
-    pub fn excuse_upstream(&self) {
-        if self.late.get() == Some(Late::Upstream) {
-            self.late.set(None);
-        }
-        self.upstream.set(NEVER);
     }
 
     fn wake(&self) {
@@ -443,7 +452,7 @@ mod tests {
         phase.upstream_within(Duration::from_millis(500));
         pass(&ticks, &phase, 6);
         assert_eq!(phase.late(), Some(Late::Upstream));
-        phase.excuse_upstream();
+        phase.upstream_done();
         pass(&ticks, &phase, 100);
         assert_eq!(phase.late(), None);
     }

@@ -5,7 +5,7 @@
 //! taken out, which is when it matters whether the upstream has closed it.
 
 use crate::config::{Address, Upstream};
-use crate::phase::{Late, Phase, Ticks};
+use crate::phase::{Late, Phase, TICK, Ticks};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame};
@@ -21,6 +21,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 use tokio::net::TcpStream;
 
 mod stream;
@@ -32,6 +33,9 @@ use stream::{Allowance, UpstreamStream};
 pub const HEAD_BYTES_MAX: u64 = 256 * 1024;
 /// Most bytes that are read ahead or wait to be written, for each connection.
 const BUFFER_BYTES_MAX: usize = 128 * 1024;
+
+/// How long an address comes last after it failed.
+const SHUNNED_FOR: Duration = Duration::from_secs(5);
 
 /// A connection to an upstream.
 pub struct Link<B: Body + 'static> {
@@ -210,6 +214,8 @@ pub struct Pool<B: Body + 'static> {
     idle: RefCell<Vec<Box<Link<B>>>>,
     /// Which address is next.
     turn: Cell<usize>,
+    /// For each address, until which tick it comes last, because it failed.
+    shunned: RefCell<Vec<u64>>,
     ticks: Ticks,
 }
 
@@ -220,7 +226,8 @@ where
     /// An empty pool.
     #[must_use]
     pub fn new(spec: Upstream, ticks: Ticks) -> Self {
-        Self { spec, idle: RefCell::default(), turn: Cell::new(0), ticks }
+        let shunned = RefCell::new(vec![0; spec.addresses.len()]);
+        Self { spec, idle: RefCell::default(), turn: Cell::new(0), shunned, ticks }
     }
 
     /// What the configuration says about the upstream.
@@ -248,36 +255,42 @@ where
         }
     }
 
-    /// A new connection, as soon as `phase` allows; the addresses are tried in turn.
+    /// A new connection. The addresses are tried in turn, those that failed a moment ago last, and
+    /// each gets its share of what is left of the time.
     pub async fn connect(&self, phase: &Phase) -> Result<Box<Link<B>>, ConnectError> {
-        phase.upstream_within(self.spec.connect_timeout);
-        let mut connecting = pin!(self.connect_any());
-        let outcome = poll_fn(|cx| match connecting.as_mut().poll(cx) {
-            Poll::Pending if phase.late() == Some(Late::Upstream) => {
-                Poll::Ready(Err(ConnectError::Late))
+        let mut failure = ConnectError::Late;
+        let mut left = self.spec.connect_timeout;
+        let order = self.order();
+        for (tried, &at) in order.iter().enumerate() {
+            let share = left / u32::try_from(order.len() - tried).unwrap_or(1);
+            let began = self.ticks.now();
+            match phase.within(share, self.connect_one(&self.spec.addresses[at])).await {
+                Some(Ok(link)) => {
+                    self.shunned.borrow_mut()[at] = 0;
+                    return Ok(link);
+                }
+                Some(Err(error)) => {
+                    let Address { host, port } = &self.spec.addresses[at];
+                    failure = ConnectError::Refused { address: format!("{host}:{port}"), error };
+                }
+                None => failure = ConnectError::Late,
             }
-            outcome @ (Poll::Ready(_) | Poll::Pending) => outcome,
-        })
-        .await;
-        phase.upstream_done();
-        outcome
+            self.shunned.borrow_mut()[at] = self.ticks.after(SHUNNED_FOR);
+            let took = TICK * u32::try_from(self.ticks.now() - began).unwrap_or(u32::MAX);
+            left = left.saturating_sub(took).max(TICK);
+        }
+        Err(failure)
     }
 
-    async fn connect_any(&self) -> Result<Box<Link<B>>, ConnectError> {
+    /// The addresses in the order of their turn.
+    fn order(&self) -> Vec<usize> {
         let count = self.spec.addresses.len();
         let first = self.turn.get();
         self.turn.set((first + 1) % count.max(1));
-        let mut failure = ConnectError::Late;
-        for address in (0..count).map(|step| &self.spec.addresses[(first + step) % count]) {
-            match self.connect_one(address).await {
-                Ok(link) => return Ok(link),
-                Err(error) => {
-                    let address = format!("{}:{}", address.host, address.port);
-                    failure = ConnectError::Refused { address, error };
-                }
-            }
-        }
-        Err(failure)
+        let mut order: Vec<usize> = (0..count).map(|step| (first + step) % count).collect();
+        let (now, shunned) = (self.ticks.now(), self.shunned.borrow());
+        order.sort_by_key(|&at| now < shunned[at]);
+        order
     }
 
     async fn connect_one(&self, address: &Address) -> io::Result<Box<Link<B>>> {

@@ -10,11 +10,16 @@ use crate::store::{CommitError, Ledger};
 use crate::time::Timestamp;
 use crate::token::Usage;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::thread;
+use std::time::Duration;
 
 /// Rows of usage in one transaction: a deactivation never waits for more.
 pub const ROWS_PER_COMMIT_MAX: usize = 5_000;
+/// How long a flush lets others to the store between two transactions.
+const PAUSE_BETWEEN_PARTS: Duration = Duration::from_millis(1);
 
 /// Uses of one token that are not in the store yet.
 #[derive(Debug)]
@@ -84,18 +89,12 @@ pub trait Tallied: Send + Sync {
     fn tally(&self) -> &Tally;
 }
 
-/// One worker's list of tallies that are not empty.
-pub struct Shard<T>(Mutex<List<T>>);
-
-struct List<T> {
-    tallied: Vec<Arc<T>>,
-    /// Uses without an entry: the admin port's, and what a failed flush has given back.
-    loose: HashMap<TokenId, Usage>,
-}
+/// One worker's list of tallies that are not empty. Whoever else looks at it takes it as a whole.
+pub struct Shard<T>(Mutex<Vec<Arc<T>>>);
 
 impl<T> Default for Shard<T> {
     fn default() -> Self {
-        Self(Mutex::new(List { tallied: Vec::new(), loose: HashMap::new() }))
+        Self(Mutex::new(Vec::new()))
     }
 }
 
@@ -103,21 +102,38 @@ impl<T: Tallied> Shard<T> {
     /// Counts one use.
     pub fn touch(&self, tallied: &Arc<T>, at: Timestamp) {
         if tallied.tally().count(at) {
-            self.list().tallied.push(Arc::clone(tallied));
+            self.list().push(Arc::clone(tallied));
         }
     }
 
-    fn list(&self) -> std::sync::MutexGuard<'_, List<T>> {
+    fn list(&self) -> MutexGuard<'_, Vec<Arc<T>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// All workers' lists.
+/// All uses that are not in the store.
 pub struct Board<T> {
     shards: Vec<Arc<Shard<T>>>,
-    /// Held for writing while uses are on their way into the store, so that a reader who holds it
-    /// sees each use exactly once: tallied, or stored.
+    gathered: Mutex<Gathered<T>>,
+    /// Held for writing while a part of the uses is on its way into the store, so that a reader who
+    /// holds it sees each use exactly once: pending, or stored.
     moving: RwLock<()>,
+}
+
+/// What was taken off the workers' lists.
+struct Gathered<T> {
+    /// Entries that were listed, their tallies not taken yet.
+    listed: Vec<Arc<T>>,
+    /// Tallies that were taken, uses that were noted without an entry, and what could not be
+    /// written.
+    rows: HashMap<TokenId, Usage>,
+}
+
+impl<T> Gathered<T> {
+    fn add(&mut self, token: TokenId, usage: Usage) {
+        let sum = self.rows.entry(token).or_default();
+        *sum = sum.merged(usage);
+    }
 }
 
 /// While this is held, no use moves into the store.
@@ -130,7 +146,7 @@ pub struct Still<'a, T> {
 impl<T: Tallied> Pending for Still<'_, T> {
     /// The first call looks at every tally.
     fn pending(&self, token: TokenId) -> Usage {
-        let pending = self.pending.get_or_init(|| self.board.sum(Tally::peek));
+        let pending = self.pending.get_or_init(|| self.board.pending());
         pending.get(&token).copied().unwrap_or_default()
     }
 }
@@ -139,8 +155,11 @@ impl<T: Tallied> Board<T> {
     /// A board with a list for each of so many writers.
     #[must_use]
     pub fn new(writers: usize) -> Self {
-        let shards = (0..writers.max(1)).map(|_writer| Arc::default()).collect();
-        Self { shards, moving: RwLock::new(()) }
+        Self {
+            shards: (0..writers.max(1)).map(|_writer| Arc::default()).collect(),
+            gathered: Mutex::new(Gathered { listed: Vec::new(), rows: HashMap::new() }),
+            moving: RwLock::new(()),
+        }
     }
 
     /// The list of one writer.
@@ -149,8 +168,8 @@ impl<T: Tallied> Board<T> {
         Arc::clone(&self.shards[writer % self.shards.len()])
     }
 
-    /// Holds tallies and store still against each other, for an exact reading. Blocks while a flush
-    /// is under way; not for a worker.
+    /// Holds tallies and store still against each other, for an exact reading. Blocks while a part
+    /// of a flush is under way; not for a worker.
     #[must_use]
     pub fn still(&self) -> Still<'_, T> {
         let guard = self.moving.read().unwrap_or_else(PoisonError::into_inner);
@@ -159,59 +178,69 @@ impl<T: Tallied> Board<T> {
 
     /// Counts one use of a token that is held by no entry here.
     pub fn note(&self, token: TokenId, at: Timestamp) {
-        let mut list = self.shards[0].list();
-        let sum = list.loose.entry(token).or_default();
-        *sum = sum.merged(Usage { last_used_at: Some(at), use_count: 1 });
+        self.gathered().add(token, Usage { last_used_at: Some(at), use_count: 1 });
     }
 
-    fn sum(&self, read: impl Fn(&Tally) -> Usage) -> HashMap<TokenId, Usage> {
-        let mut sums = HashMap::<TokenId, Usage>::new();
+    /// Takes the workers' lists, each in no time, and answers with all that is pending.
+    fn gathered(&self) -> MutexGuard<'_, Gathered<T>> {
+        let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
         for shard in &self.shards {
-            let list = shard.list();
-            let tallied = list.tallied.iter().map(|held| (held.token(), read(held.tally())));
-            let loose = list.loose.iter().map(|(&token, &usage)| (token, usage));
-            for (token, usage) in tallied.chain(loose) {
-                let sum = sums.entry(token).or_default();
-                *sum = sum.merged(usage);
-            }
+            let mut taken = std::mem::take(&mut *shard.list());
+            gathered.listed.append(&mut taken);
+        }
+        gathered
+    }
+
+    fn pending(&self) -> HashMap<TokenId, Usage> {
+        let gathered = self.gathered();
+        let mut sums = gathered.rows.clone();
+        for held in &gathered.listed {
+            let sum = sums.entry(held.token()).or_default();
+            *sum = sum.merged(held.tally().peek());
         }
         sums
     }
 
     /// Moves every use into the store. Blocks until it is durable. What could not be written is
-    /// kept for the next time.
+    /// kept for the next time. Readers and changes get their turn after each part.
     pub fn flush(&self, ledger: &dyn Ledger) -> Result<usize, CommitError> {
-        let _moving = self.moving.write().unwrap_or_else(PoisonError::into_inner);
-        let mut all = HashMap::<TokenId, Usage>::new();
-        let mut add = |token, usage| {
-            let sum = all.entry(token).or_default();
-            *sum = sum.merged(usage);
-        };
-        for shard in &self.shards {
-            let (tallied, loose) = {
-                let mut list = shard.list();
-                (std::mem::take(&mut list.tallied), std::mem::take(&mut list.loose))
-            };
-            for held in &tallied {
-                add(held.token(), held.tally().take());
-            }
-            for (token, usage) in loose {
-                add(token, usage);
-            }
-        }
-        let rows: Vec<_> = all.into_iter().filter(|(_token, usage)| usage.use_count > 0).collect();
-        for (written, part) in rows.chunks(ROWS_PER_COMMIT_MAX).enumerate() {
-            if let Err(error) = ledger.record_usage(part.to_vec()).wait() {
-                let rest = &rows[written * ROWS_PER_COMMIT_MAX..];
-                let mut list = self.shards[0].list();
-                for &(token, usage) in rest {
-                    let sum = list.loose.entry(token).or_default();
-                    *sum = sum.merged(usage);
+        let rows: Vec<(TokenId, Usage)> = {
+            let mut gathered = self.gathered();
+            for held in std::mem::take(&mut gathered.listed) {
+                let usage = held.tally().take();
+                if usage.use_count > 0 {
+                    gathered.add(held.token(), usage);
                 }
-                return Err(error);
+            }
+            gathered.rows.iter().map(|(&token, &usage)| (token, usage)).collect()
+        };
+        for (number, part) in rows.chunks(ROWS_PER_COMMIT_MAX).enumerate() {
+            if number > 0 {
+                // A waiting reader would otherwise hardly ever win the lock.
+                thread::sleep(PAUSE_BETWEEN_PARTS);
+            }
+            let _moving = self.moving.write().unwrap_or_else(PoisonError::into_inner);
+            ledger.record_usage(part.to_vec()).wait()?;
+            let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
+            for &(token, written) in part {
+                gathered.settle(token, written);
             }
         }
         Ok(rows.len())
+    }
+}
+
+impl<T> Gathered<T> {
+    /// Takes off what is stored; what was noted meanwhile stays.
+    fn settle(&mut self, token: TokenId, written: Usage) {
+        if let Entry::Occupied(mut row) = self.rows.entry(token) {
+            let rest = row.get().use_count.saturating_sub(written.use_count);
+            if rest == 0 {
+                row.remove();
+            } else {
+                row.get_mut().use_count = rest;
+            }
+        }
     }
 }
 

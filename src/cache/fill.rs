@@ -113,7 +113,9 @@ fn run(cache: &Cache, flights: &Flights, requests: &Mutex<Receiver<Digest>>) {
     loop {
         let next = requests.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(digest) = next else { return };
-        let outcome = read(cache, &digest);
+        // A look-up that panics has said nothing, but those who wait must hear it.
+        let read = std::panic::AssertUnwindSafe(|| read(cache, &digest));
+        let outcome = std::panic::catch_unwind(read).unwrap_or(Outcome::Unavailable);
         land(flights, &digest, outcome);
     }
 }

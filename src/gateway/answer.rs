@@ -144,8 +144,7 @@ fn denied(reason: Reason) -> (StatusCode, &'static str, &'static str) {
         | Reason::Expired
         | Reason::Deactivated
         | Reason::Revoked
-        | Reason::OwnerDeactivated
-        | Reason::Barred => (StatusCode::UNAUTHORIZED, "invalid_token", INVALID_TOKEN),
+        | Reason::OwnerDeactivated => (StatusCode::UNAUTHORIZED, "invalid_token", INVALID_TOKEN),
         Reason::WrongOrganization | Reason::InsufficientScope => (
             StatusCode::FORBIDDEN,
             "insufficient_scope",
@@ -156,7 +155,9 @@ fn denied(reason: Reason) -> (StatusCode, &'static str, &'static str) {
             "method_not_allowed",
             "The route does not take this method",
         ),
-        Reason::Unavailable => (
+        // Something is being taken away from the token this moment, perhaps not all of it: whoever
+        // asks again hears what is left.
+        Reason::Barred | Reason::Unavailable => (
             StatusCode::SERVICE_UNAVAILABLE,
             "temporarily_unavailable",
             "Nobody can say at the moment whether the token is valid",

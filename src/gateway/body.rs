@@ -23,6 +23,15 @@ pub enum BodyError {
     Late,
 }
 
+/// What an upstream is waited for while a body goes up.
+#[derive(Clone, Copy)]
+pub(super) struct Patience {
+    /// For it to take the next piece.
+    pub(super) idle: Duration,
+    /// For the head of its answer, once it has all.
+    pub(super) first_byte: Duration,
+}
+
 /// A request's body on its way up.
 pub(super) enum Upload {
     /// No body.
@@ -35,6 +44,8 @@ pub(super) enum Upload {
         phase: Rc<Phase>,
         /// Set once all of it has been taken.
         complete: Rc<Cell<bool>>,
+        /// How long the upstream may take to take more, and to answer when it has all.
+        patience: Patience,
         /// Which trailer fields may pass.
         names: Rc<Names>,
     },
@@ -48,13 +59,18 @@ impl Body for Upload {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Self::Streaming { incoming, phase, complete, names } = self.get_mut() else {
+        let Self::Streaming { incoming, phase, complete, patience, names } = self.get_mut() else {
             return Poll::Ready(None);
         };
         let mut polled = Pin::new(&mut *incoming).poll_frame(cx);
         match &mut polled {
-            Poll::Pending => phase.body_waits(),
+            Poll::Pending => {
+                // It is the client's turn.
+                phase.upstream_done();
+                phase.body_waits();
+            }
             Poll::Ready(Some(Ok(frame))) => {
+                phase.upstream_within(patience.idle);
                 if let Some(data) = frame.data_ref() {
                     phase.body_came(data.len());
                 } else if let Some(trailers) = frame.trailers_mut() {
@@ -62,11 +78,13 @@ impl Body for Upload {
                 }
                 if incoming.is_end_stream() {
                     phase.body_ended();
+                    phase.upstream_within(patience.first_byte);
                     complete.set(true);
                 }
             }
             Poll::Ready(None) => {
                 phase.body_ended();
+                phase.upstream_within(patience.first_byte);
                 complete.set(true);
             }
             Poll::Ready(Some(Err(_))) => phase.body_ended(),
@@ -112,6 +130,8 @@ pub(super) struct Download {
     pub(super) idle_timeout: Duration,
     /// Whether the client knows the end of the answer only by the end of the connection.
     pub(super) ends_with_connection: bool,
+    /// Whether the end of the answer was seen. A body without a length tells only by ending.
+    pub(super) ended: bool,
 }
 
 impl Answer {
@@ -157,6 +177,7 @@ impl Download {
                 if self.ends_with_connection && matches!(frame, Some(Err(_))) {
                     phase.cut();
                 }
+                self.ended |= frame.is_none();
                 Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
             }
         }
@@ -169,7 +190,7 @@ impl Download {
         let uploaded = self.uploaded.as_ref().is_none_or(|uploaded| uploaded.get());
         if let Some(link) = self.link.take()
             && uploaded
-            && self.incoming.is_end_stream()
+            && (self.ended || self.incoming.is_end_stream())
         {
             self.pool.put_back(link);
         }
@@ -213,7 +234,7 @@ impl Drop for Answer {
         if let Kind::Streaming(download) = &mut self.kind {
             download.release();
         }
-        self.phase.excuse_upstream();
+        self.phase.upstream_done();
         self.phase.end_request();
     }
 }

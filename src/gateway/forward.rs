@@ -41,7 +41,10 @@ pub(super) async fn send(
     date: impl FnOnce() -> HeaderValue,
 ) -> Sent {
     let Passage { pool, phase, uploaded, via, client_chunks } = passage;
-    phase.upstream_within(pool.spec().first_byte_timeout);
+    // While a body goes up, `Upload` says what the upstream is waited for.
+    if uploaded.is_none() {
+        phase.upstream_within(pool.spec().first_byte_timeout);
+    }
     let outcome = link.send(request, phase).await;
     phase.upstream_done();
     let response = match outcome {
@@ -65,6 +68,7 @@ pub(super) async fn send(
         uploaded,
         idle_timeout: pool.spec().idle_timeout,
         ends_with_connection: !client_chunks,
+        ended: false,
     };
     Sent::Answered(Response::from_parts(parts, Answer::streaming(download, Rc::clone(phase))))
 }

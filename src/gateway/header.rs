@@ -122,18 +122,17 @@ impl HeaderWork {
     pub fn pass(&self, headers: &mut HeaderMap, identity: &IdentityValues) {
         let chores = self.names.survey(headers).chores;
         let additions = Additions {
-            identity: Some(identity),
             authorization: Authorization::Drop,
             forwarded_for: &self.forwarded_for,
             via: &self.via,
         };
         self.names.prepare_request(headers, chores, &additions);
+        self.names.identify(headers, identity);
     }
 }
 
 /// What is put on a request.
 pub(super) struct Additions<'a> {
-    pub(super) identity: Option<&'a IdentityValues>,
     /// What goes upstream as `Authorization`: the client's, the configuration's, or nothing.
     pub(super) authorization: Authorization<'a>,
     pub(super) forwarded_for: &'a HeaderValue,
@@ -234,13 +233,15 @@ impl Names {
         headers.insert(X_FORWARDED_FOR, additions.forwarded_for.clone());
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
         headers.append(VIA, additions.via.clone());
-        if let Some(identity) = additions.identity {
-            let [subject, organization, token_id, scope] = &self.identity;
-            headers.insert(subject, identity.subject.clone());
-            headers.insert(organization, identity.organization.clone());
-            headers.insert(token_id, identity.token_id.clone());
-            headers.insert(scope, identity.scope.clone());
-        }
+    }
+
+    /// Puts on who is calling.
+    pub(super) fn identify(&self, headers: &mut HeaderMap, identity: &IdentityValues) {
+        let [subject, organization, token_id, scope] = &self.identity;
+        headers.insert(subject, identity.subject.clone());
+        headers.insert(organization, identity.organization.clone());
+        headers.insert(token_id, identity.token_id.clone());
+        headers.insert(scope, identity.scope.clone());
     }
 
     /// Trailer fields of a request that may go upstream: nothing that frames, routes or

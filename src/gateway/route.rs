@@ -89,7 +89,12 @@ impl Routes {
     pub(super) fn find(&self, host: &str, path: &str, method: &Method) -> Result<usize, NoRoute> {
         let traits = vet::path_traits(path).map_err(|_objection| NoRoute::Ambiguous)?;
         let found = self.longest(host, path, method);
-        if traits.decodable && found != self.longest(host, &vet::decode_unreserved(path), method) {
+        // However a server reads it, it must come to the same route, lenient or not.
+        let same = |reading: &str| found == self.longest(host, reading, method);
+        if traits.decodable && !same(&vet::decode_unreserved(path)) {
+            return Err(NoRoute::Ambiguous);
+        }
+        if traits.ambiguous && !vet::readings(path).iter().all(|reading| same(reading)) {
             return Err(NoRoute::Ambiguous);
         }
         if traits.ambiguous && !found.is_some_and(|at| self.all[at].lenient_path) {

@@ -197,5 +197,21 @@ pub(super) fn decode_unreserved(path: &str) -> String {
     String::from_utf8_lossy(&decoded).into_owned()
 }
 
+/// How servers may read an ambiguous path: with encoded separators decoded and parameters cut off,
+/// and with empty segments kept or merged.
+pub(super) fn readings(path: &str) -> [String; 2] {
+    let separated = decode_unreserved(path)
+        .replace("%2f", "/")
+        .replace("%2F", "/")
+        .replace("%5c", "/")
+        .replace("%5C", "/")
+        .replace('\\', "/");
+    let plain = |segment: &str| segment.split(';').next().unwrap_or("").to_owned();
+    let segments: Vec<String> = separated.split('/').map(plain).collect();
+    let kept = segments.iter().filter(|segment| !segment.is_empty());
+    let merged = kept.fold(String::new(), |path, segment| path + "/" + segment);
+    [segments.join("/"), if merged.is_empty() { "/".into() } else { merged }]
+}
+
 #[cfg(test)]
 mod tests;

@@ -65,8 +65,10 @@ const NEXT_CHUNK: State = State::ChunkSize { seen: 0, size: 0, digits: 0, part: 
 #[derive(Debug)]
 pub(crate) struct Guard {
     state: State,
-    /// A head that has not come to its end yet.
+    /// The line of a head that has not come to its end yet.
     partial: Vec<u8>,
+    /// What the lines of this head before it have said.
+    scan: Scan,
     head_bytes_max: usize,
     heads: u64,
     faulty: u64,
@@ -74,7 +76,14 @@ pub(crate) struct Guard {
 
 impl Guard {
     pub(crate) fn new(head_bytes_max: usize) -> Self {
-        Self { state: State::Head, partial: Vec::new(), head_bytes_max, heads: 0, faulty: 0 }
+        Self {
+            state: State::Head,
+            partial: Vec::new(),
+            scan: Scan::default(),
+            head_bytes_max,
+            heads: 0,
+            faulty: 0,
+        }
     }
 
     /// The number of the faulty request on this connection, counted from 1.
@@ -147,37 +156,34 @@ impl Guard {
     }
 
     fn head(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
-        if self.partial.is_empty() {
-            return match scan(bytes)? {
-                Scan::Complete { bytes: used, framing } => self.begin_body(framing, used),
-                Scan::Partial => {
-                    self.partial.extend_from_slice(&bytes[..bytes.len().min(self.head_bytes_max)]);
-                    Ok(bytes.len())
-                }
-            };
-        }
-        let before = self.partial.len();
         // Beyond the limit hyper answers 431, whatever the bytes are.
-        if before >= self.head_bytes_max {
+        if self.scan.bytes + self.partial.len() >= self.head_bytes_max {
             return Ok(bytes.len());
         }
-        let taken = bytes.len().min(self.head_bytes_max - before);
-        self.partial.extend_from_slice(&bytes[..taken]);
-        // A scan starts over with each piece, so a head that drips in is scanned often: at most
-        // `head_bytes_max` times its length, within `head_timeout`. Only a line's end can end it.
-        if memchr(b'\n', &bytes[..taken]).is_none() {
-            return Ok(bytes.len());
-        }
-        let partial = std::mem::take(&mut self.partial);
-        match scan(&partial)? {
-            Scan::Complete { bytes: used, framing } => {
-                self.begin_body(framing, used.saturating_sub(before).max(1))
+        let mut at = 0;
+        while let Some(length) = memchr(b'\n', &bytes[at..]) {
+            let piece = &bytes[at..at + length];
+            at += length + 1;
+            let ended = if self.partial.is_empty() {
+                self.scan.line(piece)?
+            } else {
+                self.partial.extend_from_slice(piece);
+                let line = std::mem::take(&mut self.partial);
+                self.scan.line(&line)?
+            };
+            if ended {
+                let framing = std::mem::take(&mut self.scan).framing;
+                return self.begin_body(framing, at);
             }
-            Scan::Partial => {
-                self.partial = partial;
-                Ok(bytes.len())
+            if self.scan.bytes >= self.head_bytes_max {
+                return Ok(bytes.len());
             }
         }
+        let rest = &bytes[at..];
+        let room =
+            self.head_bytes_max - (self.scan.bytes + self.partial.len()).min(self.head_bytes_max);
+        self.partial.extend_from_slice(&rest[..rest.len().min(room)]);
+        Ok(bytes.len())
     }
 
     fn begin_body(&mut self, framing: Framing, used: usize) -> Result<usize, Fault> {
@@ -238,43 +244,45 @@ fn take(rest: &mut u64, there: usize) -> usize {
 }
 
 /// How a body is framed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Framing {
+    #[default]
     None,
     Length(u64),
     Chunked,
     Fault(Fault),
 }
 
-enum Scan {
-    Complete { bytes: usize, framing: Framing },
-    Partial,
+/// What the complete lines of a head have said so far.
+#[derive(Debug, Default)]
+struct Scan {
+    bytes: usize,
+    lines: usize,
+    framing: Framing,
 }
 
-/// Looks for the end of a head at the beginning of `bytes`, and at the fields that frame its body.
-/// Anything wrong with the line breaks is a fault at once, complete or not: a parser that forgives
-/// it would see the head end elsewhere.
-fn scan(bytes: &[u8]) -> Result<Scan, Fault> {
-    let mut at = 0;
-    let mut lines = 0;
-    let mut framing = Framing::None;
-    while let Some(length) = memchr(b'\n', &bytes[at..]) {
-        let Some((b'\r', line)) = bytes[at..at + length].split_last() else {
+impl Scan {
+    /// Takes the next line, without its line feed, and answers whether it ends the head. Anything
+    /// wrong with the line breaks is a fault at once, before the head has ended: a parser that
+    /// forgives it would see the head end elsewhere.
+    fn line(&mut self, line: &[u8]) -> Result<bool, Fault> {
+        self.bytes += line.len() + 1;
+        let Some((b'\r', line)) = line.split_last() else {
             return Err(Fault::BareLineBreak);
         };
-        at += length + 1;
         match line.first() {
             // Empty lines before a request line are forgiven (RFC 9112 section 2.2).
-            None if lines == 0 => continue,
-            None => return Ok(Scan::Complete { bytes: at, framing }),
-            Some(_) if lines == 0 && memchr(b'#', line).is_some() => return Err(Fault::Fragment),
-            Some(b' ' | b'\t') if lines > 0 => return Err(Fault::Folding),
-            Some(b'c' | b'C' | b't' | b'T') if lines > 0 => field(line, &mut framing),
+            None => return Ok(self.lines > 0),
+            Some(_) if self.lines == 0 && memchr(b'#', line).is_some() => {
+                return Err(Fault::Fragment);
+            }
+            Some(b' ' | b'\t') if self.lines > 0 => return Err(Fault::Folding),
+            Some(b'c' | b'C' | b't' | b'T') if self.lines > 0 => field(line, &mut self.framing),
             Some(_) => {}
         }
-        lines += 1;
+        self.lines += 1;
+        Ok(false)
     }
-    Ok(Scan::Partial)
 }
 
 fn field(line: &[u8], framing: &mut Framing) {

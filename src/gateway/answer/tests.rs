@@ -101,8 +101,7 @@ fn each_reason_has_its_answer() {
             | Reason::Expired
             | Reason::Deactivated
             | Reason::Revoked
-            | Reason::OwnerDeactivated
-            | Reason::Barred => invalid_token.clone(),
+            | Reason::OwnerDeactivated => invalid_token.clone(),
             Reason::WrongOrganization | Reason::InsufficientScope => insufficient.clone(),
             Reason::MethodNotAllowed => answer(
                 "405 Method Not Allowed",
@@ -111,7 +110,7 @@ fn each_reason_has_its_answer() {
                 "method_not_allowed",
                 "The route does not take this method",
             ),
-            Reason::Unavailable => answer(
+            Reason::Barred | Reason::Unavailable => answer(
                 "503 Service Unavailable",
                 "",
                 &format!("{TYPE}retry-after: 1\n"),
@@ -131,7 +130,6 @@ fn nobody_learns_why_a_token_is_dead() {
         Reason::Deactivated,
         Reason::Revoked,
         Reason::OwnerDeactivated,
-        Reason::Barred,
     ];
     let answers = dead.map(|reason| text(Outcome::Denied(reason)));
     assert!(answers.iter().all(|answer| *answer == answers[0]));

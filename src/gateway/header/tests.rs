@@ -53,12 +53,14 @@ fn sent(client: &[(&str, &str)], authorization: Authorization<'_>, known: bool) 
     let (names, mut headers, identity) = (names(), fields(client), identity());
     let chores = names.survey(&headers).chores;
     let additions = Additions {
-        identity: known.then_some(&identity),
         authorization,
         forwarded_for: &HeaderValue::from_static("192.0.2.1"),
         via: &HeaderValue::from_static("1.1 bearward"),
     };
     names.prepare_request(&mut headers, chores, &additions);
+    if known {
+        names.identify(&mut headers, &identity);
+    }
     headers
 }
 
@@ -153,7 +155,6 @@ fn the_longest_name_that_may_be_configured_is_stripped_too() {
         let mut headers = fields(&[("host", "a.test"), (name, "evil")]);
         let chores = names.survey(&headers).chores;
         let additions = Additions {
-            identity: None,
             authorization: Authorization::Drop,
             forwarded_for: &HeaderValue::from_static("192.0.2.1"),
             via: &HeaderValue::from_static("1.1 bearward"),

@@ -62,6 +62,14 @@ fn escapes_are_never_decoded_twice() {
 }
 
 #[test]
+fn an_ambiguous_path_is_read_as_servers_may_read_it() {
+    for path in ["/admin%2Fx", "//admin/x", "/admin;v=1/x", "/%61dmin%5Cx", "/admin\\x"] {
+        assert_eq!(readings(path)[1], "/admin/x", "{path}");
+    }
+    assert_eq!(readings("//")[1], "/");
+}
+
+#[test]
 fn hosts_have_one_canonical_form() {
     for (field, host) in [
         ("api.example.com", "api.example.com"),
