@@ -24,11 +24,13 @@ mod policies;
 mod problem;
 mod roles;
 mod scope;
+mod serve;
 mod services;
 mod tokens;
 mod users;
 
 pub use openapi::openapi;
+pub use serve::serve;
 
 use crate::governance::catalogue::Catalogue;
 use crate::session::Evidences;

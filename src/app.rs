@@ -89,6 +89,9 @@ pub enum ReloadError {
     /// A route.
     #[error(transparent)]
     Route(#[from] UnknownRole),
+    /// A key that is what it was at the start for as long as the process lives.
+    #[error("{0} has changed: that needs a restart; the old configuration stays in force")]
+    Restart(&'static str),
 }
 
 /// A gateway at work.
@@ -97,6 +100,8 @@ pub struct Running {
     pub gateway: SocketAddr,
     /// Where the admin port listens.
     pub admin: SocketAddr,
+    /// The configuration of the start.
+    config: Arc<Config>,
     store: Arc<RedbStore>,
     plan: Arc<ArcSwap<Plan>>,
     catalogue: Arc<ArcSwap<Catalogue>>,
@@ -189,6 +194,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
     Ok(Running {
         gateway: listener.address(),
         admin: control.address,
+        config,
         store,
         plan,
         catalogue,
@@ -204,12 +210,20 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
 impl Running {
     /// Takes the routes of another configuration, and its upstreams, services and roles. Requests
     /// in flight keep those that they began with.
+    ///
+    /// The upstreams of a configuration were held against its own ports, so it must have ours.
     pub fn reload(&self, config: &Config) -> Result<(), ReloadError> {
+        if let Some(key) = moved(&self.config, config) {
+            return Err(ReloadError::Restart(key));
+        }
         intern_roles(self.store.as_ref(), config)?;
         let generation = self.plan.load().generation + 1;
         let plan = plan_of(config, &self.store.roles(), generation)?;
         self.plan.store(Arc::new(plan));
         self.catalogue.store(Arc::new(catalogue_of(config)));
+        for section in read_once(&self.config, config) {
+            tracing::warn!(section, "differs from the start, and stays as it was until a restart");
+        }
         Ok(())
     }
 
@@ -228,6 +242,28 @@ impl Running {
             let _panicked = log.join();
         }
     }
+}
+
+/// What a reload cannot move, where it is moved.
+fn moved(old: &Config, new: &Config) -> Option<&'static str> {
+    let kept = [
+        ("gateway.listen", old.gateway.listen == new.gateway.listen),
+        ("admin.listen", old.admin.listen == new.admin.listen),
+        ("store.path", old.store.path == new.store.path),
+    ];
+    kept.into_iter().find_map(|(key, same)| (!same).then_some(key))
+}
+
+/// The sections that only a start reads, as far as they differ.
+fn read_once(old: &Config, new: &Config) -> impl Iterator<Item = &'static str> {
+    let kept = [
+        ("gateway", old.gateway == new.gateway),
+        ("admin", old.admin == new.admin),
+        ("store", old.store == new.store),
+        ("limits", old.limits == new.limits),
+        ("identity", old.identity == new.identity),
+    ];
+    kept.into_iter().filter_map(|(section, same)| (!same).then_some(section))
 }
 
 fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -346,9 +382,6 @@ struct Control {
 }
 
 impl Control {
-    /// How long a drained admin port waits for its requests.
-    const STOP_TIMEOUT: Duration = Duration::from_secs(5);
-
     fn start(socket: TcpListener, router: axum::Router) -> Result<Self, StartError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(CONTROL_THREADS)
@@ -364,20 +397,14 @@ impl Control {
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let served = runtime.spawn(async move {
-            let service = router.into_make_service_with_connect_info::<SocketAddr>();
-            let until = async { drop(stopped.await) };
-            if let Err(error) = axum::serve(socket, service).with_graceful_shutdown(until).await {
-                tracing::error!(%error, "the admin port failed");
-            }
+            admin::serve(socket, router, async { drop(stopped.await) }).await;
         });
         Ok(Self { address, runtime, stop: Mutex::new(Some(stop)), served })
     }
 
     fn stop(self) {
         drop(self.stop.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let _late = self
-            .runtime
-            .block_on(async { tokio::time::timeout(Self::STOP_TIMEOUT, self.served).await });
+        let _panicked = self.runtime.block_on(self.served);
         self.runtime.shutdown_timeout(Duration::from_secs(1));
     }
 }

@@ -59,7 +59,7 @@ impl Config {
 }
 
 /// The data port.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gateway {
     /// Where it listens.
     pub listen: SocketAddr,
@@ -87,7 +87,7 @@ pub enum AccessLog {
 }
 
 /// The admin port.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
     /// Where it listens: a loopback address, as there is no TLS.
     pub listen: SocketAddr,
@@ -96,7 +96,7 @@ pub struct Admin {
 }
 
 /// The store file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Store {
     /// Where it is.
     pub path: PathBuf,
@@ -105,7 +105,7 @@ pub struct Store {
 }
 
 /// Limits and timeouts of the data port.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Most connections at once; further ones wait in the backlog.
     pub connections_max: usize,
@@ -117,8 +117,8 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// Longest silence within a request's body.
     pub body_idle_timeout: Duration,
-    /// Slowest request body or response reader, in bytes per second, averaged over
-    /// `body_idle_timeout`.
+    /// Slowest sender of a request's body, averaged over `body_idle_timeout`, and slowest reader
+    /// of an answer, averaged over `write_idle_timeout`; in bytes per second.
     pub rate_bytes_min: u64,
     /// Longest silence of a client that should read.
     pub write_idle_timeout: Duration,
@@ -129,7 +129,7 @@ pub struct Limits {
 }
 
 /// Names of the headers that tell the upstream who is calling.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdentityHeaders {
     /// The owner's identity.
     pub subject: HeaderName,
@@ -159,7 +159,7 @@ pub struct Upstream {
     pub addresses: Vec<Address>,
     /// Longest time to connect.
     pub connect_timeout: Duration,
-    /// Longest wait for the head of the answer, after the request was sent.
+    /// Longest wait for the head of the answer, once the request was sent, body included.
     pub first_byte_timeout: Duration,
     /// Longest silence within the body of the answer.
     pub idle_timeout: Duration,

@@ -33,7 +33,7 @@ const MIDDLE: &[&str] = &["cache", "directory", "session", "usage"];
 /// Read by the edges, above nothing but L0.
 const SETTINGS: &[&str] = &["config", "telemetry"];
 
-/// What the edges share: deadlines, and how a socket is written to.
+/// What the edges share: deadlines, and how connections are taken and written to.
 const BENEATH_EDGES: &[&str] = &["phase", "socket"];
 
 /// Which rooms a room may import beside itself. A room that is not here does not exist: whoever

@@ -71,6 +71,19 @@ fn r1_a_silent_connection_is_closed() {
 }
 
 #[test]
+fn r1_the_admin_port_closes_silent_connections_too() {
+    let stage = stage(ok());
+    let mut silent = Wire::to(stage.world.admin);
+    let mut begins = Wire::to(stage.world.admin);
+    begins.send("GET /healthz HT");
+    for wire in [&mut silent, &mut begins] {
+        // Its 10 s are no configuration's.
+        let (_, cut) = wire.rest(Duration::from_secs(20));
+        assert_ne!(cut, Cut::TimedOut, "a connection was left open");
+    }
+}
+
+#[test]
 fn r2_slow_headers() {
     let stage = stage(ok());
     let head = format!("GET /orders/slow HTTP/1.1\r\nHost: gateway.test\r\n{}", stage.bearer());

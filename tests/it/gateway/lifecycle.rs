@@ -4,6 +4,7 @@ use super::started;
 use crate::upstream::{ok, slow};
 use crate::wire::PATIENCE;
 use crate::world::{ROUTES, World, eventually, get};
+use std::fs;
 use std::thread;
 use std::time::Duration;
 
@@ -71,6 +72,69 @@ fn a_bad_file_keeps_the_old_routes_and_says_so() {
         eventually(PATIENCE, || status(&world, "/more/x") == 200),
         "a good file is taken again"
     );
+}
+
+/// An upstream, and a route to it for everybody.
+fn route_to(address: std::net::SocketAddr) -> String {
+    let upstream = format!("\n[upstreams.inner]\naddresses = [\"{address}\"]\n");
+    upstream + &MORE.replace("\"main\"", "\"inner\"").replace("path", "strip_prefix = true\npath")
+}
+
+#[test]
+fn a_file_with_other_ports_or_another_store_is_refused() {
+    let (_upstream, world, token) = started(ok(), |setup| setup);
+    let good = fs::read_to_string(world.config()).expect("the configuration");
+    let (gateway, admin) = (world.gateway.to_string(), world.admin.to_string());
+    let elsewhere = format!("{}:1", world.admin.ip());
+    for (key, from, more) in [
+        // To the new ports the old ones are upstreams like any other.
+        ("gateway.listen", gateway.as_str(), route_to(world.gateway)),
+        ("admin.listen", admin.as_str(), route_to(world.admin)),
+        ("store.path", "bearward.redb", MORE.to_owned()),
+    ] {
+        let before = world.told().len();
+        let moved = good.replacen(from, &elsewhere, 1) + &more;
+        fs::write(world.config(), moved).expect("the directory is writable");
+        let checked = world.command(&["check"]);
+        assert!(checked.status.success(), "{key}: nothing else is wrong with it: {checked:?}");
+        world.signal("HUP");
+        let refusal = format!(
+            "{key} has changed: that needs a restart; the old configuration stays in force"
+        );
+        let loud = eventually(PATIENCE, || world.told()[before..].contains(&refusal));
+        assert!(loud, "{key}:\n{}", world.told());
+        assert_eq!(status(&world, "/more/healthz"), 404, "{key}: the new route is in force");
+        assert_eq!(world.fetch("/orders/x", &token).status, 200, "{key}");
+    }
+    fs::write(world.config(), good + MORE).expect("the directory is writable");
+    world.signal("HUP");
+    assert!(eventually(PATIENCE, || status(&world, "/more/x") == 200), "a good file is taken");
+}
+
+#[test]
+fn a_reload_names_what_it_does_not_take() {
+    let (_upstream, world, _token) = started(ok(), |setup| setup);
+    let file = fs::read_to_string(world.config()).expect("the configuration");
+    let changed = file.replacen("workers = 2", "workers = 3", 1).replacen(
+        "[limits]",
+        "[limits]\nconnections_max = 1",
+        1,
+    );
+    fs::write(world.config(), changed + MORE).expect("the directory is writable");
+    world.signal("HUP");
+    assert!(eventually(PATIENCE, || status(&world, "/more/x") == 200), "the rest is not taken");
+    // It is said once the routes are there.
+    assert!(eventually(PATIENCE, || world.told().contains(" reloaded")), "{}", world.told());
+    for (section, is_named) in [
+        ("gateway", true),
+        ("limits", true),
+        ("admin", false),
+        ("store", false),
+        ("identity", false),
+    ] {
+        let name = format!("section=\"{section}\"");
+        assert_eq!(world.told().contains(&name), is_named, "{section}:\n{}", world.told());
+    }
 }
 
 #[test]
