@@ -125,7 +125,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
     store.follow(Arc::clone(&cache) as _);
     intern_roles(store.as_ref(), &config)?;
     let readers = Readers::start(Arc::clone(&cache), READER_THREADS).map_err(StartError::Thread)?;
-    let readers = Arc::new(readers);
+    let readers = Arc::new(readers.reading_here());
 
     let plan = Arc::new(ArcSwap::from_pointee(plan_of(&config, &store.roles(), 0)?));
     let roles_of = Arc::clone(&store);

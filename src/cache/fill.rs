@@ -7,9 +7,11 @@ use super::{Cache, Lookup, Refused};
 use crate::secret::Digest;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Slot;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// Most digests that wait to be read; a further one is told that the store is unavailable.
@@ -30,11 +32,19 @@ enum Outcome {
 
 type Flights = DashMap<Digest, Vec<oneshot::Sender<Outcome>>>;
 
+/// How long a read on a worker may take before reads go to the threads for a while.
+const READ_HERE_MAX: Duration = Duration::from_micros(500);
+/// For how long they do.
+const READ_ELSEWHERE_FOR: Duration = Duration::from_secs(1);
+
 /// The threads that read the store for the gateway.
 pub struct Readers {
     cache: Arc<Cache>,
     flights: Arc<Flights>,
     queue: SyncSender<Digest>,
+    began: Instant,
+    /// Until when, in milliseconds since `began`, nothing is read on a worker.
+    elsewhere_until: AtomicU64,
 }
 
 /// What a look-up that could wait came to.
@@ -61,7 +71,17 @@ impl Readers {
                 .name(format!("read-{number}"))
                 .spawn(move || run(&cache, &flights, &requests))?;
         }
-        Ok(Self { cache, flights, queue })
+        let elsewhere_until = AtomicU64::new(u64::MAX);
+        Ok(Self { cache, flights, queue, began: Instant::now(), elsewhere_until })
+    }
+
+    /// Lets who asks read for themself as long as that is quick. A token whose pages are in memory
+    /// is read in a few microseconds, which is less than it takes to wake another thread and to be
+    /// woken by it; a disk that has to turn is left to the threads.
+    #[must_use]
+    pub fn reading_here(self) -> Self {
+        self.elsewhere_until.store(0, Ordering::Relaxed);
+        self
     }
 
     /// Looks a digest up, waiting for the store if need be.
@@ -76,13 +96,31 @@ impl Readers {
                     return Resolved::Known(known);
                 }
             }
-            match self.read(*digest).await {
+            let outcome = match self.read_here(digest) {
+                Some(outcome) => outcome,
+                None => self.read(*digest).await,
+            };
+            match outcome {
                 Outcome::Settled => {}
                 Outcome::Unknown => return Resolved::Known(Lookup::Unknown),
                 Outcome::Unavailable => return Resolved::Unavailable,
             }
         }
         Resolved::Unavailable
+    }
+
+    fn read_here(&self, digest: &Digest) -> Option<Outcome> {
+        let now = Instant::now();
+        let millis = |at: Instant| u64::try_from((at - self.began).as_millis()).unwrap_or(u64::MAX);
+        if millis(now) < self.elsewhere_until.load(Ordering::Relaxed) {
+            return None;
+        }
+        let outcome = read(&self.cache, digest);
+        let done = Instant::now();
+        if done - now > READ_HERE_MAX {
+            self.elsewhere_until.store(millis(done + READ_ELSEWHERE_FOR), Ordering::Relaxed);
+        }
+        Some(outcome)
     }
 
     async fn read(&self, digest: Digest) -> Outcome {

@@ -170,6 +170,15 @@ pub trait Engine: Send + Sync + 'static {
     /// The last committed state.
     fn snapshot(&self) -> Result<Self::Snapshot, Failure>;
 
+    /// Reads a little from the last committed state. An engine may keep a snapshot for it, as long
+    /// as nothing has been committed since.
+    fn glance<T>(
+        &self,
+        read: impl FnOnce(&Self::Snapshot) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        read(&self.snapshot()?)
+    }
+
     /// Does `work` in one transaction and ends it as `work` says; an error aborts it. When this
     /// answers `Ok` to a commit, the commit is durable; when it answers an error, nobody can say
     /// until the engine is opened anew.

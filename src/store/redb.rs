@@ -13,7 +13,10 @@ use ::redb::{
     Database, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable,
     TableDefinition, WriteTransaction,
 };
+use arc_swap::ArcSwapOption;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 mod open;
 
@@ -26,6 +29,17 @@ pub type RedbStore = Store<File>;
 #[derive(Debug)]
 pub struct File {
     database: Database,
+    /// Counts the commits.
+    commits: AtomicU64,
+    /// A snapshot of the latest commit, and which one that is. Beginning a transaction and opening
+    /// its tables takes longer than looking a token up.
+    latest: ArcSwapOption<(u64, Snapshot)>,
+}
+
+impl File {
+    fn new(database: Database) -> Self {
+        Self { database, commits: AtomicU64::new(0), latest: ArcSwapOption::empty() }
+    }
 }
 
 type Bytes = &'static [u8];
@@ -39,7 +53,20 @@ impl Engine for File {
     type Transaction<'t> = Tables<'t>;
 
     fn snapshot(&self) -> Result<Snapshot, Failure> {
-        Ok(Snapshot(self.database.begin_read().map_err(broken)?))
+        Ok(Snapshot::new(self.database.begin_read().map_err(broken)?))
+    }
+
+    fn glance<T>(&self, read: impl FnOnce(&Snapshot) -> Result<T, Failure>) -> Result<T, Failure> {
+        let commit = self.commits.load(Ordering::Acquire);
+        if let Some(latest) = &*self.latest.load()
+            && latest.0 == commit
+        {
+            return read(&latest.1);
+        }
+        // Whatever is committed from here on has another number.
+        let latest = Arc::new((commit, self.snapshot()?));
+        self.latest.store(Some(Arc::clone(&latest)));
+        read(&latest.1)
     }
 
     fn transact<T>(
@@ -58,6 +85,9 @@ impl Engine for File {
         match worked {
             Ok((End::Commit, answer)) => {
                 transaction.commit().map_err(broken)?;
+                self.commits.fetch_add(1, Ordering::AcqRel);
+                // An old snapshot would keep old pages from being used again.
+                self.latest.store(None);
                 Ok(answer)
             }
             Ok((End::Abort, answer)) => {
@@ -70,12 +100,30 @@ impl Engine for File {
     }
 }
 
-/// A committed state.
-pub struct Snapshot(ReadTransaction);
+/// A committed state. Its tables are opened when they are first read.
+pub struct Snapshot {
+    transaction: ReadTransaction,
+    tables: [OnceLock<ReadOnlyTable<Bytes, Bytes>>; Table::ALL.len()],
+}
 
 impl Snapshot {
-    fn table(&self, table: Table) -> Result<ReadOnlyTable<Bytes, Bytes>, Failure> {
-        self.0.open_table(definition(table)).map_err(broken)
+    fn new(transaction: ReadTransaction) -> Self {
+        Self { transaction, tables: [const { OnceLock::new() }; Table::ALL.len()] }
+    }
+
+    fn table(&self, table: Table) -> Result<&ReadOnlyTable<Bytes, Bytes>, Failure> {
+        let slot = &self.tables[table as usize];
+        if let Some(opened) = slot.get() {
+            return Ok(opened);
+        }
+        let opened = self.transaction.open_table(definition(table)).map_err(broken)?;
+        Ok(slot.get_or_init(|| opened))
+    }
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot").finish_non_exhaustive()
     }
 }
 
@@ -86,7 +134,7 @@ impl Read for Snapshot {
         key: &[u8],
         read: impl FnOnce(&[u8]) -> T,
     ) -> Result<Option<T>, Failure> {
-        get(&self.table(table)?, key, read)
+        get(self.table(table)?, key, read)
     }
 
     fn scan(
@@ -96,7 +144,7 @@ impl Read for Snapshot {
         order: Order,
         visit: Visit<'_>,
     ) -> Result<(), Failure> {
-        scan(&self.table(table)?, span, order, visit)
+        scan(self.table(table)?, span, order, visit)
     }
 }
 

@@ -134,8 +134,8 @@ impl<E: Engine> Ledger for Store<E> {
 
 impl<E: Engine> Facts for Store<E> {
     fn lookup(&self, digest: &Digest) -> Result<(Revision, Option<Found>), StoreError> {
-        let snapshot = self.snapshot()?;
-        Ok((snapshot.revision()?, snapshot.found(digest)?))
+        let read = |snapshot: &E::Snapshot| Ok((snapshot.revision()?, snapshot.found(digest)?));
+        Ok(self.engine.glance(read)?)
     }
 
     fn visit_digests(&self, visit: &mut dyn FnMut(&Digest)) -> Result<u64, StoreError> {

@@ -93,7 +93,7 @@ fn open_existing(path: &Path, cache_bytes: usize) -> Result<File, OpenError> {
         Err(failure) => return Err(damaged(path, failure)),
     };
     if format == FORMAT {
-        Ok(File { database })
+        Ok(File::new(database))
     } else {
         Err(OpenError::Format { path: path.to_owned(), found: format })
     }
@@ -125,7 +125,7 @@ fn create(path: &Path, cache_bytes: usize) -> Result<File, OpenError> {
         fs::remove_file(&unfinished).map_err(io_error(&unfinished))?;
         return open_existing(path, cache_bytes);
     }
-    let file = File { database };
+    let file = File::new(database);
     furnish(&file).map_err(|failure| damaged(&unfinished, failure))?;
     fs::rename(&unfinished, path).map_err(io_error(path))?;
     let directory = match path.parent() {
@@ -179,7 +179,7 @@ fn builder(cache_bytes: usize) -> Builder {
 fn format(database: &Database) -> Result<Option<u64>, Failure> {
     let transaction = database.begin_read().map_err(broken)?;
     match transaction.open_table(definition(Table::Meta)) {
-        Ok(_) => Snapshot(transaction).format(),
+        Ok(_) => Snapshot::new(transaction).format(),
         Err(TableError::Storage(error)) => Err(broken(error)),
         Err(_not_ours) => Ok(None),
     }

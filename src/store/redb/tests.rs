@@ -34,7 +34,7 @@ impl Disk {
         let is_new = self.0.bytes.len().unwrap() == 0;
         let database =
             Builder::new().set_cache_size(1 << 20).create_with_backend(self.clone()).unwrap();
-        let file = File { database };
+        let file = File::new(database);
         if is_new {
             furnish(&file).unwrap();
         }
@@ -168,7 +168,7 @@ fn another_format_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.redb");
     drop(open(at(&path)).unwrap());
-    let file = File { database: ::redb::Database::open(&path).unwrap() };
+    let file = File::new(::redb::Database::open(&path).unwrap());
     file.transact(|transaction| Ok((End::Commit, transaction.put_format(2)?))).unwrap();
     drop(file);
     let error = open(at(&path)).unwrap_err();

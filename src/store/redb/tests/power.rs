@@ -43,7 +43,7 @@ impl Forgetful {
         let is_new = self.0.lock().unwrap().cached.is_empty();
         let mut builder = Builder::new();
         builder.set_cache_size(1 << 20).set_check_integrity_on_open(true);
-        let file = File { database: builder.create_with_backend(self.clone()).unwrap() };
+        let file = File::new(builder.create_with_backend(self.clone()).unwrap());
         if is_new {
             furnish(&file).unwrap();
         }
