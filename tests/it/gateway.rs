@@ -5,6 +5,7 @@ mod bodies;
 mod forwarding;
 mod lifecycle;
 mod tokens;
+mod waits;
 
 use crate::upstream::{Script, Upstream};
 use crate::world::{Minted, Setup, World};

@@ -96,6 +96,47 @@ impl Peer {
     }
 }
 
+/// An address that says nothing: its queue of connections is full, so the system drops whoever
+/// wants another, without a word.
+#[derive(Debug)]
+pub(crate) struct BlackHole {
+    pub(crate) address: SocketAddr,
+    listener: TcpListener,
+    queued: Vec<TcpStream>,
+}
+
+impl BlackHole {
+    pub(crate) fn open() -> Self {
+        const WORD: Duration = Duration::from_millis(200);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("a bound listener has an address");
+        rustix::net::listen(&listener, 0).expect("a queue can be made shorter");
+        let fill = || TcpStream::connect_timeout(&address, WORD).ok();
+        let queued: Vec<_> = std::iter::from_fn(fill).take(16).collect();
+        assert!(queued.len() < 16, "the queue is never full");
+        Self { address, listener, queued }
+    }
+
+    /// Whether so many connections are being asked for in vain.
+    pub(crate) fn is_asked_for(&self, count: usize) -> bool {
+        const SYN_SENT: &str = "02";
+        let table = std::fs::read_to_string("/proc/net/tcp").expect("/proc lists the connections");
+        let port = format!(":{:04X}", self.address.port());
+        let asks = |line: &&str| {
+            let mut columns = line.split_whitespace().skip(2);
+            columns.next().is_some_and(|remote| remote.ends_with(&port))
+                && columns.next() == Some(SYN_SENT)
+        };
+        table.lines().filter(asks).count() >= count
+    }
+
+    /// From now on whoever asks again is answered by this script.
+    pub(crate) fn answer(self, script: Script) -> Upstream {
+        drop(self.queued);
+        Upstream::on(self.listener, script, true)
+    }
+}
+
 /// The upstream. It serves until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Upstream {
@@ -131,6 +172,10 @@ impl Upstream {
 
     fn serve(script: Script, recorded: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::on(listener, script, recorded)
+    }
+
+    fn on(listener: TcpListener, script: Script, recorded: bool) -> Self {
         let address = listener.local_addr().expect("a bound listener has an address");
         let shared = Arc::new(Shared {
             script: Mutex::new(script),
@@ -368,6 +413,21 @@ pub(crate) fn early(bytes: impl Into<Vec<u8>>) -> Script {
             peer.send(&bytes);
             peer.leave_unread();
         }
+    })
+}
+
+/// Reads `count` bytes of the first request's body and then nothing more.
+pub(crate) fn stop_reading_after(count: usize) -> Script {
+    Arc::new(move |peer| {
+        let mut left = count;
+        if peer.head().is_none() {
+            return;
+        }
+        while left > 0 {
+            let Some(piece) = peer.some() else { return };
+            left = left.saturating_sub(piece.len());
+        }
+        peer.leave_unread();
     })
 }
 

@@ -232,6 +232,92 @@ fn connections_are_kept_on_both_sides() {
 }
 
 #[test]
+fn an_upstream_connection_is_kept_after_chunks() {
+    let chunked = |rest: &str| {
+        format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n{rest}")
+    };
+    let [head, beginning] =
+        ["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "2\r\nok\r\n"];
+    let late = |rest| slow(head, &[beginning, rest], Duration::from_millis(20));
+    for (variant, script) in [
+        ("in one piece", raw_kept(chunked("0\r\n\r\n"))),
+        ("in one piece, with trailers", raw_kept(chunked("0\r\nX-Sum: 1\r\n\r\n"))),
+        ("the end by itself", late("0\r\n\r\n")),
+        ("the end by itself, with trailers", late("0\r\nX-Sum: 1\r\n\r\n")),
+    ] {
+        let (upstream, world, token) = started(script, |setup| setup.gateway("workers = 1"));
+        for (client, fields) in
+            [("HTTP/1.1", ""), ("HTTP/1.1", "TE: trailers\r\n"), ("HTTP/1.0", "")]
+        {
+            let request = get("/orders/x", &format!("{}{fields}", token.bearer()));
+            let request = request.replace("HTTP/1.1", client);
+            for round in 0..3 {
+                let answer = world.ask(&request);
+                let told = (answer.status, answer.text(), answer.cut);
+                assert_eq!(told, (200, "ok".to_owned(), None), "{variant}, {client}, {round}");
+            }
+            let count = upstream.connections();
+            assert_eq!(count, 1, "{variant}, {client}, `{fields}`: {count} upstream connections");
+        }
+        assert_eq!(upstream.requests().len(), 9, "{variant}");
+    }
+}
+
+#[test]
+fn bodies_of_methods_that_rarely_have_one_arrive_whole() {
+    let script = answer(|_request| response("200 OK", ""));
+    let (upstream, world, token) = started(script, |setup| setup.gateway("workers = 1"));
+    let framings = [
+        ("Content-Length: 11\r\n", ["hello", " world"], ("content-length", "11")),
+        (
+            "Transfer-Encoding: chunked\r\n",
+            ["5\r\nhello\r\n", "6\r\n world\r\n0\r\n\r\n"],
+            ("transfer-encoding", "chunked"),
+        ),
+    ];
+    for method in ["GET", "HEAD", "DELETE", "OPTIONS"] {
+        for (fields, [first, second], (name, value)) in framings {
+            for pause in [Duration::ZERO, Duration::from_millis(50)] {
+                let head = get("/orders/x", &format!("{}{fields}", token.bearer()));
+                let head = head.replace("GET", method);
+                let mut wire = world.wire();
+                upstream.forget();
+                if pause.is_zero() {
+                    wire.send(format!("{head}{first}{second}"));
+                } else {
+                    for piece in [head.as_str(), first, second] {
+                        wire.send(piece);
+                        thread::sleep(pause);
+                    }
+                }
+                let variant = format!("{method}, {name}, {pause:?} between pieces");
+                let answer = wire.answer_to(method, PATIENCE);
+                let answer = answer.unwrap_or_else(|cut| panic!("{variant}: no answer, {cut:?}"));
+                assert_eq!(answer.status, 200, "{variant}: {answer:?}");
+                // The next request shows what is left over of this one, if anything is.
+                let next = wire.send(get("/orders/next", &token.bearer())).answer();
+                assert_eq!(next.status, 200, "{variant}: {next:?}");
+                let arrived = upstream.requests();
+                let lines: Vec<_> = arrived.iter().map(|r| (r.method(), r.target())).collect();
+                let expected = [(method, "/orders/x"), ("GET", "/orders/next")];
+                assert_eq!(lines, expected, "{variant}: {arrived:#?}");
+                let Request { head, body } = &arrived[0];
+                assert_eq!(
+                    (lossy(&body.bytes).as_str(), body.cut),
+                    ("hello world", None),
+                    "{variant}"
+                );
+                assert_eq!(head.one(name).as_deref(), Some(value), "{variant}");
+                let framings = ["content-length", "transfer-encoding"].map(|name| head.has(name));
+                assert!(framings != [true, true], "{variant}: framed twice: {head:?}");
+                assert!(arrived[1].body.bytes.is_empty(), "{variant}: {arrived:#?}");
+            }
+        }
+    }
+    assert_eq!(upstream.connections(), 1, "no exchange here ends a connection");
+}
+
+#[test]
 fn pipelined_requests_are_answered_in_order() {
     let (upstream, world, token) = started(echo(), |setup| setup);
     let bearer = token.bearer();

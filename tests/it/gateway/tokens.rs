@@ -1,8 +1,10 @@
 //! Tokens as the admin port switches them, seen from the data port.
 
 use super::started;
-use crate::upstream::ok;
+use crate::upstream::{answer, ok, response};
 use crate::world::{TokenWish, get};
+use serde_json::json;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -115,4 +117,70 @@ fn a_narrowed_token_is_narrower_at_the_next_request() {
     admin.org("PATCH", &format!("/tokens/{}", token.id), Some(&scope)).expect(200);
     assert_eq!(world.fetch("/billing/x", &token).status, 403);
     assert_eq!(world.fetch("/orders/x", &token).status, 200);
+}
+
+#[test]
+fn a_change_of_roles_that_a_route_does_not_need_refuses_nobody() {
+    const CHANGES: usize = 40;
+    let both = [("orders", "reader"), ("billing", "reader")];
+    // What the upstream was told comes back as the body.
+    let script = answer(|request| {
+        let scope = request.head.one("X-Auth-Scope").unwrap_or_default();
+        let mut roles: Vec<_> = scope.split(' ').collect();
+        roles.sort_unstable();
+        response("200 OK", roles.join(" "))
+    });
+    let (_upstream, world, _) = started(script, |setup| setup);
+    let admin = world.admin();
+    let user = admin.add_user("changing", &both);
+    let wish = TokenWish { owner: Some(&user), service_roles: &both, ..TokenWish::default() };
+    let token = admin.mint(&wish);
+    let request = get("/orders/x", &token.bearer());
+    let known = ["billing/reader orders/reader org_member", "orders/reader org_member"];
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let clients = [(); 2].map(|()| {
+            scope.spawn(|| {
+                let mut wire = world.wire();
+                let mut admitted = 0_usize;
+                while !done.load(Ordering::SeqCst) {
+                    let answer = wire.send(&request).answer();
+                    match answer.status {
+                        200 => {
+                            let scope = answer.text();
+                            assert!(known.contains(&scope.as_str()), "neither scope: `{scope}`");
+                            admitted += 1;
+                        }
+                        503 => {}
+                        _ => panic!("the token is on, and so is its owner: {answer:?}"),
+                    }
+                    if answer.field("connection").as_deref() == Some("close") {
+                        wire = world.wire();
+                    }
+                }
+                admitted
+            })
+        });
+        // Whatever fails here ends the clients too.
+        let changes = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let mut wire = world.wire();
+            for change in 0..CHANGES {
+                let roles = if change % 2 == 0 { &both[..1] } else { &both[..] };
+                let roles: Vec<_> = roles
+                    .iter()
+                    .map(|(service, role)| json!({"service": service, "role": role}))
+                    .collect();
+                let roles = json!({"service_roles": roles});
+                admin.org("PATCH", &format!("/users/{user}"), Some(&roles)).expect(200);
+                let answer = wire.send(&request).answer();
+                assert_eq!(answer.status, 200, "after change {change}: {answer:?}");
+                let expected = known[(change + 1) % 2];
+                assert_eq!(answer.text(), expected, "after change {change} was acknowledged");
+            }
+        }));
+        done.store(true, Ordering::SeqCst);
+        let admitted = clients.map(|client| client.join().expect("no request is refused"));
+        changes.expect("every change is in force once it is acknowledged");
+        assert!(admitted.iter().all(|&count| count >= CHANGES), "too few requests: {admitted:?}");
+    });
 }
