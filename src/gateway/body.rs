@@ -177,7 +177,9 @@ impl Download {
                 if self.ends_with_connection && matches!(frame, Some(Err(_))) {
                     phase.cut();
                 }
-                self.ended |= frame.is_none();
+                // Trailers end a body too, and after them hyper asks for nothing more.
+                self.ended |=
+                    frame.as_ref().is_none_or(|frame| frame.as_ref().is_ok_and(Frame::is_trailers));
                 Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
             }
         }
