@@ -147,12 +147,14 @@ pub(super) enum Authorization<'a> {
 
 impl Names {
     pub(super) fn new(identity: &IdentityHeaders) -> Self {
-        let identity = [
-            identity.subject.clone(),
-            identity.organization.clone(),
-            identity.token_id.clone(),
-            identity.scope.clone(),
-        ];
+        // Kept for the life of the process: a name on the heap is counted for each request, and all
+        // workers would count the same one.
+        let kept = |name: &HeaderName| {
+            let text: &'static str = String::leak(name.as_str().to_owned());
+            HeaderName::from_static(text)
+        };
+        let IdentityHeaders { subject, organization, token_id, scope } = identity;
+        let identity = [kept(subject), kept(organization), kept(token_id), kept(scope)];
         let mut stripped: Vec<HeaderName> = identity.to_vec();
         stripped.extend(FORWARDING);
         stripped.extend(HOP_BY_HOP);
