@@ -163,31 +163,13 @@ pub struct Requirement {
     pub demand: Option<Demand>,
 }
 
-/// Who a request is admitted as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// The token.
-    pub token: TokenId,
-    /// Its owner.
-    pub owner: UserId,
-    /// Its organization.
-    pub org: OrgId,
-}
-
 /// The permission to forward one request. Only [`decide`] makes one.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Permit {
-    identity: Option<Identity>,
     decided_at: Timestamp,
 }
 
 impl Permit {
-    /// Who the request is admitted as; nobody on a public route.
-    #[must_use]
-    pub const fn identity(&self) -> Option<Identity> {
-        self.identity
-    }
-
     /// The instant of the decision.
     #[must_use]
     pub const fn decided_at(&self) -> Timestamp {
@@ -282,7 +264,7 @@ pub fn decide(
         return Verdict::Deny(Reason::MethodNotAllowed);
     }
     let Some(demand) = &requirement.demand else {
-        return Verdict::Permit(Permit { identity: None, decided_at: now });
+        return Verdict::Permit(Permit { decided_at: now });
     };
     let (token, owner, org) = match *evidence {
         Evidence::NoCredential => return Verdict::Deny(Reason::NoCredential),
@@ -302,8 +284,7 @@ pub fn decide(
     if !any_of || !demand.all_of.is_subset_of_both(&token.scope, &owner.roles) {
         return Verdict::Deny(Reason::InsufficientScope);
     }
-    let identity = Identity { token: token.id, owner: owner.id, org: org.id };
-    Verdict::Permit(Permit { identity: Some(identity), decided_at: now })
+    Verdict::Permit(Permit { decided_at: now })
 }
 
 /// Why a token authorizes nothing at `now`, wherever it is shown; `None` while it lives.

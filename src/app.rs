@@ -286,16 +286,12 @@ fn access_log(
 
 /// Gives every role of the configuration its number, if it has none yet.
 fn intern_roles(ledger: &dyn Ledger, config: &Config) -> Result<(), CommitError> {
-    let organization = config.organization_roles.iter().cloned().map(RoleName::Organization);
-    let services = config.services.iter().flat_map(|service| {
-        service
-            .roles
-            .iter()
-            .map(|role| RoleName::Service { service: service.name.clone(), role: role.clone() })
-    });
     let known = ledger.roles();
-    let missing: Vec<RoleName> =
-        organization.chain(services).filter(|name| known.id(name).is_none()).collect();
+    let missing: Vec<RoleName> = catalogue_of(config)
+        .role_names()
+        .into_iter()
+        .filter(|name| known.id(name).is_none())
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }

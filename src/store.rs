@@ -159,7 +159,7 @@ pub struct Found {
 /// The gateway's side.
 pub trait Facts: Send + Sync {
     /// What is known about a digest, and the revision of the snapshot that says so. May read from
-    /// disk; never called on a worker.
+    /// disk: whoever calls it on a worker must know when to stop doing so.
     fn lookup(&self, digest: &Digest) -> Result<(Revision, Option<Found>), StoreError>;
     /// Visits every digest that the store knows, and answers how many there were.
     fn visit_digests(&self, visit: &mut dyn FnMut(&Digest)) -> Result<u64, StoreError>;

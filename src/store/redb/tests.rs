@@ -15,7 +15,6 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-mod million;
 mod power;
 
 /// A disk in memory that can be made to fail, and outlives the stores upon it.
