@@ -1,11 +1,12 @@
 //! What the gateway itself does for each admitted request, piece by piece.
 
 use bearward::access::{Circumstances, Demand, Organizations, Requirement, decide};
-use bearward::cache::{Cache, IdentityValues, Lookup, Readers};
+use bearward::cache::{Cache, Lookup, Readers};
 use bearward::change::{Change, Write};
 use bearward::config::IdentityHeaders;
 use bearward::credential::{self, Credential};
 use bearward::gateway::HeaderWork;
+use bearward::http1::{HeadLimits, Parser, Side};
 use bearward::id::{OrgId, TokenId, UserId};
 use bearward::org::{Governance, Organization, Revision, User, UserStatus};
 use bearward::policy::Policies;
@@ -15,8 +16,8 @@ use bearward::store::Ledger;
 use bearward::store::memory::MemoryStore;
 use bearward::time::Timestamp;
 use bearward::token::{ApiToken, TokenStatus};
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use criterion::{Criterion, criterion_group, criterion_main};
+use http::{HeaderName, Method};
 use std::convert::Infallible;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -45,14 +46,11 @@ fn secrets() -> Vec<String> {
     (0..TOKENS).map(|_| secret()).collect()
 }
 
-fn request(secret: &str) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    headers.insert(header::HOST, HeaderValue::from_static("api.example.test"));
-    headers.insert(header::USER_AGENT, HeaderValue::from_static("bench/1.0"));
-    headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-    let bearer = HeaderValue::from_str(&format!("Bearer {secret}"));
-    headers.insert(header::AUTHORIZATION, bearer.expect("a visible secret"));
-    headers
+fn request(secret: &str, more: &str) -> String {
+    format!(
+        "GET /get HTTP/1.1\r\nHost: api.example.test\r\nUser-Agent: bench/1.0\r\nAccept: */*\r\n\
+         Authorization: Bearer {secret}\r\n{more}\r\n"
+    )
 }
 
 fn organization(id: OrgId) -> Organization {
@@ -122,11 +120,11 @@ fn warm_cache(secrets: &[String]) -> Arc<Cache> {
 
 fn credentials(criterion: &mut Criterion) {
     let secrets = secrets();
-    let headers = request(&secrets[0]);
-    criterion.bench_function("credential/extract", |bencher| {
-        bencher.iter(|| credential::extract(black_box(&headers)));
+    let field = format!("Bearer {}", secrets[0]);
+    criterion.bench_function("credential/read", |bencher| {
+        bencher.iter(|| credential::read(Some(black_box(field.as_bytes())), false));
     });
-    let Credential::Bearer(bearer) = credential::extract(&headers) else {
+    let Credential::Bearer(bearer) = credential::read(Some(field.as_bytes()), false) else {
         unreachable!("the request has a bearer token")
     };
     criterion.bench_function("secret/plausible", |bencher| {
@@ -184,31 +182,31 @@ fn headers(criterion: &mut Criterion) {
         token_id: HeaderName::from_static("x-auth-token-id"),
         scope: HeaderName::from_static("x-auth-scope"),
     });
-    let identity = IdentityValues {
-        owner_version: Revision(1),
-        subject: HeaderValue::from_static("usr_00000000000000000000000001"),
-        organization: HeaderValue::from_static("org_00000000000000000000000001"),
-        token_id: HeaderValue::from_static("tok_00000000000000000000000001"),
-        scope: HeaderValue::from_static("orders/reader"),
-        privileged: false,
-    };
-    let plain = request(&secrets()[0]);
-    let mut forged = plain.clone();
-    for (name, value) in [
-        ("connection", "keep-alive, x-hop"),
-        ("x-hop", "1"),
-        ("x_auth_subject", "somebody"),
-        ("x-forwarded-for", "203.0.113.9"),
-    ] {
-        forged.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-    }
-    for (name, fields) in [("headers/plain request", plain), ("headers/forged request", forged)] {
-        criterion.bench_function(name, |bencher| {
-            bencher.iter_batched_ref(
-                || fields.clone(),
-                |fields| work.pass(black_box(fields), &identity),
-                BatchSize::SmallInput,
-            );
+    let identity = b"x-auth-subject: usr_00000000000000000000000001\r\n\
+        x-auth-organization: org_00000000000000000000000001\r\n\
+        x-auth-token-id: tok_00000000000000000000000001\r\nx-auth-scope: orders/reader\r\n";
+    let plain = request(&secrets()[0], "");
+    let forged = request(
+        &secrets()[0],
+        "Connection: keep-alive, X-Hop\r\nX-Hop: 1\r\nX_Auth_Subject: somebody\r\n\
+         X-Forwarded-For: 203.0.113.9\r\n",
+    );
+    let limits = HeadLimits { bytes_max: 64 * 1024, fields_max: 100 };
+    for (name, head) in [("plain request", plain), ("forged request", forged)] {
+        let (head, mut parser) = (head.as_bytes(), Parser::new(Side::Requests));
+        criterion.bench_function(&format!("head/{name}"), |bencher| {
+            bencher.iter(|| {
+                parser.reset();
+                parser.advance(black_box(head), limits)
+            });
+        });
+        let request = parser.request(head).expect("it was read to its end");
+        let mut text = Vec::new();
+        criterion.bench_function(&format!("headers/{name}"), |bencher| {
+            bencher.iter(|| {
+                text.clear();
+                work.pass(&mut text, black_box(&request), identity);
+            });
         });
     }
 }

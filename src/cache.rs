@@ -31,7 +31,6 @@ use dashmap::mapref::entry::Entry as Slot;
 use fence::Fence;
 use filter::Filter;
 use hasher::DigestState;
-use http::HeaderValue;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -63,23 +62,17 @@ pub struct Entry {
     token: TokenFacts,
     owner: Arc<OwnerCell>,
     org: Arc<OrgCell>,
-    /// Prebuilt identity headers; the gateway's, kept here because they live as long as the entry.
-    pub identity: ArcSwapOption<IdentityValues>,
+    /// What the upstream is told; the gateway's, kept here because it lives as long as the entry.
+    pub identity: ArcSwapOption<Identity>,
 }
 
-/// Identity headers as they go upstream, and the version of the owner that they were made from.
+/// What an upstream is told about who calls, and the version of the owner that it was made from.
 #[derive(Debug)]
-pub struct IdentityValues {
+pub struct Identity {
     /// Version of the owner.
     pub owner_version: Revision,
-    /// The owner's identity.
-    pub subject: HeaderValue,
-    /// The organization's identity.
-    pub organization: HeaderValue,
-    /// The token's identity.
-    pub token_id: HeaderValue,
-    /// The effective roles.
-    pub scope: HeaderValue,
+    /// The identity header fields, as they go upstream.
+    pub fields: Box<[u8]>,
     /// Whether the token carries an organization role above member.
     pub privileged: bool,
 }

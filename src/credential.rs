@@ -24,17 +24,17 @@ pub enum Credential<'a> {
 #[must_use]
 pub fn extract(headers: &HeaderMap) -> Credential<'_> {
     let mut fields = headers.get_all(AUTHORIZATION).iter();
-    read(fields.next(), fields.next().is_some())
+    read(fields.next().map(HeaderValue::as_bytes), fields.next().is_some())
 }
 
-/// Reads the credential from the first `Authorization` field, if there is one, and whether there
-/// are more of them.
+/// Reads the credential from the value of the first `Authorization` field, if there is one, and
+/// whether there are more of them.
 #[must_use]
-pub fn read(first: Option<&HeaderValue>, more: bool) -> Credential<'_> {
+pub fn read(first: Option<&[u8]>, more: bool) -> Credential<'_> {
     match first {
         None => Credential::Absent,
         Some(_) if more => Credential::Malformed,
-        Some(field) => parse(field.as_bytes()),
+        Some(field) => parse(field),
     }
 }
 

@@ -15,42 +15,37 @@ use crate::cache::{Cache, Entry, Lookup, Readers, Resolved};
 use crate::clock;
 use crate::config::Config;
 use crate::credential::{self, Credential};
-use crate::listener::Handler;
+use crate::http1::{Decoder, Fault, RequestHead};
+use crate::listener::{Exchange, Handler, Next};
 use crate::phase::{Phase, Ticks};
 use crate::role::RoleTable;
 use crate::secret::{self, Digest};
 use crate::telemetry::Counters;
-use crate::upstream::Pool;
+use crate::upstream::{Link, Pool};
 use crate::usage;
 use answer::{Challenges, Mishap, Outcome};
 use arc_swap::ArcSwap;
-use body::{Answer, Patience, Upload};
-use bytes::Bytes;
 use date::Date;
-use forward::{Passage, Sent};
-use header::{Additions, Authorization, Chores, Field, Names, Survey};
-use http::header::{AUTHORIZATION, CONNECTION, DATE, TRANSFER_ENCODING};
-use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
-use http_body::Body;
-use hyper::body::Incoming;
-use log::{Line, Log};
+use forward::{Passage, Sent, Traits};
+use header::{Authorization, Forwarded, Names};
+use http::Method;
+use log::{Asked, Line, Log};
 use plan::Bound;
 use route::Route;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 mod answer;
-mod body;
 mod date;
 mod forward;
 mod header;
 mod identity;
 mod log;
 mod plan;
+mod relay;
 pub mod route;
 mod vet;
 
@@ -62,6 +57,9 @@ pub use plan::Plan;
 const STALE_RETRIES_MAX: usize = 3;
 /// Longest wait for the store to say what it knows about a token.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the log says of a request whose client did not wait for the answer.
+const CLIENT_LEFT: u16 = 499;
 
 /// What all workers share.
 pub struct Shared {
@@ -83,10 +81,8 @@ pub struct Gateway {
     usage: Arc<usage::Shard<Entry>>,
     counters: Arc<Counters>,
     challenges: Challenges,
-    names: Rc<Names>,
+    names: Names,
     token_prefix: String,
-    via: HeaderValue,
-    via_1_0: HeaderValue,
     date: Date,
     log: Log,
 }
@@ -95,7 +91,7 @@ pub struct Gateway {
 pub struct Client {
     peer: IpAddr,
     phase: Rc<Phase>,
-    forwarded_for: HeaderValue,
+    forwarded: Forwarded,
 }
 
 /// What a request presents, ready to be looked up.
@@ -106,6 +102,15 @@ enum Presented {
     /// Of our form, but its checksum is wrong: never issued.
     Implausible,
     Token(Digest),
+}
+
+/// A request that has a route.
+struct Routed<'a> {
+    route: &'a Route,
+    pool: &'a Pool,
+    method: Method,
+    presented: Presented,
+    traits: Traits,
 }
 
 impl Gateway {
@@ -126,10 +131,8 @@ impl Gateway {
             ticks,
             usage,
             challenges: Challenges::new(&config.gateway.realm),
-            names: Rc::new(Names::new(&config.identity)),
+            names: Names::new(&config.identity),
             token_prefix: config.gateway.token_prefix.clone(),
-            via: HeaderValue::from_static("1.1 bearward"),
-            via_1_0: HeaderValue::from_static("1.0 bearward"),
             date: Date::default(),
             log: Log::new(log, Arc::clone(&counters)),
             counters,
@@ -145,91 +148,61 @@ impl Gateway {
         Rc::clone(&bound)
     }
 
-    async fn answer(&self, client: &Rc<Client>, request: Request<Incoming>) -> Response<Answer> {
-        let number = client.phase.begin_request();
-        let (mut parts, body) = request.into_parts();
+    async fn answer(&self, client: &Client, exchange: &mut Exchange<'_, '_>) -> Next {
         let bound = self.bound();
-        let fields = self.names.survey(&parts.headers);
-        let (route, pool) = match Self::admit(client, &parts, &fields, number, &bound) {
-            Ok(found) => found,
-            Err(outcome) => return self.refuse(outcome, client, &parts, &body, None, None),
+        let Some(head) = exchange.reader.request() else { return Next::Close };
+        let asked = self.log.is_on().then(|| Asked::of(&head));
+        let traits = Traits::of(&head);
+        let routed = match self.admit(&head, traits, &bound) {
+            Ok(routed) => routed,
+            Err(outcome) => {
+                return self.refuse(outcome, client, exchange, traits, asked, None, None).await;
+            }
         };
-        let presented = self.presented(&fields);
-        let chores = fields.chores;
-        let judged = self.judge(presented, route, &parts.method, &client.phase).await;
-        let (permit, entry) = match judged {
+        let route = routed.route;
+        let (permit, entry) = match self.judge(&routed, &client.phase).await {
             (Verdict::Permit(permit), entry) => (permit, entry),
             (Verdict::Deny(reason), entry) => {
                 let outcome = Outcome::Denied(reason);
-                return self.refuse(outcome, client, &parts, &body, Some(route), entry.as_deref());
+                let entry = entry.as_deref();
+                return self
+                    .refuse(outcome, client, exchange, traits, asked, Some(route), entry)
+                    .await;
             }
         };
-        let client_chunks = parts.version == Version::HTTP_11;
-        let logged = self.log.is_on().then(|| parts.clone());
-        self.prepare(&mut parts, chores, route, pool, client);
-        if let Err(error) = forward::target(&mut parts.uri, route.strip_bytes) {
-            tracing::error!(%error, "a target cannot be written");
-            return self.fail(Mishap::Broken, client, !body.is_end_stream());
+        let logged = entry.clone().filter(|_entry| asked.is_some());
+        let (verdict, status, next) =
+            self.forward((permit, entry), client, exchange, &routed).await;
+        if let Some(asked) = &asked {
+            let facts = (client.peer, clock::now(), status);
+            self.log.note(&Line::new(asked, Some(route), verdict, logged.as_deref(), facts));
         }
-        let uploaded = (!body.is_end_stream()).then(|| Rc::new(Cell::new(false)));
-        let upload = match &uploaded {
-            None => {
-                client.phase.watch();
-                Upload::Empty
-            }
-            Some(complete) => {
-                if body.size_hint().exact().is_none() {
-                    // hyper would leave the body of a GET away that does not say how long it is.
-                    parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-                }
-                Upload::Streaming {
-                    incoming: body,
-                    phase: Rc::clone(&client.phase),
-                    complete: Rc::clone(complete),
-                    patience: Patience {
-                        idle: pool.spec().idle_timeout,
-                        first_byte: pool.spec().first_byte_timeout,
-                    },
-                    names: Rc::clone(&self.names),
-                }
-            }
-        };
-        let request = Request::from_parts(parts, upload);
-        let way = Way { client, route, pool, presented, uploaded, client_chunks };
-        let (verdict, response) = self.forward((permit, entry.clone()), request, way).await;
-        if let Some(parts) = logged {
-            let facts = (client.peer, clock::now(), response.status().as_u16());
-            self.log.note(&Line::new(&parts, Some(route), verdict, entry.as_deref(), facts));
-        }
-        response
+        next
     }
 
-    /// Steps 0 and 1.
+    /// Steps 0 to 2.
     fn admit<'a>(
-        client: &Client,
-        parts: &Parts,
-        fields: &Survey<'_>,
-        number: u64,
+        &self,
+        head: &RequestHead<'_>,
+        traits: Traits,
         bound: &'a Bound,
-    ) -> Result<(&'a Route, &'a Rc<Pool<Upload>>), Outcome> {
-        if client.phase.is_faulty(number) {
-            return Err(Outcome::Objected(vet::Objection::Framing));
-        }
-        let vetted = vet::vet(parts, fields).map_err(Outcome::Objected)?;
-        let found = bound.plan.routes.find(&vetted.host, parts.uri.path(), &parts.method);
+    ) -> Result<Routed<'a>, Outcome> {
+        let vetted = vet::vet(head).map_err(Outcome::Objected)?;
+        let routes = &bound.plan.routes;
+        let found = routes.find(&vetted.host, vetted.target.path(), &vetted.method);
         let at = found.map_err(|none| match none {
             route::NoRoute::NotFound => Outcome::NotFound,
             route::NoRoute::Ambiguous => Outcome::Objected(vet::Objection::Path),
         })?;
-        let route = bound.plan.routes.route(at);
+        let route = routes.route(at);
         let pool = bound.pools.get(route.upstream).ok_or(Outcome::NotFound)?;
-        Ok((route, pool))
+        let presented = self.presented(head);
+        Ok(Routed { route, pool, method: vetted.method, presented, traits })
     }
 
-    /// Step 2.
-    fn presented(&self, fields: &Survey<'_>) -> Presented {
-        let more = matches!(fields.authorization, Field::Repeated(_));
-        match credential::read(fields.authorization.value(), more) {
+    fn presented(&self, head: &RequestHead<'_>) -> Presented {
+        let (first, more) = head.authorization();
+        match credential::read(first, more) {
             Credential::Absent => Presented::Nothing,
             Credential::Malformed => Presented::Malformed,
             Credential::Bearer(token) if secret::plausible(token, &self.token_prefix) => {
@@ -240,19 +213,13 @@ impl Gateway {
     }
 
     /// Steps 3 and 4. Waits only for what is not in the cache.
-    async fn judge(
-        &self,
-        presented: Presented,
-        route: &Route,
-        method: &Method,
-        phase: &Phase,
-    ) -> (Verdict, Option<Arc<Entry>>) {
-        let requirement = &route.requirement;
-        let circumstances = Circumstances { method };
+    async fn judge(&self, routed: &Routed<'_>, phase: &Phase) -> (Verdict, Option<Arc<Entry>>) {
+        let requirement = &routed.route.requirement;
+        let circumstances = Circumstances { method: &routed.method };
         let decide = |evidence: &Evidence<'_>| {
             access::decide(evidence, &circumstances, requirement, clock::now())
         };
-        let digest = match presented {
+        let digest = match routed.presented {
             // A public route looks at no credential.
             _ if requirement.demand.is_none() => return (decide(&Evidence::NoCredential), None),
             Presented::Nothing => return (decide(&Evidence::NoCredential), None),
@@ -279,79 +246,48 @@ impl Gateway {
         }
     }
 
-    /// Step 6, first half: what does not depend on who is calling.
-    fn prepare(
-        &self,
-        parts: &mut Parts,
-        chores: Chores,
-        route: &Route,
-        pool: &Pool<Upload>,
-        client: &Client,
-    ) {
-        // On a public route nobody has looked at the token: one of ours may carry any role.
-        let unseen = || route.requirement.demand.is_none() && self.holds_ours(&parts.headers);
-        let authorization = match &pool.spec().credential {
-            Some(credential) => Authorization::Replace(credential),
-            None if route.forward_bearer && !unseen() => Authorization::Keep,
-            None => Authorization::Drop,
-        };
-        let additions = Additions {
-            authorization,
-            forwarded_for: &client.forwarded_for,
-            via: if parts.version == Version::HTTP_10 { &self.via_1_0 } else { &self.via },
-        };
-        self.names.prepare_request(&mut parts.headers, chores, &additions);
-        parts.version = Version::HTTP_11;
-    }
-
-    fn holds_ours(&self, headers: &HeaderMap) -> bool {
-        match credential::extract(headers) {
-            Credential::Absent => false,
-            Credential::Malformed => true,
-            Credential::Bearer(token) => token.starts_with(self.token_prefix.as_bytes()),
-        }
-    }
-
-    /// Step 6, second half. After every wait for a connection the decision is made again, and the
-    /// request is sent as whom it admits then. Answers with the verdict that held, too.
+    /// Step 6. After every wait for a connection the decision is made again, and the request is
+    /// sent as whom it admits then. Answers with the verdict that held, and with the status.
     async fn forward(
         &self,
         judged: (Permit, Option<Arc<Entry>>),
-        mut request: Request<Upload>,
-        way: Way<'_>,
-    ) -> (&'static str, Response<Answer>) {
+        client: &Client,
+        exchange: &mut Exchange<'_, '_>,
+        routed: &Routed<'_>,
+    ) -> (&'static str, u16, Next) {
+        let Routed { route, pool, traits, .. } = *routed;
         let mut judged = Some(judged);
         let mut counted = false;
+        let mut text = exchange.buffers.text();
+        let mut outcome = Outcome::Failed(Mishap::Unreachable);
         for _ in 0..=STALE_RETRIES_MAX {
-            let link = match way.pool.take() {
+            let link = match pool.take() {
                 Some(link) => link,
-                None => match way.pool.connect(&way.client.phase).await {
+                None => match self.connect(pool, client).await {
                     Ok(link) => {
                         judged = None;
                         link
                     }
-                    Err(error) => {
-                        let mishap = forward::unreachable(&error, &way.pool.spec().name);
-                        return ("permit", self.fail(mishap, way.client, way.is_uploading()));
+                    Err(mishap) => {
+                        outcome = Outcome::Failed(mishap);
+                        break;
                     }
                 },
             };
             let (permit, entry) = match judged.take() {
                 Some(judged) => judged,
-                None => match self.judge_again(&way, request.method()).await {
-                    Ok(judged) => judged,
-                    Err(reason) => return (reason.as_str(), self.deny(reason, &way)),
+                None => match self.judge(routed, &client.phase).await {
+                    (Verdict::Permit(permit), entry) => (permit, entry),
+                    (Verdict::Deny(reason), _entry) => {
+                        outcome = Outcome::Denied(reason);
+                        break;
+                    }
                 },
             };
-            if let Some(entry) = &entry {
-                let Some(identity) = identity::values(entry, &*self.shared.roles) else {
-                    // Barred since the decision.
-                    return (Reason::Barred.as_str(), self.deny(Reason::Barred, &way));
-                };
-                self.names.identify(request.headers_mut(), &identity);
-                if identity.privileged && way.pool.spec().credential.is_none() {
-                    request.headers_mut().remove(AUTHORIZATION);
-                }
+            if let Err(denied) = self.prepare(&mut text, entry.as_deref(), client, exchange, routed)
+            {
+                outcome = denied;
+                break;
             }
             if !counted {
                 counted = true;
@@ -360,45 +296,115 @@ impl Gateway {
                     self.usage.touch(entry, permit.decided_at());
                 }
             }
+            drop(entry);
             let passage = Passage {
-                pool: way.pool,
-                phase: &way.client.phase,
-                uploaded: way.uploaded.clone(),
-                via: &self.via,
-                client_chunks: way.client_chunks,
+                pool,
+                phase: &client.phase,
+                names: &self.names,
+                date: &self.date,
+                traits,
             };
-            match forward::send(permit, link, request, passage, || self.date.now()).await {
-                Sent::Answered(response) => return ("permit", response),
+            match forward::send(permit, link, &mut text, exchange, &passage).await {
+                Sent::Answered(status, next) => return ("permit", status, next),
+                Sent::Left => return ("permit", CLIENT_LEFT, Next::Close),
                 Sent::Failed(mishap) => {
-                    return ("permit", self.fail(mishap, way.client, way.is_uploading()));
+                    outcome = Outcome::Failed(mishap);
+                    break;
                 }
-                Sent::Unsent(unsent) => request = *unsent,
+                Sent::Unsent => {}
             }
         }
-        ("permit", self.fail(Mishap::Unreachable, way.client, way.is_uploading()))
+        let verdict = self.count(outcome);
+        let (status, next) = self.own(outcome, client, exchange, traits, Some(route)).await;
+        (verdict, status, next)
     }
 
-    async fn judge_again(
+    async fn connect(&self, pool: &Pool, client: &Client) -> Result<Link, Mishap> {
+        let connected = pool.connect(&client.phase).await;
+        connected.map_err(|error| forward::unreachable(&error, &pool.spec().name))
+    }
+
+    /// Writes the head as it goes upstream.
+    fn prepare(
         &self,
-        way: &Way<'_>,
-        method: &Method,
-    ) -> Result<(Permit, Option<Arc<Entry>>), Reason> {
-        match self.judge(way.presented, way.route, method, &way.client.phase).await {
-            (Verdict::Permit(permit), entry) => Ok((permit, entry)),
-            (Verdict::Deny(reason), _entry) => Err(reason),
+        text: &mut Vec<u8>,
+        entry: Option<&Entry>,
+        client: &Client,
+        exchange: &Exchange<'_, '_>,
+        routed: &Routed<'_>,
+    ) -> Result<(), Outcome> {
+        let Routed { route, pool, .. } = *routed;
+        let identity = match entry {
+            // Barred since the decision?
+            Some(entry) => Some(
+                identity::of(entry, &self.names, &*self.shared.roles)
+                    .ok_or(Outcome::Denied(Reason::Barred))?,
+            ),
+            None => None,
+        };
+        let head = exchange.reader.request().ok_or(Outcome::Failed(Mishap::ClientBody))?;
+        let target = vet::vet(&head).map_err(Outcome::Objected)?.target;
+        let authorization = match &pool.spec().credential {
+            Some(credential) => Authorization::Replace(credential.as_bytes()),
+            None if route.forward_bearer && self.may_pass(&head, identity.as_deref()) => {
+                Authorization::Keep
+            }
+            None => Authorization::Drop,
+        };
+        text.clear();
+        text.extend_from_slice(head.method());
+        text.push(b' ');
+        let (target, unrooted) = target.without(route.strip_bytes);
+        if unrooted {
+            text.push(b'/');
+        }
+        text.extend_from_slice(target.as_bytes());
+        text.extend_from_slice(b" HTTP/1.1\r\n");
+        self.names.write_fields(text, &head, authorization, &client.forwarded);
+        if let Some(identity) = &identity {
+            text.extend_from_slice(&identity.fields);
+        }
+        text.extend_from_slice(b"\r\n");
+        Ok(())
+    }
+
+    /// Whether the client's credential may go upstream: never one that carries an organization
+    /// role above member. On a public route nobody has looked at it, so none of ours.
+    fn may_pass(&self, head: &RequestHead<'_>, identity: Option<&crate::cache::Identity>) -> bool {
+        if let Some(identity) = identity {
+            return !identity.privileged;
+        }
+        let (first, more) = head.authorization();
+        match credential::read(first, more) {
+            Credential::Absent => true,
+            Credential::Malformed => false,
+            Credential::Bearer(token) => !token.starts_with(self.token_prefix.as_bytes()),
         }
     }
 
-    fn refuse(
+    #[expect(clippy::too_many_arguments, reason = "what a line of the log tells of")]
+    async fn refuse(
         &self,
         outcome: Outcome,
-        client: &Rc<Client>,
-        parts: &Parts,
-        body: &Incoming,
+        client: &Client,
+        exchange: &mut Exchange<'_, '_>,
+        traits: Traits,
+        asked: Option<Asked>,
         route: Option<&Route>,
         entry: Option<&Entry>,
-    ) -> Response<Answer> {
-        let verdict = match outcome {
+    ) -> Next {
+        let verdict = self.count(outcome);
+        let (status, next) = self.own(outcome, client, exchange, traits, route).await;
+        if let Some(asked) = &asked {
+            let facts = (client.peer, clock::now(), status);
+            self.log.note(&Line::new(asked, route, verdict, entry, facts));
+        }
+        next
+    }
+
+    /// Counts what became of a request, and says it in a word.
+    fn count(&self, outcome: Outcome) -> &'static str {
+        match outcome {
             Outcome::Objected(_) => {
                 self.counters.object();
                 "unsound"
@@ -411,79 +417,60 @@ impl Gateway {
                 self.counters.deny(reason);
                 reason.as_str()
             }
-            Outcome::Failed(_) => "failed",
-        };
-        let response = answer::respond(outcome, route, &self.challenges);
-        let response = self.own(response, client, !body.is_end_stream());
-        if self.log.is_on() {
-            let facts = (client.peer, clock::now(), response.status().as_u16());
-            self.log.note(&Line::new(parts, route, verdict, entry, facts));
+            Outcome::Failed(_) => {
+                self.counters.fail();
+                "permit"
+            }
         }
-        response
     }
 
-    fn deny(&self, reason: Reason, way: &Way<'_>) -> Response<Answer> {
-        self.counters.deny(reason);
-        let outcome = Outcome::Denied(reason);
-        let response = answer::respond(outcome, Some(way.route), &self.challenges);
-        self.own(response, way.client, way.is_uploading())
-    }
-
-    fn fail(&self, mishap: Mishap, client: &Rc<Client>, uploading: bool) -> Response<Answer> {
-        self.counters.fail();
-        let response = answer::respond(Outcome::Failed(mishap), None, &self.challenges);
-        self.own(response, client, uploading)
-    }
-
-    fn own(
+    /// Sends an answer of our own. Answers with its status.
+    async fn own(
         &self,
-        response: Response<Bytes>,
-        client: &Rc<Client>,
-        uploading: bool,
-    ) -> Response<Answer> {
-        let mut response = response.map(|body| Answer::own(body, Rc::clone(&client.phase)));
-        response.headers_mut().insert(DATE, self.date.now());
-        if uploading {
-            // What is left of the body is nobody's: the next request must not begin within it.
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        outcome: Outcome,
+        client: &Client,
+        exchange: &mut Exchange<'_, '_>,
+        traits: Traits,
+        route: Option<&Route>,
+    ) -> (u16, Next) {
+        let response = answer::respond(outcome, route, &self.challenges);
+        // What is left of the body is nobody's: the next request must not begin within it.
+        if exchange.reader.request().is_some() {
+            exchange.reader.begin_body(0, Decoder::of_request(traits.framing));
         }
-        response
-    }
-}
-
-/// What a request keeps while it waits for a connection.
-struct Way<'a> {
-    client: &'a Rc<Client>,
-    route: &'a Route,
-    pool: &'a Rc<Pool<Upload>>,
-    presented: Presented,
-    uploaded: Option<Rc<Cell<bool>>>,
-    client_chunks: bool,
-}
-
-impl Way<'_> {
-    fn is_uploading(&self) -> bool {
-        self.uploaded.as_ref().is_some_and(|complete| !complete.get())
+        let through = !outcome.ends_connection() && exchange.reader.discard_body() == Ok(true);
+        let persists = through && traits.persists && !client.phase.is_draining();
+        let mut text = exchange.buffers.text();
+        let date = |text: &mut Vec<u8>| self.date.write(text);
+        answer::write(&mut text, &response, date, traits.connection(persists), traits.is_head);
+        let sent = exchange.writer.send([&text, b"", b""]).await;
+        let next = match (sent, persists) {
+            (Err(_), _) => Next::Close,
+            (Ok(()), true) => Next::Request,
+            (Ok(()), false) if through => Next::Close,
+            (Ok(()), false) => Next::Linger,
+        };
+        (response.status().as_u16(), next)
     }
 }
 
 impl Handler for Gateway {
     type Connection = Client;
-    type Body = Answer;
 
     fn connected(&self, peer: SocketAddr, phase: Rc<Phase>) -> Client {
         let peer = peer.ip().to_canonical();
-        let forwarded_for =
-            HeaderValue::from_str(&peer.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
-        Client { peer, phase, forwarded_for }
+        Client { peer, phase, forwarded: Forwarded::of(peer) }
     }
 
-    async fn handle(
-        self: Rc<Self>,
-        client: Rc<Client>,
-        request: Request<Incoming>,
-    ) -> Response<Answer> {
-        self.answer(&client, request).await
+    async fn handle(&self, client: &Client, exchange: &mut Exchange<'_, '_>) -> Next {
+        self.answer(client, exchange).await
+    }
+
+    async fn refuse(&self, client: &Client, fault: Fault, exchange: &mut Exchange<'_, '_>) -> Next {
+        tracing::debug!(?fault, peer = %client.peer, "what came is no request");
+        let outcome = Outcome::Objected(vet::Objection::from(fault));
+        self.count(outcome);
+        self.own(outcome, client, exchange, Traits::unknown(), None).await.1
     }
 
     fn tick(&self, ticks: &Ticks) {

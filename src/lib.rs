@@ -43,6 +43,7 @@ pub mod credential;
 pub mod directory;
 pub mod gateway;
 pub mod governance;
+pub mod http1;
 pub mod id;
 pub mod listener;
 pub mod org;

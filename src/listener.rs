@@ -7,17 +7,10 @@
 //! The listener knows nothing of tokens or routes: what a request means is the [`Handler`]'s.
 
 use crate::config::Limits;
+use crate::http1::{Fault, HeadLimits};
 use crate::phase::{Late, Phase, PhaseLimits, TICK, Ticks};
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Body;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use io::ClientStream;
+use crate::socket::Buffers;
 use std::cell::{Cell, RefCell};
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
@@ -32,30 +25,33 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::LocalSet;
 
 mod accept;
-mod framing;
-mod io;
+mod exchange;
 
-/// Most bytes that are read ahead or wait to be written, for each connection.
-const BUFFER_BYTES_MAX: usize = 128 * 1024;
-/// hyper keeps so many header fields without allocating, and refuses more by itself.
-const HEADER_FIELDS_INLINE: usize = 100;
+pub(crate) use exchange::Writer;
+pub use exchange::{Exchange, Next};
 
 /// What becomes of requests. One for each worker.
 pub trait Handler: 'static {
     /// What is known of a connection.
     type Connection: 'static;
-    /// Bodies of answers.
-    type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static;
 
     /// A client has connected.
     fn connected(&self, peer: SocketAddr, phase: Rc<Phase>) -> Self::Connection;
 
-    /// A request has come.
+    /// The head of a request has come: answers it, and says what becomes of the connection.
     fn handle(
-        self: Rc<Self>,
-        connection: Rc<Self::Connection>,
-        request: Request<Incoming>,
-    ) -> impl Future<Output = Response<Self::Body>>;
+        &self,
+        connection: &Self::Connection,
+        exchange: &mut Exchange<'_, '_>,
+    ) -> impl Future<Output = Next>;
+
+    /// What has come is no request: says so.
+    fn refuse(
+        &self,
+        connection: &Self::Connection,
+        fault: Fault,
+        exchange: &mut Exchange<'_, '_>,
+    ) -> impl Future<Output = Next>;
 
     /// A tick has passed.
     fn tick(&self, ticks: &Ticks);
@@ -173,6 +169,7 @@ struct Worker<H> {
     ticks: Ticks,
     limits: Limits,
     open: Arc<AtomicUsize>,
+    buffers: Rc<Buffers>,
     phases: RefCell<Vec<Weak<Phase>>>,
     draining: Cell<bool>,
 }
@@ -188,8 +185,9 @@ impl Drop for Counted {
 
 impl<H: Handler> Worker<H> {
     fn new(handler: Rc<H>, ticks: Ticks, limits: Limits, open: Arc<AtomicUsize>) -> Rc<Self> {
-        let phases = RefCell::default();
-        Rc::new(Self { handler, ticks, limits, open, phases, draining: Cell::new(false) })
+        let (buffers, phases) = (Rc::default(), RefCell::default());
+        let draining = Cell::new(false);
+        Rc::new(Self { handler, ticks, limits, open, buffers, phases, draining })
     }
 
     async fn run(self: Rc<Self>, mut inbox: mpsc::UnboundedReceiver<Message>) {
@@ -226,53 +224,27 @@ impl<H: Handler> Worker<H> {
         }
     }
 
-    async fn serve(self: Rc<Self>, stream: TcpStream, peer: SocketAddr, counted: Counted) {
+    async fn serve(self: Rc<Self>, mut stream: TcpStream, peer: SocketAddr, counted: Counted) {
         let _counted = counted;
         let phase = Phase::new(self.ticks.clone(), PhaseLimits::from(&self.limits));
         self.phases.borrow_mut().push(Rc::downgrade(&phase));
         if self.draining.get() {
             phase.drain();
         }
-        let connection = Rc::new(self.handler.connected(peer, Rc::clone(&phase)));
-        let handler = Rc::clone(&self.handler);
-        let service = service_fn(move |request| {
-            let answer = Rc::clone(&handler).handle(Rc::clone(&connection), request);
-            async { Ok::<_, Infallible>(answer.await) }
-        });
-        let head_bytes_max = self.limits.head_bytes_max;
-        let stream = ClientStream::new(stream, head_bytes_max, Rc::clone(&phase));
-        let mut http = http1::Builder::new();
-        // No `header_read_timeout`: it costs a timer for each request, and `Phase` sees to it.
-        http.auto_date_header(false)
-            // A client that closes is noticed by `ClientStream`, without a read for it.
-            .half_close(true)
-            .header_read_timeout(None)
-            .max_header_size(head_bytes_max)
-            .max_buf_size(BUFFER_BYTES_MAX.max(2 * head_bytes_max));
-        if self.limits.header_fields_max != HEADER_FIELDS_INLINE {
-            http.max_headers(self.limits.header_fields_max);
-        }
-        let mut exchange = pin!(http.serve_connection(TokioIo::new(stream), service));
-        let mut told = false;
+        let connection = self.handler.connected(peer, Rc::clone(&phase));
+        let limits = HeadLimits {
+            bytes_max: self.limits.head_bytes_max,
+            fields_max: self.limits.header_fields_max,
+        };
+        let (handler, buffers) = (&*self.handler, &self.buffers);
+        let mut served =
+            pin!(exchange::serve(handler, &connection, &mut stream, &phase, limits, buffers));
         poll_fn(|cx| {
             phase.keep_waker(cx.waker());
             if phase.late() == Some(Late::Client) {
                 return Poll::Ready(());
             }
-            if phase.is_draining() && !told {
-                told = true;
-                exchange.as_mut().graceful_shutdown();
-            }
-            match exchange.as_mut().poll(cx) {
-                Poll::Ready(outcome) => {
-                    if let Err(error) = outcome {
-                        tracing::debug!(%peer, %error, "a connection ended early");
-                    }
-                    Poll::Ready(())
-                }
-                Poll::Pending if phase.is_gone() => Poll::Ready(()),
-                Poll::Pending => Poll::Pending,
-            }
+            served.as_mut().poll(cx)
         })
         .await;
     }

@@ -137,11 +137,6 @@ pub struct Phase {
     late: Cell<Option<Late>>,
     draining: Cell<bool>,
     waker: RefCell<Option<Waker>>,
-    requests: Cell<u64>,
-    fault: Cell<Option<u64>>,
-    cut: Cell<bool>,
-    watched: Cell<bool>,
-    gone: Cell<bool>,
 }
 
 impl Phase {
@@ -161,11 +156,6 @@ impl Phase {
             late: Cell::new(None),
             draining: Cell::new(false),
             waker: RefCell::new(None),
-            requests: Cell::new(0),
-            fault: Cell::new(None),
-            cut: Cell::new(false),
-            watched: Cell::new(false),
-            gone: Cell::new(false),
         })
     }
 
@@ -177,20 +167,23 @@ impl Phase {
         }
     }
 
-    /// The head of a request is complete. Answers the request's number on this connection, from 1.
-    pub fn begin_request(&self) -> u64 {
+    /// The head of a request is complete.
+    pub fn begin_request(&self) {
         self.busy.set(true);
         self.head.set(NEVER);
         self.in_head.set(false);
-        self.requests.set(self.requests.get() + 1);
-        self.requests.get()
+    }
+
+    /// The connection is about to be closed: the client has so long to take notice.
+    pub fn close_within(&self, span: Duration) {
+        self.in_head.set(true);
+        self.head.set(self.ticks.after(span));
     }
 
     /// The answer has been handed over to the connection, to its last byte: the silence between
     /// requests begins.
     pub fn end_request(&self) {
         self.busy.set(false);
-        self.watched.set(false);
         self.body.end();
         self.upstream.set(NEVER);
         self.head.set(self.ticks.after(self.limits.idle));
@@ -208,7 +201,6 @@ impl Phase {
 
     /// The client's body has ended.
     pub fn body_ended(&self) {
-        self.watched.set(true);
         self.body.end();
     }
 
@@ -276,55 +268,6 @@ impl Phase {
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining.get()
-    }
-
-    /// The framing of a request on this connection cannot be trusted.
-    pub fn note_fault(&self, request: u64) {
-        self.fault.set(Some(request));
-    }
-
-    /// Whether the framing of this request, or of what follows it, cannot be trusted.
-    #[must_use]
-    pub fn is_faulty(&self, request: u64) -> bool {
-        self.fault.get().is_some_and(|at| at <= request)
-    }
-
-    /// The client has said all of its request: from now on it can only wait, or leave.
-    pub fn watch(&self) {
-        self.watched.set(true);
-    }
-
-    /// The client has gone on to its next request.
-    pub fn unwatch(&self) {
-        self.watched.set(false);
-    }
-
-    /// Whether the client can only wait or leave.
-    #[must_use]
-    pub fn is_watched(&self) -> bool {
-        self.watched.get()
-    }
-
-    /// The client has left.
-    pub fn leave(&self) {
-        self.gone.set(true);
-    }
-
-    /// Whether the client has left.
-    #[must_use]
-    pub fn is_gone(&self) -> bool {
-        self.gone.get()
-    }
-
-    /// An answer broke off whose end is the end of the connection: it must not look like one.
-    pub fn cut(&self) {
-        self.cut.set(true);
-    }
-
-    /// Whether the connection must end as a broken one does.
-    #[must_use]
-    pub fn is_cut(&self) -> bool {
-        self.cut.get()
     }
 
     /// Whom to wake when something is late.

@@ -1,17 +1,18 @@
-//! Taking connections, and writing to them.
+//! Sockets: taking connections, and the HTTP/1 messages that go over them.
 
-use std::io::{self, ErrorKind, IoSlice};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::AsyncWrite;
 use tokio::net::{TcpListener, TcpStream};
+
+mod buffer;
+mod stream;
+
+pub(crate) use buffer::{Buffers, Text};
+pub(crate) use stream::{Reader, Told, is_joined, write_all};
 
 /// First and longest pause after the system had no descriptor or memory for a socket.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
-/// Messages up to this length are copied together and sent in one piece.
-const JOINED_BYTES_MAX: usize = 1024;
 
 /// The next connection. Backs off when the system has none to give.
 pub(crate) async fn accept(socket: &TcpListener) -> (TcpStream, SocketAddr) {
@@ -40,30 +41,4 @@ fn is_the_peers(kind: ErrorKind) -> bool {
         kind,
         ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted
     )
-}
-
-/// Writes what is in `pieces`, as far as the socket takes it.
-///
-/// Gathering costs the kernel more than copying a short message does: an ordinary answer, head and
-/// body, goes out as one piece, and so does whatever is in one piece already.
-pub(crate) fn poll_write_pieces(
-    stream: &mut TcpStream,
-    cx: &mut Context<'_>,
-    pieces: &[IoSlice<'_>],
-) -> Poll<io::Result<usize>> {
-    let stream = Pin::new(stream);
-    if let [piece] = pieces {
-        return stream.poll_write(cx, piece);
-    }
-    let length: usize = pieces.iter().map(|piece| piece.len()).sum();
-    if length > JOINED_BYTES_MAX {
-        return stream.poll_write_vectored(cx, pieces);
-    }
-    let mut joined = [0; JOINED_BYTES_MAX];
-    let mut end = 0;
-    for piece in pieces {
-        joined[end..end + piece.len()].copy_from_slice(piece);
-        end += piece.len();
-    }
-    stream.poll_write(cx, &joined[..end])
 }

@@ -4,8 +4,9 @@ use super::route::Route;
 use super::vet::Objection;
 use crate::access::Reason;
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
+use std::io::Write as _;
 
 /// Why a permitted request got no answer from its upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,13 @@ pub(super) enum Outcome {
     NotFound,
     Denied(Reason),
     Failed(Mishap),
+}
+
+impl Outcome {
+    /// Whether nothing that follows on the connection can be trusted.
+    pub(super) const fn ends_connection(self) -> bool {
+        matches!(self, Self::Objected(_) | Self::Failed(Mishap::ClientBody))
+    }
 }
 
 /// Prebuilt challenges (RFC 6750 section 3).
@@ -96,10 +104,36 @@ pub(super) fn respond(
         }
         _ => {}
     }
-    if matches!(outcome, Outcome::Objected(_) | Outcome::Failed(Mishap::ClientBody)) {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    }
     response
+}
+
+/// Writes a response: its head, and its body unless only the head was asked for.
+pub(super) fn write(
+    text: &mut Vec<u8>,
+    response: &Response<Bytes>,
+    date: impl FnOnce(&mut Vec<u8>),
+    connection: &[u8],
+    head_only: bool,
+) {
+    let status = response.status();
+    text.extend_from_slice(b"HTTP/1.1 ");
+    text.extend_from_slice(status.as_str().as_bytes());
+    text.push(b' ');
+    text.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    text.extend_from_slice(b"\r\n");
+    for (name, value) in response.headers() {
+        text.extend_from_slice(name.as_str().as_bytes());
+        text.extend_from_slice(b": ");
+        text.extend_from_slice(value.as_bytes());
+        text.extend_from_slice(b"\r\n");
+    }
+    date(text);
+    text.extend_from_slice(connection);
+    // Writing into memory cannot fail.
+    let _infallible = write!(text, "content-length: {}\r\n\r\n", response.body().len());
+    if !head_only {
+        text.extend_from_slice(response.body());
+    }
 }
 
 fn status_of(outcome: Outcome) -> (StatusCode, &'static str, &'static str) {
@@ -117,6 +151,17 @@ fn objected(objection: Objection) -> (StatusCode, &'static str, &'static str) {
     let bad = |text| (StatusCode::BAD_REQUEST, "bad_request", text);
     match objection {
         Objection::Framing => bad("The framing of the request is ambiguous"),
+        Objection::Head => bad("The head of the request is malformed"),
+        Objection::TooLarge => (
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "head_too_large",
+            "The head of the request is too long, or has too many fields",
+        ),
+        Objection::Version => (
+            StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            "version_not_supported",
+            "Only HTTP/1.0 and HTTP/1.1 are spoken here",
+        ),
         Objection::Host => bad("The request must have exactly one valid Host field"),
         Objection::Target => bad("The request target must be a path on the host that Host names"),
         Objection::Path => bad("The path can be read in more than one way"),

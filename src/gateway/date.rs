@@ -1,29 +1,28 @@
 //! The present as the `Date` field writes it (RFC 9110 section 5.6.7).
 
 use crate::clock;
-use http::HeaderValue;
 use std::cell::RefCell;
 use std::time::{Duration, UNIX_EPOCH};
 
-/// A worker's `Date`, made once a second.
-pub(super) struct Date(RefCell<(i64, HeaderValue)>);
+/// A worker's `Date` line, made once a second.
+pub(super) struct Date(RefCell<(i64, String)>);
 
 impl Default for Date {
     fn default() -> Self {
-        Self(RefCell::new((i64::MIN, HeaderValue::from_static(""))))
+        Self(RefCell::new((i64::MIN, String::new())))
     }
 }
 
 impl Date {
-    pub(super) fn now(&self) -> HeaderValue {
+    /// Writes the line.
+    pub(super) fn write(&self, text: &mut Vec<u8>) {
         let second = clock::now().seconds();
         let mut made = self.0.borrow_mut();
         if made.0 != second {
             let since_epoch = u64::try_from(second).unwrap_or(0);
-            let text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(since_epoch));
-            made.1 = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));
-            made.0 = second;
+            let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(since_epoch));
+            *made = (second, format!("date: {date}\r\n"));
         }
-        made.1.clone()
+        text.extend_from_slice(made.1.as_bytes());
     }
 }

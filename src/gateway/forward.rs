@@ -1,89 +1,334 @@
 //! The last step of an admitted request: to the upstream and back.
 
 use super::answer::Mishap;
-use super::body::{Answer, Download, Upload};
-use super::header::{self, Field, Survey};
+use super::header::{self, Down, Names};
+use super::relay::{self, Ended, Trouble, UpEnd, Upload};
 use crate::access::Permit;
-use crate::phase::Phase;
-use crate::upstream::{ConnectError, Failure, Link, Pool};
-use http::uri::PathAndQuery;
-use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
+use crate::http1::{Decoder, Expectation, Framing, Piece, RequestHead, Version};
+use crate::listener::{Exchange, Next};
+use crate::phase::{Late, Phase};
+use crate::socket::{self, Reader, Told};
+use crate::upstream::{ConnectError, HEAD_BYTES_MAX, Link, Pool};
 use std::cell::Cell;
-use std::rc::Rc;
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::task::Poll;
+
+/// What of a request's body goes upstream in one piece with its head.
+const FIRST_BODY_BYTES_MAX: usize = 16 * 1024;
+
+/// What an answer must know of its request.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent traits, not a state")]
+pub(super) struct Traits {
+    pub(super) version: Version,
+    pub(super) framing: Framing,
+    /// It asks for a head only.
+    pub(super) is_head: bool,
+    pub(super) persists: bool,
+    pub(super) takes_trailers: bool,
+    /// It waits for `100 Continue`.
+    pub(super) expects: bool,
+}
+
+impl Traits {
+    pub(super) fn of(head: &RequestHead<'_>) -> Self {
+        Self {
+            version: head.version(),
+            framing: head.framing(),
+            is_head: head.method() == b"HEAD",
+            persists: head.persists(),
+            takes_trailers: head.takes_trailers(),
+            expects: head.version() == Version::Http11
+                && head.expectation() == Expectation::Continue,
+        }
+    }
+
+    /// Those of what is no request.
+    pub(super) const fn unknown() -> Self {
+        Self {
+            version: Version::Http11,
+            framing: Framing::None,
+            is_head: false,
+            persists: false,
+            takes_trailers: false,
+            expects: false,
+        }
+    }
+
+    /// What the client is told of the connection.
+    pub(super) const fn connection(&self, persists: bool) -> &'static [u8] {
+        match (persists, self.version) {
+            (false, _) => b"connection: close\r\n",
+            (true, Version::Http10) => b"connection: keep-alive\r\n",
+            (true, Version::Http11) => b"",
+        }
+    }
+}
 
 /// What is needed beside the request and the permit.
 pub(super) struct Passage<'a> {
-    pub(super) pool: &'a Rc<Pool<Upload>>,
-    pub(super) phase: &'a Rc<Phase>,
-    pub(super) uploaded: Option<Rc<Cell<bool>>>,
-    pub(super) via: &'a HeaderValue,
-    /// Whether the client understands chunks.
-    pub(super) client_chunks: bool,
+    pub(super) pool: &'a Pool,
+    pub(super) phase: &'a Phase,
+    pub(super) names: &'a Names,
+    pub(super) date: &'a super::date::Date,
+    pub(super) traits: Traits,
 }
 
 /// How a request fared.
 pub(super) enum Sent {
-    /// Answered; a body may still be on its way.
-    Answered(Response<Answer>),
+    /// It was answered with this status, to the end or not.
+    Answered(u16, Next),
     /// Nothing of it was sent, because the connection was stale.
-    Unsent(Box<Request<Upload>>),
+    Unsent,
     /// No answer.
     Failed(Mishap),
+    /// The client left before there was one.
+    Left,
 }
 
-/// Sends a request over a connection and waits for the head of its answer. Takes the permission by
-/// value: there is no other way to an upstream.
+/// Sends a request over a connection and the answer to the client. `text` holds the head as it goes
+/// upstream. Takes the permission by value: there is no other way to an upstream.
 pub(super) async fn send(
     _permit: Permit,
-    mut link: Box<Link<Upload>>,
-    request: Request<Upload>,
-    passage: Passage<'_>,
-    date: impl FnOnce() -> HeaderValue,
+    mut link: Link,
+    text: &mut Vec<u8>,
+    exchange: &mut Exchange<'_, '_>,
+    passage: &Passage<'_>,
 ) -> Sent {
-    let Passage { pool, phase, uploaded, via, client_chunks } = passage;
-    // While a body goes up, `Upload` says what the upstream is waited for.
-    if uploaded.is_none() {
-        phase.upstream_within(pool.spec().first_byte_timeout);
+    let Passage { pool, phase, traits, .. } = *passage;
+    let mut body = Decoder::of_request(traits.framing);
+    let used = match begin(text, exchange.reader, &mut body) {
+        Ok(used) => used,
+        Err(_fault) => {
+            pool.put_back(link);
+            return Sent::Failed(Mishap::ClientBody);
+        }
+    };
+    let (mut answer, mut write) = link.open(exchange.buffers);
+    let patience =
+        if body.is_ended() { pool.spec().first_byte_timeout } else { pool.spec().idle_timeout };
+    phase.upstream_within(patience);
+    let told = |told| if told == Told::Waits { in_time(phase) } else { Ok(()) };
+    match socket::write_all(&mut write, [text, b"", b""], told).await {
+        Ok(()) => {}
+        Err((0, error)) if error.kind() != io::ErrorKind::TimedOut => return Sent::Unsent,
+        Err((_, error)) => {
+            tracing::warn!(upstream = pool.spec().name, %error, "an exchange broke off");
+            return Sent::Failed(mishap_of(&error));
+        }
     }
-    let outcome = link.send(request, phase).await;
+    text.clear();
+    exchange.reader.begin_body(used, body);
+    if traits.expects && !body.is_ended() && !exchange.reader.has_unused() && used == 0 {
+        let interim = b"HTTP/1.1 100 Continue\r\n\r\n";
+        if exchange.writer.send([interim, b"", b""]).await.is_err() {
+            return Sent::Left;
+        }
+    }
+    let progress = Progress { begun: Cell::new(None), uploaded: Cell::new(false) };
+    let outcome = {
+        let upload = Upload {
+            reader: exchange.reader,
+            half: &mut write,
+            text: exchange.buffers.text(),
+            phase,
+            spec: pool.spec(),
+            names: passage.names,
+            uploaded: &progress.uploaded,
+        };
+        let mut up = pin!(upload.run());
+        let mut down = pin!(down(&mut answer, exchange.writer, text, passage, &progress));
+        let mut gave_up = false;
+        poll_fn(|cx| {
+            if !gave_up && let Poll::Ready(end) = up.as_mut().poll(cx) {
+                match end {
+                    UpEnd::Gone => return Poll::Ready(Outcome::Left),
+                    UpEnd::Broken => return Poll::Ready(Outcome::Trouble(Trouble::ClientBody)),
+                    // There may be an answer all the same.
+                    UpEnd::Refused => gave_up = true,
+                }
+            }
+            match down.as_mut().poll(cx) {
+                Poll::Ready(Ok(ended)) => Poll::Ready(Outcome::Answered(ended)),
+                Poll::Ready(Err(trouble)) => Poll::Ready(Outcome::Trouble(trouble)),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    };
     phase.upstream_done();
-    let response = match outcome {
-        Ok(response) => response,
-        Err(Failure::Unsent(request)) => return Sent::Unsent(request),
-        Err(failure) => return Sent::Failed(mishap(&failure, pool.spec().name.as_str())),
-    };
-    let fields = header::survey_response(response.headers());
-    let chores = fields.chores;
-    if !is_sound(response.status(), &fields) {
-        tracing::warn!(upstream = pool.spec().name, "an answer is not sound HTTP");
-        return Sent::Failed(Mishap::Unsound);
+    let uploaded = progress.uploaded.get();
+    match (outcome, progress.begun.get()) {
+        (Outcome::Answered(ended), Some(begun)) => {
+            // An upstream that answered before it had the whole request must not be sent another
+            // one after the rest of a body.
+            if uploaded && ended.persists && !answer.has_unused() {
+                drop(answer);
+                pool.put_back(link);
+            }
+            let next = match (begun.persists, uploaded) {
+                (true, true) => Next::Request,
+                (false, true) => Next::Close,
+                (_, false) => Next::Linger,
+            };
+            Sent::Answered(begun.status, next)
+        }
+        (Outcome::Left | Outcome::Trouble(Trouble::Client), Some(begun)) => {
+            Sent::Answered(begun.status, Next::Close)
+        }
+        (Outcome::Trouble(trouble), Some(begun)) => {
+            tracing::warn!(upstream = pool.spec().name, ?trouble, "an answer broke off");
+            let next = if begun.ends_with_connection { Next::Reset } else { Next::Close };
+            Sent::Answered(begun.status, next)
+        }
+        (Outcome::Trouble(trouble), None) => Sent::Failed(mishap(trouble, &pool.spec().name)),
+        (Outcome::Left | Outcome::Answered(_), None) => Sent::Left,
     }
-    let (mut parts, incoming) = response.into_parts();
-    parts.version = Version::HTTP_11;
-    header::prepare_response(&mut parts.headers, chores, via, date);
-    let download = Download {
-        incoming,
-        link: Some(link),
-        pool: Rc::clone(pool),
-        uploaded,
-        idle_timeout: pool.spec().idle_timeout,
-        ends_with_connection: !client_chunks,
-        ended: false,
-    };
-    Sent::Answered(Response::from_parts(parts, Answer::streaming(download, Rc::clone(phase))))
 }
 
-fn mishap(failure: &Failure<Upload>, upstream: &str) -> Mishap {
-    match failure {
-        Failure::Late => Mishap::Late,
-        // hyper reports a body of ours that broke off as the user's fault.
-        Failure::Broken(error) if error.is_user() => Mishap::ClientBody,
-        Failure::Broken(error) => {
-            tracing::warn!(upstream, %error, "an exchange broke off");
-            if error.is_parse() { Mishap::Unsound } else { Mishap::Broken }
+/// Appends what has come of the body already. Answers how many of its bytes that used.
+fn begin(
+    text: &mut Vec<u8>,
+    reader: &Reader<'_>,
+    body: &mut Decoder,
+) -> Result<usize, crate::http1::Fault> {
+    let chunked = body.is_chunked();
+    let there = reader.after_head();
+    let mut used = 0;
+    while used < FIRST_BODY_BYTES_MAX {
+        let before = *body;
+        match body.next(&there[used..])? {
+            Piece::Data(count) => {
+                let taken = count.min(FIRST_BODY_BYTES_MAX);
+                relay::write_data(text, &there[used..used + taken], chunked);
+                used += taken;
+                if taken < count {
+                    // The rest is for `Upload`.
+                    *body = before.without(taken as u64);
+                    break;
+                }
+            }
+            Piece::Framing(count) => used += count,
+            // With its trailer section a body ends: that is for `Upload`.
+            Piece::Trailers(_) => {
+                *body = before;
+                break;
+            }
+            Piece::More | Piece::End => break,
         }
-        Failure::Unsent(_) => Mishap::Broken,
     }
+    Ok(used)
+}
+
+enum Outcome {
+    Answered(Ended),
+    Left,
+    Trouble(Trouble),
+}
+
+/// What one direction tells the other.
+struct Progress {
+    /// What the client has been told, once its answer has begun.
+    begun: Cell<Option<Begun>>,
+    /// Whether the whole request went upstream.
+    uploaded: Cell<bool>,
+}
+
+#[derive(Clone, Copy)]
+struct Begun {
+    status: u16,
+    persists: bool,
+    ends_with_connection: bool,
+}
+
+/// From the upstream to the client.
+async fn down(
+    answer: &mut Reader<'_>,
+    writer: &mut crate::listener::Writer<'_>,
+    text: &mut Vec<u8>,
+    passage: &Passage<'_>,
+    progress: &Progress,
+) -> Result<Ended, Trouble> {
+    let Passage { pool, phase, date, traits, .. } = *passage;
+    let status = read_answer(answer, phase).await?;
+    phase.upstream_done();
+    let (down, body, upstream_persists) = {
+        let head = answer.response().ok_or(Trouble::Unsound)?;
+        let none = traits.is_head || matches!(status, 204 | 304);
+        let body = if none { Decoder::ENDED } else { Decoder::of_response(head.framing()) };
+        let framed = !body.is_chunked() && !body.is_until_close();
+        let down = match traits.version {
+            _ if status == 204 => Down::Bare,
+            _ if framed => Down::AsItCame,
+            Version::Http11 => Down::Chunks,
+            Version::Http10 => Down::UntilClose,
+        };
+        let persists = traits.persists
+            && progress.uploaded.get()
+            && !phase.is_draining()
+            && down != Down::UntilClose;
+        header::write_answer(text, &head, down, traits.connection(persists));
+        if !head.is_dated() {
+            date.write(text);
+        }
+        text.extend_from_slice(b"\r\n");
+        let ends_with_connection = down == Down::UntilClose;
+        progress.begun.set(Some(Begun { status, persists, ends_with_connection }));
+        (down, body, head.persists() && !body.is_until_close())
+    };
+    answer.begin_body(0, body);
+    let trailers = traits.takes_trailers;
+    relay::download(answer, writer, text, (down, trailers), phase, pool.spec()).await?;
+    Ok(Ended { persists: upstream_persists })
+}
+
+/// Reads up to the end of the head of the final answer, and answers its status.
+async fn read_answer(answer: &mut Reader<'_>, phase: &Phase) -> Result<u16, Trouble> {
+    let mut seen = 0;
+    loop {
+        if answer.has_unused() && answer.read_head().map_err(|_fault| Trouble::Unsound)? {
+            match answer.response().map_or(0, |head| head.status()) {
+                // An upgrade was not asked for.
+                0 | 101 => return Err(Trouble::Unsound),
+                // Interim answers are the upstream's and ours: the field that asks for them was
+                // taken off (RFC 9110 section 10.1.1).
+                100..=199 => answer.begin_body(0, Decoder::ENDED),
+                status => return Ok(status),
+            }
+            continue;
+        }
+        if seen > HEAD_BYTES_MAX {
+            return Err(Trouble::Unsound);
+        }
+        seen += match relay::fill(answer, phase, None).await? {
+            0 => return Err(Trouble::Broken),
+            count => count,
+        };
+    }
+}
+
+fn in_time(phase: &Phase) -> io::Result<()> {
+    match phase.late() {
+        Some(Late::Upstream) => Err(io::ErrorKind::TimedOut.into()),
+        Some(Late::Client) | None => Ok(()),
+    }
+}
+
+fn mishap_of(error: &io::Error) -> Mishap {
+    if error.kind() == io::ErrorKind::TimedOut { Mishap::Late } else { Mishap::Broken }
+}
+
+fn mishap(trouble: Trouble, upstream: &str) -> Mishap {
+    let mishap = match trouble {
+        Trouble::Late => Mishap::Late,
+        Trouble::ClientBody | Trouble::Client => return Mishap::ClientBody,
+        Trouble::Unsound => Mishap::Unsound,
+        Trouble::Broken => Mishap::Broken,
+    };
+    tracing::warn!(upstream, ?mishap, "no answer");
+    mishap
 }
 
 /// What a failed connect is to the client.
@@ -93,33 +338,4 @@ pub(super) fn unreachable(error: &ConnectError, upstream: &str) -> Mishap {
         ConnectError::Refused { .. } => Mishap::Unreachable,
         ConnectError::Late => Mishap::Late,
     }
-}
-
-/// One framing, or none: two parsers in a row must see the same end (RFC 9112 section 6.3). An
-/// upgrade was not asked for.
-fn is_sound(status: StatusCode, fields: &Survey<'_>) -> bool {
-    let framed_once = match (fields.content_length, fields.transfer_encoding) {
-        (Field::Absent | Field::Once(_), Field::Absent) => true,
-        (Field::Absent, Field::Once(coding)) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
-        _ => false,
-    };
-    framed_once && status != StatusCode::SWITCHING_PROTOCOLS
-}
-
-/// The target as it goes upstream: the path as it came, less the route's prefix.
-pub(super) fn target(uri: &mut Uri, strip_bytes: usize) -> Result<(), http::Error> {
-    if strip_bytes == 0 && uri.authority().is_none() {
-        return Ok(());
-    }
-    let whole = uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    let rest = &whole[strip_bytes.min(whole.len())..];
-    let rooted;
-    let rest = if rest.starts_with('/') {
-        rest
-    } else {
-        rooted = format!("/{rest}");
-        &rooted
-    };
-    *uri = Uri::builder().path_and_query(rest).build()?;
-    Ok(())
 }

@@ -1,18 +1,18 @@
 //! Who a request is admitted as, as the upstream is told.
 
+use super::header::Names;
 use crate::access::{Evidence, OwnerFacts, TokenFacts};
-use crate::cache::{Entry, IdentityValues};
+use crate::cache::{Entry, Identity};
 use crate::role::{RoleName, RoleTable};
-use bytes::Bytes;
-use http::HeaderValue;
 use std::sync::Arc;
 
-/// The identity headers of an entry, made anew when its owner has changed; nothing when the entry
-/// is barred.
-pub(super) fn values(
+/// The identity of an entry, made anew when its owner has changed; nothing when the entry is
+/// barred.
+pub(super) fn of(
     entry: &Entry,
+    names: &Names,
     roles: &dyn Fn() -> Arc<RoleTable>,
-) -> Option<Arc<IdentityValues>> {
+) -> Option<Arc<Identity>> {
     let known = entry.identity.load();
     let current = entry.with_evidence(|evidence| {
         let Evidence::Known { token, owner, .. } = *evidence else { return None };
@@ -21,7 +21,7 @@ pub(super) fn values(
         {
             return Some(Arc::clone(known));
         }
-        Some(Arc::new(make(token, owner, &roles())))
+        Some(Arc::new(make(token, owner, names, &roles())))
     })?;
     if known.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &current)) {
         entry.identity.store(Some(Arc::clone(&current)));
@@ -29,28 +29,21 @@ pub(super) fn values(
     Some(current)
 }
 
-/// The values share one buffer: forwarding them is counted in one place, and they lie together.
-fn make(token: &TokenFacts, owner: &OwnerFacts, roles: &RoleTable) -> IdentityValues {
+fn make(token: &TokenFacts, owner: &OwnerFacts, names: &Names, roles: &RoleTable) -> Identity {
     let above_member = |role| match roles.name(role) {
         Some(RoleName::Organization(name)) => name.as_str() != "org_member",
         Some(RoleName::Service { .. }) => false,
         None => true,
     };
-    let texts = [
-        owner.id.to_string(),
-        token.org.to_string(),
-        token.id.to_string(),
-        roles.scope_text(&token.scope.intersection(&owner.roles)),
-    ];
-    let whole = Bytes::from(texts.concat());
-    let mut end = 0;
-    let [subject, organization, token_id, scope] = texts.map(|text| {
-        let start = end;
-        end += text.len();
-        HeaderValue::from_maybe_shared(whole.slice(start..end))
-            .unwrap_or(HeaderValue::from_static(""))
-    });
-    let privileged = token.scope.iter().any(above_member);
-    let owner_version = owner.version;
-    IdentityValues { owner_version, subject, organization, token_id, scope, privileged }
+    let fields = names.identity_fields([
+        &owner.id.to_string(),
+        &token.org.to_string(),
+        &token.id.to_string(),
+        &roles.scope_text(&token.scope.intersection(&owner.roles)),
+    ]);
+    Identity {
+        owner_version: owner.version,
+        fields: fields.into_bytes().into_boxed_slice(),
+        privileged: token.scope.iter().any(above_member),
+    }
 }

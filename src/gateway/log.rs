@@ -7,11 +7,10 @@
 use super::route::Route;
 use crate::cache::Entry;
 use crate::config::AccessLog;
+use crate::http1::RequestHead;
 use crate::id::{OrgId, TokenId};
 use crate::telemetry::Counters;
 use crate::time::Timestamp;
-use http::header::HOST;
-use http::request::Parts;
 use serde::Serialize;
 use std::cell::RefCell;
 use std::fs::OpenOptions;
@@ -41,10 +40,30 @@ pub(super) struct Line<'a> {
     status: u16,
 }
 
+/// What a line says of the request itself.
+pub(super) struct Asked {
+    method: String,
+    host: Option<String>,
+    path: String,
+}
+
+impl Asked {
+    /// Copied, because the head is gone when its request has been answered.
+    pub(super) fn of(head: &RequestHead<'_>) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let target = head.target().split(|&byte| byte == b'?').next();
+        Self {
+            method: text(head.method()),
+            host: head.host().map(text),
+            path: target.map(text).unwrap_or_default(),
+        }
+    }
+}
+
 impl<'a> Line<'a> {
     /// The line of a request that was answered with `status`.
     pub(super) fn new(
-        parts: &'a Parts,
+        asked: &'a Asked,
         route: Option<&'a Route>,
         verdict: &'static str,
         entry: Option<&Entry>,
@@ -54,9 +73,9 @@ impl<'a> Line<'a> {
         Self {
             at,
             peer,
-            method: parts.method.as_str(),
-            host: parts.headers.get(HOST).and_then(|host| host.to_str().ok()),
-            path: parts.uri.path(),
+            method: &asked.method,
+            host: asked.host.as_deref(),
+            path: &asked.path,
             route: route.map(|route| route.name.as_str()),
             verdict,
             token: ids.map(|(token, _org)| token),

@@ -3,7 +3,6 @@
 //! A reload puts another plan in the place of the one before. A worker binds it when its next request
 //! comes; requests in flight keep the one that they began with, pools included.
 
-use super::body::Upload;
 use super::route::Routes;
 use crate::config::Upstream;
 use crate::phase::Ticks;
@@ -25,7 +24,7 @@ pub struct Plan {
 /// A plan with this worker's pools for it.
 pub(super) struct Bound {
     pub(super) plan: Arc<Plan>,
-    pub(super) pools: Vec<Rc<Pool<Upload>>>,
+    pub(super) pools: Vec<Rc<Pool>>,
 }
 
 impl Bound {

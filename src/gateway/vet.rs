@@ -3,9 +3,8 @@
 //! What is refused here is what one HTTP implementation mends silently and another reads
 //! differently. Nothing is normalised: the bytes that are matched are the bytes that are forwarded.
 
-use super::header::Survey;
-use http::request::Parts;
-use http::{Method, Version};
+use crate::http1::{Expectation, Fault, RequestHead};
+use http::Method;
 use std::borrow::Cow;
 
 /// Why a request is refused before anything is looked up.
@@ -13,6 +12,12 @@ use std::borrow::Cow;
 pub(super) enum Objection {
     /// The framing is in doubt; what follows on the connection cannot be told apart either.
     Framing,
+    /// The head is no head of a request.
+    Head,
+    /// The head is too long, or has too many fields (RFC 6585 section 5).
+    TooLarge,
+    /// A version of HTTP that is not spoken here.
+    Version,
     /// None, more than one, or a malformed `Host` (RFC 9112 section 3.2).
     Host,
     /// An absolute target that names another host than `Host` does, or another form of target than
@@ -26,50 +31,83 @@ pub(super) enum Objection {
     Expectation,
 }
 
-/// What is certain about a request.
-pub(super) struct Vetted<'a> {
-    /// Lower-case, without port and trailing dot.
-    pub(super) host: Cow<'a, str>,
-}
-
-/// Vets the head of a request. `fields` is what one look over its header has found.
-pub(super) fn vet<'a>(parts: &'a Parts, fields: &Survey<'a>) -> Result<Vetted<'a>, Objection> {
-    if matches!(parts.method, Method::CONNECT | Method::TRACE) {
-        return Err(Objection::Method);
-    }
-    framing(fields, parts.version)?;
-    if fields
-        .expect
-        .value()
-        .is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
-    {
-        return Err(Objection::Expectation);
-    }
-    let host = fields.host.only().ok_or(Objection::Host)?;
-    let host = host.to_str().map_err(|_invisible| Objection::Host)?;
-    let uri = &parts.uri;
-    if let Some(authority) = uri.authority() {
-        let same = authority.as_str().eq_ignore_ascii_case(host);
-        if !same || !matches!(uri.scheme_str(), Some("http" | "https")) {
-            return Err(Objection::Target);
+impl From<Fault> for Objection {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::TooLarge => Self::TooLarge,
+            Fault::Version => Self::Version,
+            Fault::StartLine | Fault::FieldName | Fault::FieldValue => Self::Head,
+            Fault::BareLineBreak
+            | Fault::Folding
+            | Fault::BothFramings
+            | Fault::ContentLength
+            | Fault::TransferEncoding
+            | Fault::Chunk
+            | Fault::Extension => Self::Framing,
         }
     }
-    // Asterisk and authority forms have no path of their own.
-    if !uri.path().starts_with('/') {
-        return Err(Objection::Target);
-    }
-    Ok(Vetted { host: canonical_host(host)? })
 }
 
-fn framing(fields: &Survey<'_>, version: Version) -> Result<(), Objection> {
-    let Some(coding) = fields.transfer_encoding.value() else { return Ok(()) };
-    let chunked = fields.transfer_encoding.only().is_some()
-        && coding.as_bytes().eq_ignore_ascii_case(b"chunked");
-    if chunked && version == Version::HTTP_11 && fields.content_length.value().is_none() {
-        Ok(())
-    } else {
-        Err(Objection::Framing)
+/// What is certain about a request.
+pub(super) struct Vetted<'a> {
+    pub(super) method: Method,
+    /// Lower-case, without port and trailing dot.
+    pub(super) host: Cow<'a, str>,
+    /// Path and query, as they came and will be forwarded.
+    pub(super) target: Target<'a>,
+}
+
+/// Path and query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Target<'a> {
+    /// Begins with a slash, except that the slash of an absolute target without a path is missing.
+    text: &'a str,
+}
+
+impl<'a> Target<'a> {
+    /// The path.
+    pub(super) fn path(self) -> &'a str {
+        let end = self.text.find('?').unwrap_or(self.text.len());
+        if end == 0 { "/" } else { &self.text[..end] }
     }
+
+    /// What goes upstream when so many bytes of the path are taken off: what is left, and whether
+    /// its slash is missing.
+    pub(super) fn without(self, strip_bytes: usize) -> (&'a str, bool) {
+        let rest = &self.text[strip_bytes.min(self.text.len())..];
+        (rest, !rest.starts_with('/'))
+    }
+}
+
+/// Vets the head of a request.
+pub(super) fn vet<'a>(head: &RequestHead<'a>) -> Result<Vetted<'a>, Objection> {
+    let method = Method::from_bytes(head.method()).map_err(|_no_method| Objection::Head)?;
+    if matches!(method, Method::CONNECT | Method::TRACE) {
+        return Err(Objection::Method);
+    }
+    if head.expectation() == Expectation::Other {
+        return Err(Objection::Expectation);
+    }
+    let host = head.host().ok_or(Objection::Host)?;
+    let host = std::str::from_utf8(host).map_err(|_no_text| Objection::Host)?;
+    let target = std::str::from_utf8(head.target()).map_err(|_no_text| Objection::Target)?;
+    let target = Target { text: path_and_query(target, host)? };
+    Ok(Vetted { method, host: canonical_host(host)?, target })
+}
+
+/// The path and query of a target in origin or absolute form (RFC 9112 section 3.2). Asterisk and
+/// authority forms have none.
+fn path_and_query<'a>(target: &'a str, host: &str) -> Result<&'a str, Objection> {
+    if target.starts_with('/') {
+        return Ok(target);
+    }
+    let (scheme, rest) = target.split_once("://").ok_or(Objection::Target)?;
+    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+        return Err(Objection::Target);
+    }
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    if authority.eq_ignore_ascii_case(host) { Ok(path) } else { Err(Objection::Target) }
 }
 
 /// A host as routes are keyed by it (RFC 3986 section 3.2.2): without its port and trailing dot,

@@ -18,6 +18,7 @@ const PURE: &[&str] = &[
     "change",
     "credential",
     "governance",
+    "http1",
     "id",
     "org",
     "policy",

@@ -139,6 +139,9 @@ fn nobody_learns_why_a_token_is_dead() {
 fn a_request_that_is_in_doubt_ends_its_connection() {
     let objections = [
         (Objection::Framing, 400),
+        (Objection::Head, 400),
+        (Objection::TooLarge, 431),
+        (Objection::Version, 505),
         (Objection::Host, 400),
         (Objection::Target, 400),
         (Objection::Path, 400),
@@ -148,7 +151,7 @@ fn a_request_that_is_in_doubt_ends_its_connection() {
     for (objection, status) in objections {
         let response = respond(Outcome::Objected(objection), None, &Challenges::new("r"));
         assert_eq!(response.status().as_u16(), status, "{objection:?}");
-        assert_eq!(response.headers()[CONNECTION], "close", "{objection:?}");
+        assert!(Outcome::Objected(objection).ends_connection(), "{objection:?}");
         assert!(!response.headers().contains_key(WWW_AUTHENTICATE), "{objection:?}");
     }
     // RFC 9110 section 15.5.6 wants `Allow` in every 405.
@@ -167,11 +170,11 @@ fn upstream_mishaps_are_gateway_errors_and_keep_the_connection() {
     for (mishap, status) in mishaps {
         let response = respond(Outcome::Failed(mishap), None, &Challenges::new("r"));
         assert_eq!(response.status().as_u16(), status, "{mishap:?}");
-        assert!(!response.headers().contains_key(CONNECTION), "{mishap:?}");
+        assert!(!Outcome::Failed(mishap).ends_connection(), "{mishap:?}");
     }
     let broken_body = respond(Outcome::Failed(Mishap::ClientBody), None, &Challenges::new("r"));
     assert_eq!(broken_body.status(), StatusCode::BAD_REQUEST);
-    assert_eq!(broken_body.headers()[CONNECTION], "close");
+    assert!(Outcome::Failed(Mishap::ClientBody).ends_connection());
     assert!(!broken_body.headers().contains_key(WWW_AUTHENTICATE));
     let nowhere = respond(Outcome::NotFound, None, &Challenges::new("r"));
     assert_eq!(nowhere.status(), StatusCode::NOT_FOUND);
@@ -196,4 +199,23 @@ fn a_requirement_and_its_allow_agree() {
     let Requirement { methods, .. } = &routes.route(0).requirement;
     assert_eq!(*methods, [Method::GET, Method::HEAD]);
     assert_eq!(routes.route(0).allow, "GET, HEAD");
+}
+
+#[test]
+fn an_answer_is_written_as_one_message() {
+    let response = respond(Outcome::NotFound, None, &Challenges::new("r"));
+    let date = |text: &mut Vec<u8>| text.extend_from_slice(b"date: today\r\n");
+    let written = |head_only| {
+        let mut text = Vec::new();
+        write(&mut text, &response, date, b"connection: close\r\n", head_only);
+        String::from_utf8(text).expect("text")
+    };
+    let body = String::from_utf8(response.body().to_vec()).expect("text");
+    let head = format!(
+        "HTTP/1.1 404 Not Found\r\ncontent-type: application/json\r\ncache-control: no-store\r\n\
+         date: today\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    assert_eq!(written(true), head);
+    assert_eq!(written(false), head + &body);
 }

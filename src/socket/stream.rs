@@ -1,0 +1,224 @@
+//! HTTP/1 messages over a socket: reading them piece by piece, writing them.
+
+use super::buffer::{Buffer, Buffers};
+use crate::http1::{Decoder, Fault, HeadLimits, Parser, Piece, RequestHead, ResponseHead};
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+
+/// Messages up to this length are put together and sent in one piece: gathering costs the kernel
+/// more than copying a little does.
+const JOINED_BYTES_MAX: usize = 4096;
+
+/// One direction of a connection: what comes.
+///
+/// It holds a buffer only while something is in it.
+pub(crate) struct Reader<'s> {
+    half: ReadHalf<'s>,
+    parser: &'s mut Parser,
+    limits: HeadLimits,
+    buffers: Rc<Buffers>,
+    buffer: Option<Buffer>,
+    head_bytes: usize,
+    body: Decoder,
+}
+
+impl<'s> Reader<'s> {
+    pub(crate) fn new(
+        half: ReadHalf<'s>,
+        parser: &'s mut Parser,
+        limits: HeadLimits,
+        buffers: Rc<Buffers>,
+    ) -> Self {
+        parser.reset();
+        Self { half, parser, limits, buffers, buffer: None, head_bytes: 0, body: Decoder::ENDED }
+    }
+
+    /// The socket.
+    pub(crate) fn socket(&self) -> &TcpStream {
+        self.half.as_ref()
+    }
+
+    /// Whether something was read that nobody has used.
+    pub(crate) fn has_unused(&self) -> bool {
+        self.buffer.is_some()
+    }
+
+    /// What was read and not used.
+    pub(crate) fn unused(&self) -> &[u8] {
+        self.buffer.as_ref().map_or(&[], Buffer::unused)
+    }
+
+    /// Reads what there is. Answers how much that was; nothing is the end of the stream.
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.buffer.is_none() {
+            // No buffer is held by somebody who only waits.
+            ready!(self.socket().poll_read_ready(cx))?;
+        }
+        let mut buffer = self.buffer.take().unwrap_or_else(|| self.buffers.take());
+        let mut room = ReadBuf::new(buffer.room(self.limits.bytes_max));
+        let outcome = if room.capacity() == 0 {
+            Poll::Ready(Err(io::Error::other("more is waiting to be read than there is room for")))
+        } else {
+            Pin::new(&mut self.half).poll_read(cx, &mut room)
+        };
+        let count = room.filled().len();
+        buffer.read(count);
+        self.keep(buffer);
+        outcome.map_ok(|()| count)
+    }
+
+    fn keep(&mut self, buffer: Buffer) {
+        if buffer.unused().is_empty() {
+            self.buffers.give(buffer);
+        } else {
+            self.buffer = Some(buffer);
+        }
+    }
+
+    /// Reads on in a head. Answers whether its end is there.
+    pub(crate) fn read_head(&mut self) -> Result<bool, Fault> {
+        let unused = self.buffer.as_ref().map_or(&[][..], Buffer::unused);
+        match self.parser.advance(unused, self.limits)? {
+            Some(length) => {
+                self.head_bytes = length;
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// The request whose head is there to its end.
+    pub(crate) fn request(&self) -> Option<RequestHead<'_>> {
+        self.parser.request(self.unused())
+    }
+
+    /// The answer whose head is there to its end.
+    pub(crate) fn response(&self) -> Option<ResponseHead<'_>> {
+        self.parser.response(self.unused())
+    }
+
+    /// What has come of the body, while the head was not gone past yet.
+    pub(crate) fn after_head(&self) -> &[u8] {
+        &self.unused()[self.head_bytes..]
+    }
+
+    /// Goes past the head and so many bytes of the body, of which the rest is framed like this.
+    pub(crate) fn begin_body(&mut self, used: usize, body: Decoder) {
+        let head_bytes = std::mem::take(&mut self.head_bytes);
+        self.consume(head_bytes + used);
+        self.parser.reset();
+        self.body = body;
+    }
+
+    /// The body, as far as it was not read yet.
+    pub(crate) const fn body(&self) -> Decoder {
+        self.body
+    }
+
+    /// What comes next in the body. Its bytes are the first of [`Reader::unused`].
+    pub(crate) fn next_piece(&mut self) -> Result<Piece, Fault> {
+        let unused = self.buffer.as_ref().map_or(&[][..], Buffer::unused);
+        self.body.next(unused)
+    }
+
+    /// So many bytes have been used.
+    pub(crate) fn consume(&mut self, count: usize) {
+        if let Some(mut buffer) = self.buffer.take() {
+            buffer.consume(count);
+            self.keep(buffer);
+        }
+    }
+
+    /// Throws away what has come of the body. Answers whether that was all of it.
+    pub(crate) fn discard_body(&mut self) -> Result<bool, Fault> {
+        loop {
+            match self.next_piece()? {
+                Piece::Data(count) | Piece::Framing(count) | Piece::Trailers(count) => {
+                    self.consume(count);
+                }
+                Piece::More => return Ok(false),
+                Piece::End => return Ok(true),
+            }
+        }
+    }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        if let Some(buffer) = self.buffer.take() {
+            self.buffers.give(buffer);
+        }
+    }
+}
+
+/// Writes what is in `pieces`, as far as the socket takes it.
+fn poll_write(
+    half: &mut WriteHalf<'_>,
+    cx: &mut Context<'_>,
+    pieces: &[IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    let half = Pin::new(half);
+    let mut filled = pieces.iter().filter(|piece| !piece.is_empty());
+    match (filled.next(), filled.next()) {
+        (None, _) => Poll::Ready(Ok(0)),
+        (Some(piece), None) => half.poll_write(cx, piece),
+        (Some(_), Some(_)) => half.poll_write_vectored(cx, pieces),
+    }
+}
+
+/// Whether `data` is better appended to `text` than sent beside it.
+pub(crate) fn is_joined(text: &[u8], data: usize) -> bool {
+    text.len() + data <= JOINED_BYTES_MAX
+}
+
+/// How a write goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// The other side does not take it.
+    Waits,
+    /// It took so many bytes.
+    Took(usize),
+}
+
+/// Writes all pieces. `told` hears how it goes, and may end it while it waits. An error comes with
+/// how much was written before it.
+pub(crate) async fn write_all(
+    half: &mut WriteHalf<'_>,
+    mut pieces: [&[u8]; 3],
+    mut told: impl FnMut(Told) -> io::Result<()>,
+) -> Result<(), (usize, io::Error)> {
+    let mut written = 0;
+    while pieces.iter().any(|piece| !piece.is_empty()) {
+        let outcome = poll_fn(|cx| {
+            let slices = pieces.map(IoSlice::new);
+            let polled = poll_write(half, cx, &slices);
+            if polled.is_pending()
+                && let Err(error) = told(Told::Waits)
+            {
+                return Poll::Ready(Err(error));
+            }
+            polled
+        })
+        .await;
+        let count = match outcome {
+            Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
+            Ok(count) => count,
+            Err(error) => return Err((written, error)),
+        };
+        written += count;
+        told(Told::Took(count)).map_err(|error| (written, error))?;
+        let mut left = count;
+        for piece in &mut pieces {
+            let taken = left.min(piece.len());
+            *piece = &piece[taken..];
+            left -= taken;
+        }
+    }
+    Ok(())
+}
