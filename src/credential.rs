@@ -55,8 +55,10 @@ fn parse(field: &[u8]) -> Credential<'_> {
 }
 
 fn well_formed(token: &[u8]) -> bool {
+    // Without a branch, so that many bytes are looked at in one step.
+    let odd = |byte: u8| u8::from(!byte.is_ascii_graphic()) | u8::from(byte == b',');
     (1..=TOKEN_BYTES_MAX).contains(&token.len())
-        && token.iter().all(|&byte| byte.is_ascii_graphic() && byte != b',')
+        && token.iter().fold(0, |found, &byte| found | odd(byte)) == 0
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@
 //! - [`forward::send`] is reached only with a [`Permit`], which only `access::decide` makes.
 
 use crate::access::{self, Circumstances, Evidence, Permit, Reason, Verdict};
-use crate::cache::{Cache, Entry, Lookup, Readers, Resolved};
+use crate::cache::{Cache, Entry, Identity, Lookup, Readers, Resolved};
 use crate::clock;
 use crate::config::Config;
 use crate::credential::{self, Credential};
@@ -20,6 +20,7 @@ use crate::listener::{Exchange, Handler, Next};
 use crate::phase::{Phase, Ticks};
 use crate::role::RoleTable;
 use crate::secret::{self, Digest};
+use crate::socket::Text;
 use crate::telemetry::Counters;
 use crate::upstream::{Link, Pool};
 use crate::usage;
@@ -104,14 +105,26 @@ enum Presented {
     Token(Digest),
 }
 
+/// How a request was judged.
+enum Judged {
+    /// It may be forwarded; on a public route, as nobody.
+    Admitted(Permit, Option<Admitted>),
+    /// It may not; its token, where there is one.
+    Denied(Reason, Option<Arc<Entry>>),
+}
+
 /// A request that has a route.
 struct Routed<'a> {
     route: &'a Route,
     pool: &'a Pool,
     method: Method,
     presented: Presented,
+    target: vet::Target,
     traits: Traits,
 }
+
+/// What a request is admitted as.
+type Admitted = (Arc<Entry>, Arc<Identity>);
 
 impl Gateway {
     /// The gateway of one worker.
@@ -160,9 +173,9 @@ impl Gateway {
             }
         };
         let route = routed.route;
-        let (permit, entry) = match self.judge(&routed, &client.phase).await {
-            (Verdict::Permit(permit), entry) => (permit, entry),
-            (Verdict::Deny(reason), entry) => {
+        let judged = match self.judge(&routed, &client.phase).await {
+            Judged::Admitted(permit, admitted) => (permit, admitted),
+            Judged::Denied(reason, entry) => {
                 let outcome = Outcome::Denied(reason);
                 let entry = entry.as_deref();
                 return self
@@ -170,9 +183,9 @@ impl Gateway {
                     .await;
             }
         };
-        let logged = entry.clone().filter(|_entry| asked.is_some());
-        let (verdict, status, next) =
-            self.forward((permit, entry), client, exchange, &routed).await;
+        let admitted = judged.1.as_ref().filter(|_admitted| asked.is_some());
+        let logged = admitted.map(|(entry, _identity)| Arc::clone(entry));
+        let (verdict, status, next) = self.forward(judged, client, exchange, &routed).await;
         if let Some(asked) = &asked {
             let facts = (client.peer, clock::now(), status);
             self.log.note(&Line::new(asked, Some(route), verdict, logged.as_deref(), facts));
@@ -189,7 +202,7 @@ impl Gateway {
     ) -> Result<Routed<'a>, Outcome> {
         let vetted = vet::vet(head).map_err(Outcome::Objected)?;
         let routes = &bound.plan.routes;
-        let found = routes.find(&vetted.host, vetted.target.path(), &vetted.method);
+        let found = routes.find(&vetted.host, vetted.path, &vetted.method);
         let at = found.map_err(|none| match none {
             route::NoRoute::NotFound => Outcome::NotFound,
             route::NoRoute::Ambiguous => Outcome::Objected(vet::Objection::Path),
@@ -197,7 +210,8 @@ impl Gateway {
         let route = routes.route(at);
         let pool = bound.pools.get(route.upstream).ok_or(Outcome::NotFound)?;
         let presented = self.presented(head);
-        Ok(Routed { route, pool, method: vetted.method, presented, traits })
+        let (method, target) = (vetted.method, vetted.target);
+        Ok(Routed { route, pool, method, presented, target, traits })
     }
 
     fn presented(&self, head: &RequestHead<'_>) -> Presented {
@@ -212,37 +226,55 @@ impl Gateway {
         }
     }
 
-    /// Steps 3 and 4. Waits only for what is not in the cache.
-    async fn judge(&self, routed: &Routed<'_>, phase: &Phase) -> (Verdict, Option<Arc<Entry>>) {
+    /// Steps 3 and 4. Waits only for what is not in the cache. The identity is that of the very
+    /// facts that were decided about.
+    async fn judge(&self, routed: &Routed<'_>, phase: &Phase) -> Judged {
         let requirement = &routed.route.requirement;
         let circumstances = Circumstances { method: &routed.method };
         let decide = |evidence: &Evidence<'_>| {
             access::decide(evidence, &circumstances, requirement, clock::now())
         };
+        let bare = |evidence: &Evidence<'_>| match decide(evidence) {
+            Verdict::Permit(permit) => Judged::Admitted(permit, None),
+            Verdict::Deny(reason) => Judged::Denied(reason, None),
+        };
         let digest = match routed.presented {
             // A public route looks at no credential.
-            _ if requirement.demand.is_none() => return (decide(&Evidence::NoCredential), None),
-            Presented::Nothing => return (decide(&Evidence::NoCredential), None),
-            Presented::Malformed => return (decide(&Evidence::Malformed), None),
-            Presented::Implausible => return (decide(&Evidence::Unknown), None),
+            _ if requirement.demand.is_none() => return bare(&Evidence::NoCredential),
+            Presented::Nothing => return bare(&Evidence::NoCredential),
+            Presented::Malformed => return bare(&Evidence::Malformed),
+            Presented::Implausible => return bare(&Evidence::Unknown),
             Presented::Token(digest) => digest,
         };
         let lookup = match self.shared.cache.lookup(&digest) {
             Lookup::Miss => {
                 match phase.within(LOOKUP_TIMEOUT, self.shared.readers.resolve(&digest)).await {
                     Some(Resolved::Known(lookup)) => lookup,
-                    Some(Resolved::Unavailable) | None => {
-                        return (decide(&Evidence::Unavailable), None);
-                    }
+                    Some(Resolved::Unavailable) | None => return bare(&Evidence::Unavailable),
                 }
             }
             lookup @ (Lookup::Hit(_) | Lookup::Unknown | Lookup::Barred) => lookup,
         };
-        match lookup {
-            Lookup::Hit(entry) => (entry.with_evidence(decide), Some(entry)),
-            Lookup::Unknown => (decide(&Evidence::Unknown), None),
-            Lookup::Barred => (decide(&Evidence::Barred), None),
-            Lookup::Miss => (decide(&Evidence::Unavailable), None),
+        let entry = match lookup {
+            Lookup::Hit(entry) => entry,
+            Lookup::Unknown => return bare(&Evidence::Unknown),
+            Lookup::Barred => return bare(&Evidence::Barred),
+            Lookup::Miss => return bare(&Evidence::Unavailable),
+        };
+        let (verdict, identity) = entry.with_evidence(|evidence| match decide(evidence) {
+            Verdict::Permit(permit) => {
+                let roles = &*self.shared.roles;
+                let identity = identity::of(&entry, evidence, &self.names, roles);
+                (Verdict::Permit(permit), identity)
+            }
+            deny @ Verdict::Deny(_) => (deny, None),
+        });
+        match (verdict, identity) {
+            (Verdict::Permit(permit), Some(identity)) => {
+                Judged::Admitted(permit, Some((entry, identity)))
+            }
+            (Verdict::Permit(_), None) => Judged::Denied(Reason::Unavailable, Some(entry)),
+            (Verdict::Deny(reason), _) => Judged::Denied(reason, Some(entry)),
         }
     }
 
@@ -250,7 +282,7 @@ impl Gateway {
     /// sent as whom it admits then. Answers with the verdict that held, and with the status.
     async fn forward(
         &self,
-        judged: (Permit, Option<Arc<Entry>>),
+        judged: (Permit, Option<Admitted>),
         client: &Client,
         exchange: &mut Exchange<'_, '_>,
         routed: &Routed<'_>,
@@ -258,7 +290,6 @@ impl Gateway {
         let Routed { route, pool, traits, .. } = *routed;
         let mut judged = Some(judged);
         let mut counted = false;
-        let mut text = exchange.buffers.text();
         let mut outcome = Outcome::Failed(Mishap::Unreachable);
         for _ in 0..=STALE_RETRIES_MAX {
             let link = match pool.take() {
@@ -274,29 +305,26 @@ impl Gateway {
                     }
                 },
             };
-            let (permit, entry) = match judged.take() {
+            let (permit, admitted) = match judged.take() {
                 Some(judged) => judged,
                 None => match self.judge(routed, &client.phase).await {
-                    (Verdict::Permit(permit), entry) => (permit, entry),
-                    (Verdict::Deny(reason), _entry) => {
+                    Judged::Admitted(permit, admitted) => (permit, admitted),
+                    Judged::Denied(reason, _entry) => {
                         outcome = Outcome::Denied(reason);
                         break;
                     }
                 },
             };
-            if let Err(denied) = self.prepare(&mut text, entry.as_deref(), client, exchange, routed)
-            {
-                outcome = denied;
-                break;
-            }
+            let identity = admitted.as_ref().map(|(_entry, identity)| &**identity);
+            let Some(text) = self.prepare(identity, client, exchange, routed) else { break };
             if !counted {
                 counted = true;
                 self.counters.permit();
-                if let Some(entry) = &entry {
+                if let Some((entry, _identity)) = &admitted {
                     self.usage.touch(entry, permit.decided_at());
                 }
             }
-            drop(entry);
+            drop(admitted);
             let passage = Passage {
                 pool,
                 phase: &client.phase,
@@ -304,7 +332,7 @@ impl Gateway {
                 date: &self.date,
                 traits,
             };
-            match forward::send(permit, link, &mut text, exchange, &passage).await {
+            match forward::send(permit, link, text, exchange, &passage).await {
                 Sent::Answered(status, next) => return ("permit", status, next),
                 Sent::Left => return ("permit", CLIENT_LEFT, Next::Close),
                 Sent::Failed(mishap) => {
@@ -324,53 +352,37 @@ impl Gateway {
         connected.map_err(|error| forward::unreachable(&error, &pool.spec().name))
     }
 
-    /// Writes the head as it goes upstream.
+    /// The head as it goes upstream.
     fn prepare(
         &self,
-        text: &mut Vec<u8>,
-        entry: Option<&Entry>,
+        identity: Option<&Identity>,
         client: &Client,
         exchange: &Exchange<'_, '_>,
         routed: &Routed<'_>,
-    ) -> Result<(), Outcome> {
-        let Routed { route, pool, .. } = *routed;
-        let identity = match entry {
-            // Barred since the decision?
-            Some(entry) => Some(
-                identity::of(entry, &self.names, &*self.shared.roles)
-                    .ok_or(Outcome::Denied(Reason::Barred))?,
-            ),
-            None => None,
-        };
-        let head = exchange.reader.request().ok_or(Outcome::Failed(Mishap::ClientBody))?;
-        let target = vet::vet(&head).map_err(Outcome::Objected)?.target;
+    ) -> Option<Text> {
+        let Routed { route, pool, target, .. } = *routed;
+        let head = exchange.reader.request()?;
         let authorization = match &pool.spec().credential {
             Some(credential) => Authorization::Replace(credential.as_bytes()),
-            None if route.forward_bearer && self.may_pass(&head, identity.as_deref()) => {
-                Authorization::Keep
-            }
+            None if route.forward_bearer && self.may_pass(&head, identity) => Authorization::Keep,
             None => Authorization::Drop,
         };
-        text.clear();
+        let mut text = exchange.buffers.text();
         text.extend_from_slice(head.method());
         text.push(b' ');
-        let (target, unrooted) = target.without(route.strip_bytes);
-        if unrooted {
-            text.push(b'/');
-        }
-        text.extend_from_slice(target.as_bytes());
+        target.write(&mut text, &head, route.strip_bytes);
         text.extend_from_slice(b" HTTP/1.1\r\n");
-        self.names.write_fields(text, &head, authorization, &client.forwarded);
-        if let Some(identity) = &identity {
+        self.names.write_fields(&mut text, &head, authorization, &client.forwarded);
+        if let Some(identity) = identity {
             text.extend_from_slice(&identity.fields);
         }
         text.extend_from_slice(b"\r\n");
-        Ok(())
+        Some(text)
     }
 
     /// Whether the client's credential may go upstream: never one that carries an organization
     /// role above member. On a public route nobody has looked at it, so none of ours.
-    fn may_pass(&self, head: &RequestHead<'_>, identity: Option<&crate::cache::Identity>) -> bool {
+    fn may_pass(&self, head: &RequestHead<'_>, identity: Option<&Identity>) -> bool {
         if let Some(identity) = identity {
             return !identity.privileged;
         }

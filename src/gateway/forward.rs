@@ -5,14 +5,15 @@ use super::header::{self, Down, Names};
 use super::relay::{self, Ended, Trouble, UpEnd, Upload};
 use crate::access::Permit;
 use crate::http1::{Decoder, Expectation, Framing, Piece, RequestHead, Version};
-use crate::listener::{Exchange, Next};
+use crate::listener::{Exchange, Next, Writer};
 use crate::phase::{Late, Phase};
-use crate::socket::{self, Reader, Told};
+use crate::socket::{self, Buffers, Reader, Text, Told};
 use crate::upstream::{ConnectError, HEAD_BYTES_MAX, Link, Pool};
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::Poll;
 
 /// What of a request's body goes upstream in one piece with its head.
@@ -88,18 +89,18 @@ pub(super) enum Sent {
     Left,
 }
 
-/// Sends a request over a connection and the answer to the client. `text` holds the head as it goes
+/// Sends a request over a connection and the answer to the client. `text` is the head as it goes
 /// upstream. Takes the permission by value: there is no other way to an upstream.
 pub(super) async fn send(
     _permit: Permit,
     mut link: Link,
-    text: &mut Vec<u8>,
+    mut text: Text,
     exchange: &mut Exchange<'_, '_>,
     passage: &Passage<'_>,
 ) -> Sent {
     let Passage { pool, phase, traits, .. } = *passage;
     let mut body = Decoder::of_request(traits.framing);
-    let used = match begin(text, exchange.reader, &mut body) {
+    let used = match begin(&mut text, exchange.reader, &mut body) {
         Ok(used) => used,
         Err(_fault) => {
             pool.put_back(link);
@@ -111,7 +112,7 @@ pub(super) async fn send(
         if body.is_ended() { pool.spec().first_byte_timeout } else { pool.spec().idle_timeout };
     phase.upstream_within(patience);
     let told = |told| if told == Told::Waits { in_time(phase) } else { Ok(()) };
-    match socket::write_all(&mut write, [text, b"", b""], told).await {
+    match socket::write_all(&mut write, [&text, b"", b""], told).await {
         Ok(()) => {}
         Err((0, error)) if error.kind() != io::ErrorKind::TimedOut => return Sent::Unsent,
         Err((_, error)) => {
@@ -119,7 +120,7 @@ pub(super) async fn send(
             return Sent::Failed(mishap_of(&error));
         }
     }
-    text.clear();
+    drop(text);
     exchange.reader.begin_body(used, body);
     if traits.expects && !body.is_ended() && !exchange.reader.has_unused() && used == 0 {
         let interim = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -127,21 +128,27 @@ pub(super) async fn send(
             return Sent::Left;
         }
     }
-    let progress = Progress { begun: Cell::new(None), uploaded: Cell::new(false) };
+    let progress = Progress { begun: Cell::new(None), uploaded: Cell::new(body.is_ended()) };
     let outcome = {
         let upload = Upload {
             reader: exchange.reader,
             half: &mut write,
-            text: exchange.buffers.text(),
+            buffers: exchange.buffers,
             phase,
             spec: pool.spec(),
             names: passage.names,
             uploaded: &progress.uploaded,
         };
         let mut up = pin!(upload.run());
-        let mut down = pin!(down(&mut answer, exchange.writer, text, passage, &progress));
+        let mut down =
+            pin!(down(&mut answer, exchange.writer, exchange.buffers, passage, &progress));
         let mut gave_up = false;
         poll_fn(|cx| {
+            match down.as_mut().poll(cx) {
+                Poll::Ready(Ok(ended)) => return Poll::Ready(Outcome::Answered(ended)),
+                Poll::Ready(Err(trouble)) => return Poll::Ready(Outcome::Trouble(trouble)),
+                Poll::Pending => {}
+            }
             if !gave_up && let Poll::Ready(end) = up.as_mut().poll(cx) {
                 match end {
                     UpEnd::Gone => return Poll::Ready(Outcome::Left),
@@ -150,11 +157,7 @@ pub(super) async fn send(
                     UpEnd::Refused => gave_up = true,
                 }
             }
-            match down.as_mut().poll(cx) {
-                Poll::Ready(Ok(ended)) => Poll::Ready(Outcome::Answered(ended)),
-                Poll::Ready(Err(trouble)) => Poll::Ready(Outcome::Trouble(trouble)),
-                Poll::Pending => Poll::Pending,
-            }
+            Poll::Pending
         })
         .await
     };
@@ -246,14 +249,15 @@ struct Begun {
 /// From the upstream to the client.
 async fn down(
     answer: &mut Reader<'_>,
-    writer: &mut crate::listener::Writer<'_>,
-    text: &mut Vec<u8>,
+    writer: &mut Writer<'_>,
+    buffers: &Rc<Buffers>,
     passage: &Passage<'_>,
     progress: &Progress,
 ) -> Result<Ended, Trouble> {
     let Passage { pool, phase, date, traits, .. } = *passage;
     let status = read_answer(answer, phase).await?;
     phase.upstream_done();
+    let mut text = buffers.text();
     let (down, body, upstream_persists) = {
         let head = answer.response().ok_or(Trouble::Unsound)?;
         let none = traits.is_head || matches!(status, 204 | 304);
@@ -269,9 +273,9 @@ async fn down(
             && progress.uploaded.get()
             && !phase.is_draining()
             && down != Down::UntilClose;
-        header::write_answer(text, &head, down, traits.connection(persists));
+        header::write_answer(&mut text, &head, down, traits.connection(persists));
         if !head.is_dated() {
-            date.write(text);
+            date.write(&mut text);
         }
         text.extend_from_slice(b"\r\n");
         let ends_with_connection = down == Down::UntilClose;
@@ -280,7 +284,7 @@ async fn down(
     };
     answer.begin_body(0, body);
     let trailers = traits.takes_trailers;
-    relay::download(answer, writer, text, (down, trailers), phase, pool.spec()).await?;
+    relay::download(answer, writer, &mut text, (down, trailers), phase, pool.spec()).await?;
     Ok(Ended { persists: upstream_persists })
 }
 

@@ -6,27 +6,23 @@ use crate::cache::{Entry, Identity};
 use crate::role::{RoleName, RoleTable};
 use std::sync::Arc;
 
-/// The identity of an entry, made anew when its owner has changed; nothing when the entry is
-/// barred.
+/// The identity that the facts of an entry come to: the one that it keeps, made anew when its owner
+/// has changed.
 pub(super) fn of(
     entry: &Entry,
+    evidence: &Evidence<'_>,
     names: &Names,
     roles: &dyn Fn() -> Arc<RoleTable>,
 ) -> Option<Arc<Identity>> {
-    let known = entry.identity.load();
-    let current = entry.with_evidence(|evidence| {
-        let Evidence::Known { token, owner, .. } = *evidence else { return None };
-        if let Some(known) = &*known
-            && known.owner_version == owner.version
-        {
-            return Some(Arc::clone(known));
-        }
-        Some(Arc::new(make(token, owner, names, &roles())))
-    })?;
-    if known.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &current)) {
-        entry.identity.store(Some(Arc::clone(&current)));
+    let Evidence::Known { token, owner, .. } = *evidence else { return None };
+    if let Some(known) = &*entry.identity.load()
+        && known.owner_version == owner.version
+    {
+        return Some(Arc::clone(known));
     }
-    Some(current)
+    let made = Arc::new(make(token, owner, names, &roles()));
+    entry.identity.store(Some(Arc::clone(&made)));
+    Some(made)
 }
 
 fn make(token: &TokenFacts, owner: &OwnerFacts, names: &Names, roles: &RoleTable) -> Identity {

@@ -9,10 +9,11 @@ use crate::config::Upstream;
 use crate::http1::{Decoder, Piece};
 use crate::listener::Writer;
 use crate::phase::{Late, Phase};
-use crate::socket::{Reader, Text, Told, is_joined, write_all};
+use crate::socket::{Buffers, Reader, Told, is_joined, write_all};
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io::{self, Write as _};
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::tcp::WriteHalf;
@@ -54,7 +55,7 @@ pub(super) enum UpEnd {
 pub(super) struct Upload<'a, 'c, 'l> {
     pub(super) reader: &'a mut Reader<'c>,
     pub(super) half: &'a mut WriteHalf<'l>,
-    pub(super) text: Text,
+    pub(super) buffers: &'a Rc<Buffers>,
     pub(super) phase: &'a Phase,
     pub(super) spec: &'a Upstream,
     pub(super) names: &'a Names,
@@ -89,48 +90,49 @@ impl Upload<'_, '_, '_> {
     }
 
     async fn body(&mut self) -> Result<(), UpEnd> {
+        let mut text = self.buffers.text();
         let chunked = self.reader.body().is_chunked();
         loop {
             match self.reader.next_piece().map_err(|_fault| UpEnd::Broken)? {
                 Piece::Data(count) => {
-                    self.data(count, chunked).await?;
+                    self.data(&mut text, count, chunked).await?;
                     self.reader.consume(count);
                 }
                 Piece::Framing(count) => self.reader.consume(count),
                 Piece::Trailers(count) => {
-                    self.text.extend_from_slice(b"0\r\n");
-                    self.names.write_trailers(&mut self.text, &self.reader.unused()[..count]);
-                    self.text.extend_from_slice(b"\r\n");
+                    text.extend_from_slice(b"0\r\n");
+                    self.names.write_trailers(&mut text, &self.reader.unused()[..count]);
+                    text.extend_from_slice(b"\r\n");
                     self.reader.consume(count);
                 }
                 Piece::End => {
                     self.phase.upstream_within(self.spec.first_byte_timeout);
-                    return self.flush().await;
+                    return self.flush(&mut text).await;
                 }
                 Piece::More => {
-                    self.flush().await?;
+                    self.flush(&mut text).await?;
                     self.fill().await?;
                 }
             }
         }
     }
 
-    async fn data(&mut self, count: usize, chunked: bool) -> Result<(), UpEnd> {
+    async fn data(&mut self, text: &mut Vec<u8>, count: usize, chunked: bool) -> Result<(), UpEnd> {
         let data = &self.reader.unused()[..count];
-        if is_joined(&self.text, count) {
-            write_data(&mut self.text, data, chunked);
+        if is_joined(text, count) {
+            write_data(text, data, chunked);
             return Ok(());
         }
-        begin_data(&mut self.text, count, chunked);
+        begin_data(text, count, chunked);
         let end: &[u8] = if chunked { b"\r\n" } else { b"" };
-        send_up(self.half, [&self.text, data, end], self.phase).await?;
-        self.text.clear();
+        send_up(self.half, [text, data, end], self.phase).await?;
+        text.clear();
         Ok(())
     }
 
-    async fn flush(&mut self) -> Result<(), UpEnd> {
-        send_up(self.half, [&self.text, b"", b""], self.phase).await?;
-        self.text.clear();
+    async fn flush(&mut self, text: &mut Vec<u8>) -> Result<(), UpEnd> {
+        send_up(self.half, [text, b"", b""], self.phase).await?;
+        text.clear();
         Ok(())
     }
 

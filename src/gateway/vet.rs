@@ -53,29 +53,26 @@ pub(super) struct Vetted<'a> {
     pub(super) method: Method,
     /// Lower-case, without port and trailing dot.
     pub(super) host: Cow<'a, str>,
-    /// Path and query, as they came and will be forwarded.
-    pub(super) target: Target<'a>,
+    pub(super) path: &'a str,
+    pub(super) target: Target,
 }
 
-/// Path and query.
+/// Where path and query are in the target, as they came and will be forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Target<'a> {
-    /// Begins with a slash, except that the slash of an absolute target without a path is missing.
-    text: &'a str,
+pub(super) struct Target {
+    start: usize,
 }
 
-impl<'a> Target<'a> {
-    /// The path.
-    pub(super) fn path(self) -> &'a str {
-        let end = self.text.find('?').unwrap_or(self.text.len());
-        if end == 0 { "/" } else { &self.text[..end] }
-    }
-
-    /// What goes upstream when so many bytes of the path are taken off: what is left, and whether
-    /// its slash is missing.
-    pub(super) fn without(self, strip_bytes: usize) -> (&'a str, bool) {
-        let rest = &self.text[strip_bytes.min(self.text.len())..];
-        (rest, !rest.starts_with('/'))
+impl Target {
+    /// Writes the target as it goes upstream: less so many bytes of the path, and never without its
+    /// slash.
+    pub(super) fn write(self, text: &mut Vec<u8>, head: &RequestHead<'_>, strip_bytes: usize) {
+        let target = head.target();
+        let rest = &target[(self.start + strip_bytes).min(target.len())..];
+        if rest.first() != Some(&b'/') {
+            text.push(b'/');
+        }
+        text.extend_from_slice(rest);
     }
 }
 
@@ -89,49 +86,56 @@ pub(super) fn vet<'a>(head: &RequestHead<'a>) -> Result<Vetted<'a>, Objection> {
         return Err(Objection::Expectation);
     }
     let host = head.host().ok_or(Objection::Host)?;
-    let host = std::str::from_utf8(host).map_err(|_no_text| Objection::Host)?;
     let target = std::str::from_utf8(head.target()).map_err(|_no_text| Objection::Target)?;
-    let target = Target { text: path_and_query(target, host)? };
-    Ok(Vetted { method, host: canonical_host(host)?, target })
+    let start = path_start(target, host)?;
+    let end = target[start..].find('?').map_or(target.len(), |length| start + length);
+    // An absolute target may have no path.
+    let path = if start == end { "/" } else { &target[start..end] };
+    Ok(Vetted { method, host: canonical_host(host)?, path, target: Target { start } })
 }
 
-/// The path and query of a target in origin or absolute form (RFC 9112 section 3.2). Asterisk and
-/// authority forms have none.
-fn path_and_query<'a>(target: &'a str, host: &str) -> Result<&'a str, Objection> {
+/// Where the path begins in a target in origin or absolute form (RFC 9112 section 3.2). Asterisk
+/// and authority forms have none.
+fn path_start(target: &str, host: &[u8]) -> Result<usize, Objection> {
     if target.starts_with('/') {
-        return Ok(target);
+        return Ok(0);
     }
     let (scheme, rest) = target.split_once("://").ok_or(Objection::Target)?;
     if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
         return Err(Objection::Target);
     }
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    if authority.eq_ignore_ascii_case(host) { Ok(path) } else { Err(Objection::Target) }
+    let length = rest.find(['/', '?']).unwrap_or(rest.len());
+    if rest.as_bytes()[..length].eq_ignore_ascii_case(host) {
+        Ok(target.len() - rest.len() + length)
+    } else {
+        Err(Objection::Target)
+    }
 }
 
 /// A host as routes are keyed by it (RFC 3986 section 3.2.2): without its port and trailing dot,
 /// in lower case.
-fn canonical_host(field: &str) -> Result<Cow<'_, str>, Objection> {
-    let (host, port) = match field.strip_prefix('[') {
-        Some(literal) => {
-            let (inside, rest) = literal.split_once(']').ok_or(Objection::Host)?;
-            let address = inside.parse::<std::net::Ipv6Addr>();
-            address.map_err(|_not_an_address| Objection::Host)?;
-            (&field[..inside.len() + 2], rest.strip_prefix(':').or(rest.is_empty().then_some("")))
-        }
-        None => match field.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (field, Some("")),
-        },
+fn canonical_host(field: &[u8]) -> Result<Cow<'_, str>, Objection> {
+    let length = if field.first() == Some(&b'[') {
+        let end = field.iter().position(|&byte| byte == b']').ok_or(Objection::Host)?;
+        let inside = std::str::from_utf8(&field[1..end]).map_err(|_no_text| Objection::Host)?;
+        let address = inside.parse::<std::net::Ipv6Addr>();
+        address.map_err(|_not_an_address| Objection::Host)?;
+        end + 1
+    } else {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+        field.iter().take_while(|&&byte| plain(byte)).count()
     };
-    let port = port.ok_or(Objection::Host)?;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    let named = host.starts_with('[') || (!host.is_empty() && host.bytes().all(plain));
-    if !named || port.len() > 5 || !port.bytes().all(|byte| byte.is_ascii_digit()) {
+    let (host, port) = field.split_at(length);
+    match port {
+        [] => {}
+        [b':', digits @ ..] if digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit) => {}
+        _ => return Err(Objection::Host),
+    }
+    if host.is_empty() {
         return Err(Objection::Host);
     }
-    let host = host.strip_suffix('.').unwrap_or(host);
+    let host = host.strip_suffix(b".").unwrap_or(host);
+    let host = std::str::from_utf8(host).map_err(|_no_text| Objection::Host)?;
     Ok(if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
         Cow::Owned(host.to_ascii_lowercase())
     } else {

@@ -159,12 +159,26 @@ pub(super) const fn is_token(byte: u8) -> bool {
     TABLE[byte as usize]
 }
 
-/// Whether there is no control character but the tab. Looks at every byte, without a branch, so
-/// that many are looked at in one step.
-#[expect(clippy::needless_bitwise_bool, reason = "a lazy operator would be a branch")]
+/// Whether there is no control character but the tab. Looks at eight bytes in one step, and at each
+/// by itself only where something is suspicious.
 fn is_field_value(value: &[u8]) -> bool {
-    let control = |byte: u8| (byte < b' ') & (byte != b'\t') | (byte == 0x7f);
-    !value.iter().fold(false, |found, &byte| found | control(byte))
+    let (eights, rest) = value.as_chunks::<8>();
+    let mut last = [b' '; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let suspicious =
+        eights.iter().fold(holds_control(last), |found, eight| found | holds_control(*eight));
+    suspicious == 0 || !value.iter().any(|&byte| (byte < b' ' && byte != b'\t') || byte == 0x7f)
+}
+
+/// Not zero if any byte is below the space, or DEL.
+const fn holds_control(bytes: [u8; 8]) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x80 * EACH;
+    let word = u64::from_le_bytes(bytes);
+    let delete = word ^ (0x7f * EACH);
+    let below = word.wrapping_sub(0x20 * EACH) & !word;
+    let equal = delete.wrapping_sub(EACH) & !delete;
+    (below | equal) & HIGH
 }
 
 /// Method, target and version of a request line.

@@ -6,9 +6,8 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 /// Messages up to this length are put together and sent in one piece: gathering costs the kernel
@@ -39,11 +38,6 @@ impl<'s> Reader<'s> {
         Self { half, parser, limits, buffers, buffer: None, head_bytes: 0, body: Decoder::ENDED }
     }
 
-    /// The socket.
-    pub(crate) fn socket(&self) -> &TcpStream {
-        self.half.as_ref()
-    }
-
     /// Whether something was read that nobody has used.
     pub(crate) fn has_unused(&self) -> bool {
         self.buffer.is_some()
@@ -56,10 +50,6 @@ impl<'s> Reader<'s> {
 
     /// Reads what there is. Answers how much that was; nothing is the end of the stream.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.buffer.is_none() {
-            // No buffer is held by somebody who only waits.
-            ready!(self.socket().poll_read_ready(cx))?;
-        }
         let mut buffer = self.buffer.take().unwrap_or_else(|| self.buffers.take());
         let mut room = ReadBuf::new(buffer.room(self.limits.bytes_max));
         let outcome = if room.capacity() == 0 {
