@@ -22,7 +22,7 @@ const CACHE_ENTRIES: RangeInclusive<u64> = 16..=50_000_000;
 const FLUSH_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_mins(5);
 const STORE_CACHE_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 40;
 const CONNECTIONS: RangeInclusive<u64> = 1..=1_000_000;
-/// hyper does not take a smaller buffer than 8 KiB.
+/// The least is what clients may count on everywhere.
 const HEAD_BYTES: RangeInclusive<u64> = 8 << 10..=1 << 20;
 const HEADER_FIELDS: RangeInclusive<u64> = 8..=1_000;
 const RATE_BYTES: RangeInclusive<u64> = 0..=1 << 30;

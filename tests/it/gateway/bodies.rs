@@ -367,3 +367,32 @@ fn a_client_that_goes_away_takes_its_request_along() {
     assert!(released, "{calm} descriptors before, {} after", world.descriptors());
     assert_eq!(world.fetch("/orders/x", &token).status, 200);
 }
+
+#[test]
+fn a_refused_request_whose_body_has_come_costs_no_connection() {
+    let (upstream, world, token) = started(ok(), |setup| setup);
+    let mut wire = world.wire();
+    for nth in 0..3 {
+        let refused = wire.send(post("/orders/x", "", "hello")).answer();
+        assert_eq!(
+            (refused.status, refused.field("connection")),
+            (401, None),
+            "{nth}: {refused:?}"
+        );
+    }
+    assert_eq!(wire.send(get("/orders/x", &token.bearer())).answer().status, 200);
+    assert_eq!(upstream.requests().len(), 1);
+}
+
+#[test]
+fn http_1_0_clients_may_keep_their_connection() {
+    let (_upstream, world, token) = started(ok(), |setup| setup);
+    let fields = format!("{}Connection: Keep-Alive\r\n", token.bearer());
+    let request = get("/orders/x", &fields).replace("HTTP/1.1", "HTTP/1.0");
+    let mut wire = world.wire();
+    for nth in 0..3 {
+        let answer = wire.send(&request).answer();
+        assert_eq!(answer.status, 200, "{nth}: {answer:?}");
+        assert_eq!(answer.field("connection").as_deref(), Some("keep-alive"), "{nth}: {answer:?}");
+    }
+}

@@ -5,6 +5,8 @@ use crate::upstream::{BlackHole, Upstream, ok, raw_kept, silent, stop_reading_af
 use crate::wire::{PATIENCE, Wire};
 use crate::world::{Minted, Setup, World, eventually, get};
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -148,4 +150,31 @@ fn a_token_that_is_switched_off_while_its_request_waits_for_a_connection() {
     assert_eq!(targets, [format!("/orders/{}", on.id)]);
     assert!(!upstream.saw(&off.id), "what was refused reached the upstream");
     assert_eq!([&on, &off].map(|token| admin.use_count(&token.id)), [1, 0], "uses");
+}
+
+#[test]
+fn a_client_that_leaves_takes_its_request_along() {
+    let over = Arc::new(AtomicUsize::new(0));
+    let script = {
+        let over = Arc::clone(&over);
+        Arc::new(move |peer: &mut crate::upstream::Peer| {
+            if peer.request().is_some() && peer.some().is_none() {
+                over.fetch_add(1, Ordering::Relaxed);
+            }
+        })
+    };
+    let (upstream, mut world, token) = started(script, |setup| setup.gateway("workers = 1"));
+    let mut wires: Vec<_> = (0..3).map(|_| world.wire()).collect();
+    for wire in &mut wires {
+        wire.send(get("/orders/x", &token.bearer()));
+    }
+    let mut uploading = upload(&world, &token, "Content-Length: 5");
+    uploading.send("hello");
+    assert!(eventually(PATIENCE, || upstream.requests().len() == 4), "they did not arrive");
+    let begun = Instant::now();
+    drop((wires, uploading));
+    let gone = eventually(PATIENCE, || over.load(Ordering::Relaxed) == 4);
+    assert!(gone, "{} of 4 upstream connections were closed", over.load(Ordering::Relaxed));
+    assert!(begun.elapsed() < LATEST, "it took {:?}", begun.elapsed());
+    assert!(world.lives());
 }
