@@ -30,6 +30,7 @@ mod codec;
 #[cfg(test)]
 mod conformance;
 mod engine;
+mod journal;
 pub mod memory;
 mod record;
 pub mod redb;
@@ -135,9 +136,9 @@ pub trait Ledger: Send + Sync {
     /// To load very many tokens, make them in the order of their digests (so that all indexes grow
     /// at their ends) and queue up to 128 changes of a thousand before awaiting the first.
     fn commit(&self, change: Change) -> Commit;
-    /// Adds usage to what is stored: the later use, the sum of the counts. Tokens that are gone are
-    /// passed over. Usage makes no revision and no follower hears of it: the answer has the revision
-    /// of the last change before it.
+    /// Adds usage to what is stored: the later use, the sum of the counts. Tokens that are not
+    /// there are passed over, at once or later. Usage makes no revision and no follower hears of it:
+    /// the answer has the revision of the last change before it.
     fn record_usage(&self, usage: Vec<(TokenId, Usage)>) -> Commit;
     /// Makes `follower` hear of every change from now on. Called before anything is committed.
     fn follow(&self, follower: Arc<dyn Follower>);

@@ -1,6 +1,7 @@
 //! Both sides of the store over any engine.
 
 use super::engine::{Engine, Failure};
+use super::journal::Folding;
 use super::record::Records;
 use super::writer::Writer;
 use super::{Commit, Facts, Follower, Found, Ledger, StoreError};
@@ -26,8 +27,13 @@ pub struct Store<E: Engine> {
 impl<E: Engine> Store<E> {
     /// A store upon an engine that is already set up.
     pub(super) fn start(engine: E) -> Result<Arc<Self>, Failure> {
+        Self::start_folding(engine, Folding::default())
+    }
+
+    /// The same, which folds its usage journal at other sizes.
+    pub(super) fn start_folding(engine: E, folding: Folding) -> Result<Arc<Self>, Failure> {
         let engine = Arc::new(engine);
-        let writer = Writer::start(Arc::clone(&engine))?;
+        let writer = Writer::start(Arc::clone(&engine), folding)?;
         Ok(Arc::new(Self { writer, engine }))
     }
 

@@ -165,6 +165,45 @@ fn what_is_stored_stays_readable() {
     }
 }
 
+/// As the records.
+#[test]
+fn pages_of_the_journal_stay_readable() {
+    let uses = [
+        (
+            TokenId::from_bits(0x0102 << 64 | 3),
+            Usage { last_used_at: Some(at(258)), use_count: 300 },
+        ),
+        (TokenId::from_bits(u128::MAX), Usage::default()),
+    ];
+    let page = encode_uses(&uses);
+    let text = page.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    });
+    let expected = "01 0000000000000102 0000000000000003 0000000000000102 000000000000012c                     ffffffffffffffff ffffffffffffffff 8000000000000000 0000000000000000";
+    assert_eq!(text, expected.replace(' ', ""));
+    let read = super::uses(&page).unwrap();
+    assert_eq!(read.iter().collect::<Vec<_>>(), uses);
+    assert_eq!((read.first(), read.last(), read.len()), (Some(uses[0]), Some(uses[1]), 2));
+    for (token, usage) in uses {
+        assert_eq!(read.find(token), Some(usage));
+        assert_eq!(read.find(TokenId::from_bits(token.bits() - 1)), None);
+    }
+    for length in 0..page.len() {
+        assert_eq!(super::uses(&page[..length]).is_ok(), length % 32 == 1, "{length}");
+    }
+    let newer = [&[2], &page[1..]].concat();
+    assert!(
+        matches!(super::uses(&newer), Err(Failure::Broken(why)) if why.contains("journal is 2"))
+    );
+    let key = journal(0x0506, TokenId::from_bits(7));
+    assert_eq!(key[..], [[0, 0, 0, 0, 0, 0, 5, 6], [0; 8], [0, 0, 0, 0, 0, 0, 0, 7]].concat());
+    assert_eq!(read_journal(&key), Ok((0x0506, TokenId::from_bits(7))));
+    for bytes in [&key[..7], &key[..23], &[&key[..], &[0]].concat()] {
+        read_journal(bytes).unwrap_err();
+    }
+}
+
 /// A variant in the middle of an enum would renumber those behind it.
 #[test]
 fn variants_keep_their_numbers() {
@@ -250,7 +289,7 @@ fn keys_stay_as_they_are() {
     assert_eq!(end[..], [&[0, 0, 0, 0, 0, 0, 1, 2][..], &[7; 32]].concat());
     let names = Table::ALL.map(Table::name);
     let expected = "meta organizations users user_homes emails tokens token_homes digests owned \
-                    usage events roles creations creation_ends";
+                    usage usage_journal events roles creations creation_ends";
     assert_eq!(names.join(" "), expected);
     assert!(Table::ALL.into_iter().enumerate().all(|(number, table)| table as usize == number));
 }
