@@ -584,3 +584,31 @@ fn a_token_that_is_issued_while_the_filter_grows_is_known() {
         }
     }
 }
+
+#[test]
+fn an_entry_with_its_counts_is_three_lines_of_a_processors_cache() {
+    assert_eq!(size_of::<Entry>() + 2 * size_of::<usize>(), 3 * 64);
+}
+
+#[test]
+fn the_identity_is_kept_from_its_second_use_on() {
+    let values = || {
+        let value = http::HeaderValue::from_static("x");
+        Arc::new(IdentityValues {
+            owner_version: Revision(1),
+            subject: value.clone(),
+            organization: value.clone(),
+            token_id: value.clone(),
+            scope: value,
+            privileged: false,
+        })
+    };
+    let (identity, first, second, third) = (Identity::default(), values(), values(), values());
+    identity.store(Some(Arc::clone(&first)));
+    assert!(identity.load().is_none());
+    assert_eq!(Arc::strong_count(&first), 1, "who used it once holds nothing");
+    for values in [second, third] {
+        identity.store(Some(Arc::clone(&values)));
+        assert!(identity.load().as_ref().is_some_and(|kept| Arc::ptr_eq(kept, &values)));
+    }
+}
