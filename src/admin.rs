@@ -10,6 +10,7 @@
 //! - Nothing here runs on a worker of the gateway: what may block is on a blocking thread.
 
 mod audit;
+mod backup;
 mod desk;
 mod etag;
 mod extract;
@@ -29,6 +30,7 @@ mod services;
 mod tokens;
 mod users;
 
+pub use backup::Backups;
 pub use openapi::openapi;
 pub use serve::serve;
 
@@ -71,6 +73,8 @@ pub struct AdminState {
     pub ledger: Arc<dyn Ledger>,
     /// The facts that callers are admitted by.
     pub evidences: Arc<dyn Evidences>,
+    /// What backups are made of.
+    pub backups: Backups,
     /// The use of tokens that is not stored yet.
     pub uses: Arc<dyn Uses>,
     /// The roles that can be given, as the configuration names them now.
@@ -135,6 +139,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(tokens::activate))
         .routes(routes!(policies::read, policies::put))
         .routes(routes!(audit::list))
+        .routes(routes!(backup::take))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))

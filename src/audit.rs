@@ -67,6 +67,12 @@ pub enum Action {
     /// A token was revoked.
     #[serde(rename = "token.revoked")]
     TokenRevoked,
+    /// A copy of the whole store was handed out.
+    #[serde(rename = "store.backed_up")]
+    StoreBackedUp,
+    /// The store was replaced by an older copy.
+    #[serde(rename = "store.restored")]
+    StoreRestored,
 }
 
 /// What it was done to.
