@@ -73,6 +73,12 @@ pub enum Action {
     /// The store was replaced by an older copy.
     #[serde(rename = "store.restored")]
     StoreRestored,
+    /// A violation of a token was ignored for a time.
+    #[serde(rename = "violation.ignored")]
+    ViolationIgnored,
+    /// A violation that was ignored counts again.
+    #[serde(rename = "violation.counted")]
+    ViolationCounted,
 }
 
 /// What it was done to.

@@ -32,16 +32,16 @@ fn back_up(stage: &Stage) {
 fn records(path: &Path) -> String {
     let options = redb::Options { path: path.to_owned(), cache_bytes: 1 << 20 };
     let store = redb::open(options).expect("it is a store");
-    let mut told = String::new();
+    let mut told = Vec::new();
     for org in store.organizations().expect("readable") {
         let mut visit = |token, usage| {
-            told += &format!("{token:?} {usage:?}\n");
+            told.push(format!("{token:?} {usage:?}"));
             ControlFlow::Continue(())
         };
         store.visit_tokens(org.id, None, &mut visit).expect("readable");
-        told += &format!("{:?}", store.events(org.id, None, usize::MAX));
+        told.push(format!("{:?}", store.events(org.id, None, usize::MAX)));
     }
-    told
+    told.join("\n")
 }
 
 #[test]
