@@ -30,6 +30,7 @@ mod codec;
 #[cfg(test)]
 mod conformance;
 mod engine;
+mod journal;
 pub mod memory;
 mod record;
 pub mod redb;
@@ -135,14 +136,47 @@ pub trait Ledger: Send + Sync {
     /// To load very many tokens, make them in the order of their digests (so that all indexes grow
     /// at their ends) and queue up to 128 changes of a thousand before awaiting the first.
     fn commit(&self, change: Change) -> Commit;
-    /// Adds usage to what is stored: the later use, the sum of the counts. Tokens that are gone are
-    /// passed over. Usage makes no revision and no follower hears of it: the answer has the revision
-    /// of the last change before it.
+    /// Adds usage to what is stored: the later use, the sum of the counts. Tokens that are not
+    /// there are passed over, at once or later. Usage makes no revision and no follower hears of it:
+    /// the answer has the revision of the last change before it.
     fn record_usage(&self, usage: Vec<(TokenId, Usage)>) -> Commit;
     /// Makes `follower` hear of every change from now on. Called before anything is committed.
     fn follow(&self, follower: Arc<dyn Follower>);
     /// Whether changes are still taken.
     fn is_writable(&self) -> bool;
+}
+
+/// What a copy of a store holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// The last commit in it.
+    pub revision: Revision,
+    /// How many rows, of all tables together.
+    pub rows: u64,
+}
+
+/// Why a copy of a store could not be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CopyError {
+    /// The store.
+    #[error(transparent)]
+    Read(#[from] StoreError),
+    /// No room is left where the copy is to lie.
+    #[error("there is no room for the copy: its disk is full")]
+    Full,
+    /// The copy.
+    #[error("the copy cannot be written: {0}")]
+    Write(String),
+}
+
+/// The side of who keeps copies.
+pub trait Archive: Send + Sync {
+    /// The last commit.
+    fn revision(&self) -> Result<Revision, StoreError>;
+    /// Writes the last committed state into an empty file, as a store in one file, and makes its
+    /// bytes durable. It is one snapshot: what is committed meanwhile is not in it and does not
+    /// wait for it. `told` hears how many rows there are so far. Blocks for long.
+    fn copy(&self, file: &std::fs::File, told: &mut dyn FnMut(u64)) -> Result<Copied, CopyError>;
 }
 
 /// What a decision about one token needs, read in one snapshot.

@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockRea
 use std::thread;
 use std::time::Duration;
 
-/// Rows of usage in one transaction: a deactivation never waits for more.
-pub const ROWS_PER_COMMIT_MAX: usize = 5_000;
+/// Tokens whose uses go into the store in one transaction: a deactivation never waits for more.
+pub const ROWS_PER_COMMIT_MAX: usize = 65_536;
 /// How long a flush lets others to the store between two transactions.
 const PAUSE_BETWEEN_PARTS: Duration = Duration::from_millis(1);
 

@@ -32,9 +32,14 @@ enum Outcome {
 
 type Flights = DashMap<Digest, Vec<oneshot::Sender<Outcome>>>;
 
-/// How long a read on a worker may take before reads go to the threads for a while.
-const READ_HERE_MAX: Duration = Duration::from_micros(500);
-/// For how long they do.
+/// A read on a worker that takes longer is a slow one: it waited, for a disk or for a processor.
+const READ_SLOW: Duration = Duration::from_micros(500);
+/// One part in so many of the time may go on slow reads, all workers together.
+const SLOW_READS_SHARE: u32 = 10;
+/// But so much at once. What exceeds it was a disk: a busy processor is lent to others now and then,
+/// and seldom in the midst of a read.
+const SLOW_READS_AT_ONCE_MAX: Duration = Duration::from_millis(20);
+/// For how long reads go to the threads when slow ones took more than that.
 const READ_ELSEWHERE_FOR: Duration = Duration::from_secs(1);
 
 /// The threads that read the store for the gateway.
@@ -43,8 +48,8 @@ pub struct Readers {
     flights: Arc<Flights>,
     queue: SyncSender<Digest>,
     began: Instant,
-    /// Until when, in milliseconds since `began`, nothing is read on a worker.
-    elsewhere_until: AtomicU64,
+    /// Where reads on workers are allowed at all.
+    patience: Option<Patience>,
 }
 
 /// What a look-up that could wait came to.
@@ -71,8 +76,7 @@ impl Readers {
                 .name(format!("read-{number}"))
                 .spawn(move || run(&cache, &flights, &requests))?;
         }
-        let elsewhere_until = AtomicU64::new(u64::MAX);
-        Ok(Self { cache, flights, queue, began: Instant::now(), elsewhere_until })
+        Ok(Self { cache, flights, queue, began: Instant::now(), patience: None })
     }
 
     /// Lets who asks read for themself as long as that is quick. A token whose pages are in memory
@@ -80,8 +84,7 @@ impl Readers {
     /// woken by it; a disk that has to turn is left to the threads.
     #[must_use]
     pub fn reading_here(self) -> Self {
-        self.elsewhere_until.store(0, Ordering::Relaxed);
-        self
+        Self { patience: Some(Patience::default()), ..self }
     }
 
     /// Looks a digest up, waiting for the store if need be.
@@ -110,16 +113,13 @@ impl Readers {
     }
 
     fn read_here(&self, digest: &Digest) -> Option<Outcome> {
-        let now = Instant::now();
-        let millis = |at: Instant| u64::try_from((at - self.began).as_millis()).unwrap_or(u64::MAX);
-        if millis(now) < self.elsewhere_until.load(Ordering::Relaxed) {
+        let patience = self.patience.as_ref()?;
+        let begun = self.began.elapsed();
+        if !patience.has_some(begun) {
             return None;
         }
         let outcome = read(&self.cache, digest);
-        let done = Instant::now();
-        if done - now > READ_HERE_MAX {
-            self.elsewhere_until.store(millis(done + READ_ELSEWHERE_FOR), Ordering::Relaxed);
-        }
+        patience.took(begun, self.began.elapsed());
         Some(outcome)
     }
 
@@ -145,6 +145,41 @@ impl Readers {
         }
         outcome.await.unwrap_or(Outcome::Unavailable)
     }
+}
+
+/// How much the workers still wait for the store themselves. All times are since the same instant.
+#[derive(Debug, Default)]
+struct Patience {
+    /// By when slow reads will have been paid for, in microseconds: each costs
+    /// [`SLOW_READS_SHARE`] times what it took.
+    paid_at: AtomicU64,
+    /// Until when nothing is read on a worker, in microseconds.
+    elsewhere_until: AtomicU64,
+}
+
+impl Patience {
+    fn has_some(&self, now: Duration) -> bool {
+        micros(now) >= self.elsewhere_until.load(Ordering::Relaxed)
+    }
+
+    fn took(&self, begun: Duration, done: Duration) {
+        let took = done.saturating_sub(begun);
+        if took <= READ_SLOW {
+            return;
+        }
+        let now = micros(done);
+        let price = micros(took * SLOW_READS_SHARE);
+        self.paid_at.fetch_max(now, Ordering::Relaxed);
+        let paid_at = self.paid_at.fetch_add(price, Ordering::Relaxed) + price;
+        if paid_at > now + micros(SLOW_READS_AT_ONCE_MAX * SLOW_READS_SHARE) {
+            let until = now + micros(READ_ELSEWHERE_FOR);
+            self.elsewhere_until.fetch_max(until, Ordering::Relaxed);
+        }
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn run(cache: &Cache, flights: &Flights, requests: &Mutex<Receiver<Digest>>) {
@@ -191,3 +226,6 @@ fn read(cache: &Cache, digest: &Digest) -> Outcome {
     }
     Outcome::Unavailable
 }
+
+#[cfg(test)]
+mod tests;

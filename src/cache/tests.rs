@@ -2,7 +2,7 @@ use super::*;
 use crate::access::{Circumstances, Demand, Organizations, Reason, Requirement, Verdict, decide};
 use crate::change::{Change, Write};
 use crate::org::{Governance, Organization, StatusChange, User, UserStatus};
-use crate::policy::Policies;
+use crate::policy::{Ignores, Policies};
 use crate::role::RoleSet;
 use crate::store::memory::MemoryStore;
 use crate::store::{CommitError, Ledger};
@@ -60,6 +60,7 @@ fn token(number: u64, owner: u64, standing: Standing) -> ApiToken {
         created_at: EPOCH,
         issued_at: EPOCH,
         expires_at: Timestamp::from_millis(1_000),
+        ignores: Ignores::default(),
         status: match standing {
             Standing::Activated => TokenStatus::Activated(None),
             Standing::Deactivated => TokenStatus::Deactivated(change_of_status()),
@@ -582,5 +583,25 @@ fn a_token_that_is_issued_while_the_filter_grows_is_known() {
         for number in [1, 2] {
             assert!(matches!(cache.lookup(&digest(number)), Lookup::Miss), "{number}");
         }
+    }
+}
+
+#[test]
+fn an_entry_with_its_counts_is_three_lines_of_a_processors_cache() {
+    assert_eq!(size_of::<Entry>() + 2 * size_of::<usize>(), 3 * 64);
+}
+
+#[test]
+fn the_identity_is_kept_from_its_second_use_on() {
+    let values = || {
+        Arc::new(Identity { owner_version: Revision(1), fields: Box::default(), privileged: false })
+    };
+    let (identity, first, second, third) = (KeptIdentity::default(), values(), values(), values());
+    identity.store(Some(Arc::clone(&first)));
+    assert!(identity.load().is_none());
+    assert_eq!(Arc::strong_count(&first), 1, "who used it once holds nothing");
+    for values in [second, third] {
+        identity.store(Some(Arc::clone(&values)));
+        assert!(identity.load().as_ref().is_some_and(|kept| Arc::ptr_eq(kept, &values)));
     }
 }

@@ -217,14 +217,3 @@ pub(super) fn write(
     }
     Ok(facts)
 }
-
-/// Adds usage rows.
-pub(super) fn write_usage(
-    transaction: &mut impl Transaction,
-    rows: &[(TokenId, crate::token::Usage)],
-) -> Result<(), Failure> {
-    for (id, usage) in rows {
-        transaction.add_usage(*id, *usage)?;
-    }
-    Ok(())
-}

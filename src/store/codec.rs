@@ -4,6 +4,9 @@
 //! are big-endian numbers one after the other, so that their order as bytes is the order of what
 //! they name.
 //!
+//! Pages of the usage journal are the exception: after the byte of the version come uses of 32 bytes
+//! each, in the order of their tokens, so that one can be found without reading the others.
+//!
 //! **Invariant.** What a version's bytes mean never changes: a test holds the bytes of every record
 //! type. Whoever changes a stored type makes a new version, keeps the old shape here as a private
 //! mirror, and decodes both.
@@ -13,6 +16,7 @@
 use super::engine::Failure;
 use crate::id::{OrgId, TokenId, UserId};
 use crate::time::Timestamp;
+use crate::token::Usage;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -113,6 +117,94 @@ pub(super) fn creation_end(end: Timestamp, key: &[u8; 32]) -> [u8; 40] {
     ordered[..8].copy_from_slice(&u64::try_from(end.millis()).unwrap_or(0).to_be_bytes());
     ordered[8..].copy_from_slice(key);
     ordered
+}
+
+/// The key of a page of the usage journal.
+pub(super) fn journal(run: u64, first: TokenId) -> [u8; 24] {
+    let mut key = [0; 24];
+    key[..8].copy_from_slice(&number(run));
+    key[8..].copy_from_slice(&id(first.bits()));
+    key
+}
+
+/// The run and the first token in the key of a page.
+pub(super) fn read_journal(key: &[u8]) -> Result<(u64, TokenId), Failure> {
+    let (run, first) = key.split_at_checked(8).ok_or_else(|| stray("a page of the journal"))?;
+    Ok((read_number(run)?, TokenId::from_bits(read_id(first)?)))
+}
+
+/// The two halves of a token, milliseconds of the last use, count.
+type Use = [[u8; 8]; 4];
+/// Stands where there is no last use.
+const NEVER: i64 = i64::MIN;
+
+/// The bytes of a page of the usage journal.
+pub(super) fn encode_uses(uses: &[(TokenId, Usage)]) -> Vec<u8> {
+    let mut page = Vec::with_capacity(1 + size_of::<Use>() * uses.len());
+    page.push(RECORD_VERSION);
+    for (token, usage) in uses {
+        page.extend(id(token.bits()));
+        page.extend(usage.last_used_at.map_or(NEVER, Timestamp::millis).to_be_bytes());
+        page.extend(number(usage.use_count));
+    }
+    page
+}
+
+/// The uses on a page of the usage journal.
+pub(super) fn uses(page: &[u8]) -> Result<Uses<'_>, Failure> {
+    match page.split_first() {
+        Some((&RECORD_VERSION, body)) => {
+            let (numbers, odd_bytes) = body.as_chunks();
+            let (uses, odd_numbers) = numbers.as_chunks();
+            if odd_bytes.is_empty() && odd_numbers.is_empty() {
+                Ok(Uses(uses))
+            } else {
+                Err(Failure::Broken("a page of the journal has the wrong length".to_owned()))
+            }
+        }
+        Some((version, _)) => {
+            Err(Failure::Broken(format!("the version of a page of the journal is {version}")))
+        }
+        None => Err(Failure::Broken("a page of the journal is empty".to_owned())),
+    }
+}
+
+/// Uses on a page, in the order of their tokens.
+#[derive(Clone, Copy)]
+pub(super) struct Uses<'a>(&'a [Use]);
+
+impl Uses<'_> {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn first(&self) -> Option<(TokenId, Usage)> {
+        self.0.first().map(read_use)
+    }
+
+    pub(super) fn last(&self) -> Option<(TokenId, Usage)> {
+        self.0.last().map(read_use)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (TokenId, Usage)> {
+        self.0.iter().map(read_use)
+    }
+
+    /// The use of one token, if it is there.
+    pub(super) fn find(&self, token: TokenId) -> Option<Usage> {
+        let place = self.0.binary_search_by_key(&token, |one| read_use(one).0).ok()?;
+        Some(read_use(&self.0[place]).1)
+    }
+}
+
+fn read_use([high, low, last, count]: &Use) -> (TokenId, Usage) {
+    let half = |bytes: &[u8; 8]| u128::from(u64::from_be_bytes(*bytes));
+    let last = Some(i64::from_be_bytes(*last)).filter(|millis| *millis != NEVER);
+    let usage = Usage {
+        last_used_at: last.map(Timestamp::from_millis),
+        use_count: u64::from_be_bytes(*count),
+    };
+    (TokenId::from_bits(half(high) << 64 | half(low)), usage)
 }
 
 fn pair(first: u128, second: u128) -> [u8; 32] {

@@ -1,5 +1,6 @@
 //! One suite over every implementation of the store.
 
+use super::journal::Folding;
 use super::memory::MemoryStore;
 use super::redb::tests::Disk;
 use super::{CommitError, Facts, Ledger};
@@ -25,9 +26,12 @@ pub(super) struct Bed {
     pub(super) close: Box<dyn Fn() + Sync>,
 }
 
+/// So that sweeps of the usage journal go on beside everything else.
+pub(super) const FOLDING: Folding = Folding { uses: 40, runs: 3, tokens_per_part: 25 };
+
 impl Bed {
     fn memory() -> Self {
-        let store = MemoryStore::new();
+        let store = MemoryStore::folding(FOLDING).unwrap();
         let (failing, closing) = (Arc::clone(&store), Arc::clone(&store));
         Self {
             store,
@@ -88,7 +92,7 @@ suite! {
         roles_get_numbers_once_and_in_order
         roles_have_a_limit
         usage_adds_up
-        usage_larger_than_a_transaction_is_answered_once_it_is_whole
+        usage_of_many_tokens_is_read_whole_while_it_is_folded
         outlived_creations_are_forgotten;
     reads:
         what_is_not_there_is_none
@@ -114,6 +118,7 @@ suite! {
         a_full_disk_is_told_apart
         every_change_of_a_failed_group_is_told
         usage_fails_with_the_store
+        a_sweep_fails_with_the_store
         a_closed_store_finishes_what_it_took;
 }
 

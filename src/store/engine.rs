@@ -30,6 +30,8 @@ pub enum Table {
     Owned,
     /// Organization, token -> usage. Apart from the token: it changes with requests.
     Usage,
+    /// Run, first token -> uses that are on their way into the usage table.
+    UsageJournal,
     /// Organization, sequence number -> event.
     Events,
     /// Role number -> name.
@@ -42,7 +44,7 @@ pub enum Table {
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Meta,
         Self::Organizations,
         Self::Users,
@@ -53,6 +55,7 @@ impl Table {
         Self::Digests,
         Self::Owned,
         Self::Usage,
+        Self::UsageJournal,
         Self::Events,
         Self::Roles,
         Self::Creations,
@@ -73,6 +76,7 @@ impl Table {
             Self::Digests => "digests",
             Self::Owned => "owned",
             Self::Usage => "usage",
+            Self::UsageJournal => "usage_journal",
             Self::Events => "events",
             Self::Roles => "roles",
             Self::Creations => "creations",

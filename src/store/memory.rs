@@ -3,6 +3,7 @@
 
 use super::CommitError;
 use super::engine::{End, Engine, Failure, Order, Read, Span, Table, Visit, Write};
+use super::journal::Folding;
 use super::record::WriteRecords;
 use super::room::Store;
 use crate::role::RoleTable;
@@ -22,16 +23,19 @@ impl Store<Memory> {
     #[must_use]
     #[expect(clippy::expect_used, reason = "for tests, where nobody could do better")]
     pub fn new() -> Arc<Self> {
+        Self::folding(Folding::default()).expect("memory does not fail and a thread can be had")
+    }
+
+    /// The same, which folds its usage journal at other sizes.
+    pub(super) fn folding(folding: Folding) -> Result<Arc<Self>, Failure> {
         let memory = Memory::default();
-        memory
-            .transact(|transaction| {
-                for (number, name) in RoleTable::new().names().iter().enumerate() {
-                    transaction.put_role(number, name)?;
-                }
-                Ok((End::Commit, ()))
-            })
-            .and_then(|()| Self::start(memory))
-            .expect("memory does not fail and a thread can be had")
+        memory.transact(|transaction| {
+            for (number, name) in RoleTable::new().names().iter().enumerate() {
+                transaction.put_role(number, name)?;
+            }
+            Ok((End::Commit, ()))
+        })?;
+        Self::start_folding(memory, folding)
     }
 
     /// For tests: the next commit of a transaction writes nothing and fails, as a full disk

@@ -6,6 +6,7 @@
 use super::Found;
 use super::codec;
 use super::engine::{Failure, Order, Read, Table, Write};
+use super::journal::Journal;
 use crate::access::{OrgFacts, OwnerFacts, TokenFacts};
 use crate::audit::{Draft, Event};
 use crate::change::{CREATIONS_KEPT, Creation};
@@ -117,7 +118,14 @@ pub(super) trait Records: Read + Sized {
         Ok(found.map(|(org, token)| (OrgId::from_bits(org), TokenId::from_bits(token))))
     }
 
+    /// What a token was used, as far as the store was told.
     fn usage(&self, org: OrgId, id: TokenId) -> Result<Usage, Failure> {
+        let journaled = self.journaled(&[id])?;
+        Ok(journaled.into_iter().fold(self.folded_usage(org, id)?, Usage::merged))
+    }
+
+    /// A token's row in the usage table: what the journal has of it is not in it.
+    fn folded_usage(&self, org: OrgId, id: TokenId) -> Result<Usage, Failure> {
         let usage = self.get(Table::Usage, &codec::token(org, id), codec::decode)?.transpose()?;
         Ok(usage.unwrap_or_default())
     }
@@ -196,7 +204,7 @@ pub(super) trait Records: Read + Sized {
     /// The tokens of an organization with their usage, in the order of their making.
     ///
     /// Tokens and usage have the same keys, so both tables are walked side by side, a stretch at a
-    /// time: no look-up per token, and no row of either table is read twice.
+    /// time, and the journal beside them: no look-up per token, and no row is read twice.
     fn tokens(
         &self,
         org: OrgId,
@@ -221,13 +229,15 @@ pub(super) trait Records: Read + Sized {
                 return Ok(());
             };
             let usage = self.usage_within(start, end)?;
+            let ids: Vec<TokenId> = stretch.iter().map(|(_, token)| token.id).collect();
+            let journaled = self.journaled(&ids)?;
             from = Bound::Excluded(*end);
 
             let mut usage = usage.into_iter().peekable();
-            for (key, token) in stretch {
+            for ((key, token), journaled) in stretch.into_iter().zip(journaled) {
                 while usage.next_if(|(used, _)| *used < key).is_some() {}
-                let used = usage.next_if(|(used, _)| *used == key);
-                if visit(token, used.map_or_else(Usage::default, |(_, usage)| usage)).is_break() {
+                let folded = usage.next_if(|(used, _)| *used == key).map(|(_, usage)| usage);
+                if visit(token, folded.unwrap_or_default().merged(journaled)).is_break() {
                     return Ok(());
                 }
             }
@@ -341,7 +351,7 @@ pub(super) trait WriteRecords: Write + Records {
     /// Passes over a token that is gone.
     fn add_usage(&mut self, id: TokenId, usage: Usage) -> Result<(), Failure> {
         let Some(org) = self.token_home(id)? else { return Ok(()) };
-        let sum = self.usage(org, id)?.merged(usage);
+        let sum = self.folded_usage(org, id)?.merged(usage);
         self.put(Table::Usage, &codec::token(org, id), &codec::encode(&sum)?)
     }
 

@@ -1,9 +1,10 @@
 //! Both sides of the store over any engine.
 
 use super::engine::{Engine, Failure};
+use super::journal::Folding;
 use super::record::Records;
 use super::writer::Writer;
-use super::{Commit, Facts, Follower, Found, Ledger, StoreError};
+use super::{Archive, Commit, Copied, CopyError, Facts, Follower, Found, Ledger, StoreError, redb};
 use crate::audit::Event;
 use crate::change::{Change, Creation};
 use crate::id::{OrgId, TokenId, UserId};
@@ -26,8 +27,13 @@ pub struct Store<E: Engine> {
 impl<E: Engine> Store<E> {
     /// A store upon an engine that is already set up.
     pub(super) fn start(engine: E) -> Result<Arc<Self>, Failure> {
+        Self::start_folding(engine, Folding::default())
+    }
+
+    /// The same, which folds its usage journal at other sizes.
+    pub(super) fn start_folding(engine: E, folding: Folding) -> Result<Arc<Self>, Failure> {
         let engine = Arc::new(engine);
-        let writer = Writer::start(Arc::clone(&engine))?;
+        let writer = Writer::start(Arc::clone(&engine), folding)?;
         Ok(Arc::new(Self { writer, engine }))
     }
 
@@ -140,5 +146,16 @@ impl<E: Engine> Facts for Store<E> {
 
     fn visit_digests(&self, visit: &mut dyn FnMut(&Digest)) -> Result<u64, StoreError> {
         Ok(self.snapshot()?.digests(visit)?)
+    }
+}
+
+impl<E: Engine> Archive for Store<E> {
+    fn revision(&self) -> Result<Revision, StoreError> {
+        Ok(self.snapshot()?.revision()?)
+    }
+
+    fn copy(&self, file: &std::fs::File, told: &mut dyn FnMut(u64)) -> Result<Copied, CopyError> {
+        let snapshot = self.snapshot().map_err(StoreError::from)?;
+        redb::copy(&snapshot, file, told)
     }
 }

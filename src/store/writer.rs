@@ -12,13 +12,15 @@
 //! 4. each change is answered.
 //!
 //! **Invariants.**
-//! - Administration goes before usage: a change waits for at most the one usage transaction of at
-//!   most [`USAGE_ROWS_MAX`] rows that is under way when it comes.
+//! - Administration goes before usage, and usage before the sweeps of its journal: a change waits
+//!   for at most the one transaction of either that is under way when it comes, which writes at most
+//!   [`USES_PER_RUN_MAX`] uses, or [`Folding::tokens_per_part`] rows.
 //! - After a transaction failed, nobody knows what the file says: all changes of its group are
 //!   answered with the failure, the bars stay, and nothing is taken any more.
 
 use super::change;
 use super::engine::{End, Engine, Failure};
+use super::journal::{self, Backlog, Folding, WriteJournal};
 use super::record::{Records, WriteRecords};
 use super::{Commit, CommitError, Committed, Fact, Follower};
 use crate::change::Change;
@@ -43,8 +45,8 @@ pub(super) const GROUP_CHANGES_MAX: usize = 64;
 /// page of the digest index is then rewritten once for many tokens instead of once for each, which
 /// halves the time they take. At some 20 µs a row it also bounds how long a group can take.
 pub(super) const GROUP_ROWS_MAX: usize = 65_536;
-/// The usage rows in one transaction, at most.
-pub(super) const USAGE_ROWS_MAX: usize = 5_000;
+/// The uses in one transaction, at most; they are a run of the usage journal.
+pub(super) const USES_PER_RUN_MAX: usize = 65_536;
 
 type Answer = oneshot::Sender<Result<Committed, CommitError>>;
 
@@ -63,16 +65,17 @@ struct Shared {
 
 impl Writer {
     /// Starts the thread upon an engine that is already set up.
-    pub(super) fn start<E: Engine>(engine: Arc<E>) -> Result<Self, Failure> {
+    pub(super) fn start<E: Engine>(engine: Arc<E>, folding: Folding) -> Result<Self, Failure> {
         let snapshot = engine.snapshot()?;
         let (revision, roles) = (snapshot.revision()?, snapshot.roles()?);
+        let backlog = Backlog::of(&snapshot, folding)?;
         drop(snapshot);
         let shared = Arc::new(Shared {
             queues: Queues::new(),
             followers: Mutex::default(),
             roles: ArcSwap::from_pointee(roles),
         });
-        let desk = Desk { engine, shared: Arc::clone(&shared), revision };
+        let desk = Desk { engine, shared: Arc::clone(&shared), revision, backlog };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || desk.work())
@@ -136,6 +139,7 @@ struct Desk<E> {
     engine: Arc<E>,
     shared: Arc<Shared>,
     revision: Revision,
+    backlog: Backlog,
 }
 
 /// A change that is written and not committed yet.
@@ -150,10 +154,11 @@ impl<E: Engine> Desk<E> {
         // Also when this thread panics, in a follower say, nobody may wait for an answer for ever.
         let shared = Arc::clone(&self.shared);
         let _ended = Ended(&shared);
-        while let Some(work) = shared.queues.next() {
+        while let Some(work) = shared.queues.next(self.backlog.sweep()) {
             let done = match work {
                 Work::Changes(group) => self.commit_group(group),
-                Work::Usage { rows, answers } => self.commit_usage(rows, answers),
+                Work::Usage { rows, answers } => self.journal_usage(rows, answers),
+                Work::Sweep { from, tokens_max } => self.fold_usage(from, tokens_max),
             };
             if let Err(failure) = done {
                 tracing::error!(
@@ -240,25 +245,44 @@ impl<E: Engine> Desk<E> {
         Ok(())
     }
 
-    fn commit_usage(
-        &self,
-        mut rows: Vec<(TokenId, Usage)>,
+    fn journal_usage(
+        &mut self,
+        rows: Vec<(TokenId, Usage)>,
         answers: Vec<Answer>,
     ) -> Result<(), Failure> {
-        // Neighbours share pages: each page is then read and written once.
-        rows.sort_unstable_by_key(|(id, _)| *id);
+        let uses = journal::in_order(rows);
+        let run = self.backlog.next_run();
         let outcome = self.engine.transact(|transaction| {
-            change::write_usage(transaction, &rows)?;
+            transaction.append_uses(run, &uses)?;
             Ok((End::Commit, ()))
         });
-        if outcome.is_err() {
-            self.shared.queues.fail();
+        match outcome {
+            Ok(()) if uses.is_empty() => {}
+            Ok(()) => self.backlog.appended(uses.len()),
+            Err(_) => self.shared.queues.fail(),
         }
         let told = outcome.clone().map(|()| Committed { revision: self.revision });
         for answer in answers {
             tell(answer, told.clone().map_err(CommitError::from));
         }
         outcome
+    }
+
+    fn fold_usage(&mut self, from: TokenId, tokens_max: usize) -> Result<(), Failure> {
+        let folded = self.engine.transact(|transaction| {
+            let folded = transaction.fold(from, tokens_max)?;
+            Ok((End::Commit, folded))
+        });
+        match folded {
+            Ok(folded) => {
+                self.backlog.folded(&folded);
+                Ok(())
+            }
+            Err(failure) => {
+                self.shared.queues.fail();
+                Err(failure)
+            }
+        }
     }
 }
 

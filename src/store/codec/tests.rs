@@ -2,7 +2,7 @@ use super::*;
 use crate::audit::{Action, Actor, Draft, Event, FieldChange, Origin, Target};
 use crate::change::Creation;
 use crate::org::{Governance, Organization, Revision, StatusChange, User, UserStatus};
-use crate::policy::{Policies, TtlPolicy};
+use crate::policy::{Ignore, Ignores, Policies, TtlPolicy};
 use crate::role::{RoleId, RoleName, RoleSet};
 use crate::secret::Digest;
 use crate::store::engine::Table;
@@ -66,6 +66,15 @@ fn a_token(status: TokenStatus) -> ApiToken {
         created_at: at(1),
         issued_at: at(2),
         expires_at: at(3),
+        ignores: Ignores {
+            idle_ttl: None,
+            max_ttl: Some(Box::new(Ignore {
+                until: at(9),
+                at: at(8),
+                by: UserId::from_bits(3),
+                reason: Some("r".to_owned()),
+            })),
+        },
         status,
     }
 }
@@ -130,22 +139,22 @@ fn what_is_stored_stays_readable() {
         (
             bytes(&a_token(TokenStatus::Activated(None))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 00 00",
+             abababababababab 02 04 06 00 01 12 10 03 010172 00 00",
         ),
         (
             bytes(&a_token(TokenStatus::Activated(Some(switched())))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 00 01 01 0103 0102c3bc 01",
+             abababababababab 02 04 06 00 01 12 10 03 010172 00 01 01 0103 0102c3bc 01",
         ),
         (
             bytes(&a_token(TokenStatus::Deactivated(switched()))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 01 01 0103 0102c3bc 01",
+             abababababababab 02 04 06 00 01 12 10 03 010172 01 01 0103 0102c3bc 01",
         ),
         (
             bytes(&a_token(TokenStatus::Revoked(switched()))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 02 01 0103 0102c3bc 01",
+             abababababababab 02 04 06 00 01 12 10 03 010172 02 01 0103 0102c3bc 01",
         ),
         (bytes(&Usage { last_used_at: Some(at(8)), use_count: 300 }), "01 0110 ac02"),
         (bytes(&Usage::default()), "01 00 00"),
@@ -162,6 +171,45 @@ fn what_is_stored_stays_readable() {
     ];
     for (bytes, expected) in expected {
         assert_eq!(bytes, expected.replace(' ', ""));
+    }
+}
+
+/// As the records.
+#[test]
+fn pages_of_the_journal_stay_readable() {
+    let uses = [
+        (
+            TokenId::from_bits(0x0102 << 64 | 3),
+            Usage { last_used_at: Some(at(258)), use_count: 300 },
+        ),
+        (TokenId::from_bits(u128::MAX), Usage::default()),
+    ];
+    let page = encode_uses(&uses);
+    let text = page.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    });
+    let expected = "01 0000000000000102 0000000000000003 0000000000000102 000000000000012c                     ffffffffffffffff ffffffffffffffff 8000000000000000 0000000000000000";
+    assert_eq!(text, expected.replace(' ', ""));
+    let read = super::uses(&page).unwrap();
+    assert_eq!(read.iter().collect::<Vec<_>>(), uses);
+    assert_eq!((read.first(), read.last(), read.len()), (Some(uses[0]), Some(uses[1]), 2));
+    for (token, usage) in uses {
+        assert_eq!(read.find(token), Some(usage));
+        assert_eq!(read.find(TokenId::from_bits(token.bits() - 1)), None);
+    }
+    for length in 0..page.len() {
+        assert_eq!(super::uses(&page[..length]).is_ok(), length % 32 == 1, "{length}");
+    }
+    let newer = [&[2], &page[1..]].concat();
+    assert!(
+        matches!(super::uses(&newer), Err(Failure::Broken(why)) if why.contains("journal is 2"))
+    );
+    let key = journal(0x0506, TokenId::from_bits(7));
+    assert_eq!(key[..], [[0, 0, 0, 0, 0, 0, 5, 6], [0; 8], [0, 0, 0, 0, 0, 0, 0, 7]].concat());
+    assert_eq!(read_journal(&key), Ok((0x0506, TokenId::from_bits(7))));
+    for bytes in [&key[..7], &key[..23], &[&key[..], &[0]].concat()] {
+        read_journal(bytes).unwrap_err();
     }
 }
 
@@ -183,9 +231,13 @@ fn variants_keep_their_numbers() {
         Action::TokenDeactivated,
         Action::TokenActivated,
         Action::TokenRevoked,
+        Action::ViolationIgnored,
+        Action::ViolationCounted,
+        Action::StoreBackedUp,
+        Action::StoreRestored,
     ];
     let encoded = actions.iter().map(|action| encode(action).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(encoded), (0..13).collect::<Vec<u8>>());
+    assert_eq!(numbers(encoded), (0..17).collect::<Vec<u8>>());
     let units = [Unit::Minutes, Unit::Hours, Unit::Days, Unit::Months];
     let encoded = units.iter().map(|unit| encode(unit).unwrap()[1..].to_vec()).collect();
     assert_eq!(numbers(encoded), [0, 1, 2, 3]);
@@ -250,7 +302,7 @@ fn keys_stay_as_they_are() {
     assert_eq!(end[..], [&[0, 0, 0, 0, 0, 0, 1, 2][..], &[7; 32]].concat());
     let names = Table::ALL.map(Table::name);
     let expected = "meta organizations users user_homes emails tokens token_homes digests owned \
-                    usage events roles creations creation_ends";
+                    usage usage_journal events roles creations creation_ends";
     assert_eq!(names.join(" "), expected);
     assert!(Table::ALL.into_iter().enumerate().all(|(number, table)| table as usize == number));
 }

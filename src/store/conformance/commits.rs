@@ -223,19 +223,24 @@ pub(super) fn usage_adds_up(bed: &Bed) {
     record(vec![(token_id(1), used(10, u64::MAX))]).unwrap();
     assert_eq!(bed.store.token(token_id(1)).unwrap().unwrap().1, used(70, u64::MAX));
     record(Vec::new()).unwrap();
-    put(&bed.store, [Write::Token(token(99))]);
-    let (_, usage) = bed.store.token(token_id(99)).unwrap().unwrap();
-    assert_eq!(usage, Usage::default(), "what was passed over is not kept");
+    assert_eq!(bed.store.token(token_id(1)).unwrap().unwrap().1, used(70, u64::MAX));
 }
 
-pub(super) fn usage_larger_than_a_transaction_is_answered_once_it_is_whole(bed: &Bed) {
-    const TOKENS: u64 = 12_001;
+pub(super) fn usage_of_many_tokens_is_read_whole_while_it_is_folded(bed: &Bed) {
+    const TOKENS: u64 = 3_001;
     furnish(&bed.store);
     put(&bed.store, (0..TOKENS).map(|number| Write::Token(token(number))));
-    let rows = (0..TOKENS).map(|number| (token_id(number), used(1, number))).collect();
-    bed.store.record_usage(rows).wait().unwrap();
-    for (number, (_, usage)) in (0..).zip(tokens(&bed.store, ACME)) {
-        assert_eq!(usage, used(1, number));
+    for round in 1..=4 {
+        let rows = (0..TOKENS).map(|number| (token_id(number), used(round, number))).collect();
+        bed.store.record_usage(rows).wait().unwrap();
+        let round_of = u64::try_from(round).unwrap();
+        for (number, (_, usage)) in (0..).zip(tokens(&bed.store, ACME)) {
+            assert_eq!(usage, used(round, round_of * number));
+        }
+        for number in (0..TOKENS).step_by(101) {
+            let (_, usage) = bed.store.token(token_id(number)).unwrap().unwrap();
+            assert_eq!(usage, used(round, round_of * number));
+        }
     }
 }
 

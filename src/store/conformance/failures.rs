@@ -74,6 +74,22 @@ pub(super) fn usage_fails_with_the_store(bed: &Bed) {
     assert_eq!(commit(&bed.store, Change::default()), Err(CommitError::Closed));
 }
 
+/// A sweep of so many parts that the store fails in one of them.
+pub(super) fn a_sweep_fails_with_the_store(bed: &Bed) {
+    const TOKENS: u64 = 20_000;
+    furnish(&bed.store);
+    put(&bed.store, (0..TOKENS).map(|number| Write::Token(token(number))));
+    let rows = (0..TOKENS).map(|number| (token_id(number), used(1, 1))).collect();
+    bed.store.record_usage(rows).wait().unwrap();
+    (bed.fail)(&broken());
+    let begun = std::time::Instant::now();
+    while bed.store.is_writable() {
+        assert!(begun.elapsed().as_secs() < 60, "no part of the sweep came to fail");
+        std::thread::yield_now();
+    }
+    assert_eq!(commit(&bed.store, Change::default()), Err(CommitError::Closed));
+}
+
 pub(super) fn a_closed_store_finishes_what_it_took(bed: &Bed) {
     furnish(&bed.store);
     let gate = Gate::at(&bed.store);

@@ -52,6 +52,9 @@ fn batch_agrees(bed: &Bed, model: &mut Model, batch: Vec<Step>) {
             Step::Use(rows) => {
                 // Changes overtake usage: those queued so far are in before it, and so that none
                 // after it is, it is awaited.
+                // Uses of a token that is not there are passed over, but nobody says when.
+                let is_there = |(id, _): &(TokenId, Usage)| model.tokens.contains_key(id);
+                let rows: Vec<_> = rows.into_iter().filter(is_there).collect();
                 bed.store.record_usage(rows.clone()).wait().unwrap();
                 for (id, usage) in rows {
                     model.use_token(id, usage);

@@ -3,8 +3,8 @@
 use super::open::furnish;
 use super::{File, OpenError, Options, RedbStore, open};
 use crate::change::{Change, Write};
-use crate::store::conformance::Both;
 use crate::store::conformance::fixture::*;
+use crate::store::conformance::{Both, FOLDING};
 use crate::store::engine::{End, Engine};
 use crate::store::record::WriteRecords;
 use crate::store::room::Store;
@@ -37,7 +37,7 @@ impl Disk {
         if is_new {
             furnish(&file).unwrap();
         }
-        Store::start(file).unwrap()
+        Store::start_folding(file, FOLDING).unwrap()
     }
 
     pub(in crate::store) fn fail(&self, error: &CommitError) {

@@ -1,6 +1,6 @@
-//! The two queues of the writer: changes, and usage.
+//! The two queues of the writer, changes and usage, and what it does when both are empty.
 
-use super::{Answer, GROUP_CHANGES_MAX, GROUP_ROWS_MAX, USAGE_ROWS_MAX, lock, tell};
+use super::{Answer, GROUP_CHANGES_MAX, GROUP_ROWS_MAX, USES_PER_RUN_MAX, lock, tell};
 use crate::change::Change;
 use crate::id::TokenId;
 use crate::store::{CommitError, change};
@@ -14,8 +14,8 @@ const CHANGES_QUEUED_MAX: usize = 1_024;
 const ROWS_QUEUED_MAX: usize = 131_072;
 /// The usage rows that may wait.
 const USAGE_QUEUED_MAX: usize = 524_288;
-/// So many groups may go before usage that waits; then one usage transaction goes. As many groups
-/// as the queue can hold, so a change that waits is passed by one usage transaction at most.
+/// So many groups may go before usage that waits, or before a sweep; then one transaction of those
+/// goes. As many groups as the queue can hold, so a change that waits is passed by one at most.
 const GROUPS_IN_A_ROW_MAX: usize = CHANGES_QUEUED_MAX / GROUP_CHANGES_MAX;
 
 /// A change that waits.
@@ -30,10 +30,17 @@ pub(super) enum Work {
     Changes(Vec<Job>),
     /// Usage, and who is answered once it is written.
     Usage {
-        /// At most [`USAGE_ROWS_MAX`].
+        /// At most [`USES_PER_RUN_MAX`].
         rows: Vec<(TokenId, Usage)>,
         /// Those whose last rows these are.
         answers: Vec<Answer>,
+    },
+    /// The next part of a sweep of the usage journal.
+    Sweep {
+        /// Its first token.
+        from: TokenId,
+        /// How many tokens it may have.
+        tokens_max: usize,
     },
 }
 
@@ -49,6 +56,8 @@ struct Inner {
     usage: VecDeque<(Vec<(TokenId, Usage)>, Answer)>,
     usage_rows: usize,
     groups_in_a_row: usize,
+    /// Usage and sweeps take turns, so that neither keeps the other waiting.
+    usage_went_last: bool,
     is_open: bool,
 }
 
@@ -60,6 +69,7 @@ impl Queues {
             usage: VecDeque::new(),
             usage_rows: 0,
             groups_in_a_row: 0,
+            usage_went_last: false,
             is_open: true,
         };
         Self { inner: Mutex::new(inner), filled: Condvar::new() }
@@ -99,11 +109,12 @@ impl Queues {
         self.filled.notify_one();
     }
 
-    /// Waits for work; `None` once the queues are closed and empty.
-    pub(super) fn next(&self) -> Option<Work> {
+    /// Waits for work; `None` once the queues are closed and empty. A sweep that is under way goes
+    /// on meanwhile; closing does not wait for it.
+    pub(super) fn next(&self, sweep: Option<(TokenId, usize)>) -> Option<Work> {
         let mut inner = lock(&self.inner);
         loop {
-            if let Some(work) = inner.take() {
+            if let Some(work) = inner.take(sweep) {
                 return Some(work);
             }
             if !inner.is_open {
@@ -134,10 +145,19 @@ impl Queues {
 }
 
 impl Inner {
-    fn take(&mut self) -> Option<Work> {
-        let usage_is_due = !self.usage.is_empty() && self.groups_in_a_row >= GROUPS_IN_A_ROW_MAX;
-        if self.changes.is_empty() || usage_is_due {
+    fn take(&mut self, sweep: Option<(TokenId, usize)>) -> Option<Work> {
+        let sweep = sweep.filter(|_| self.is_open);
+        let others_wait = !self.usage.is_empty() || sweep.is_some();
+        let others_are_due = others_wait && self.groups_in_a_row >= GROUPS_IN_A_ROW_MAX;
+        if self.changes.is_empty() || others_are_due {
             self.groups_in_a_row = 0;
+            if let Some((from, tokens_max)) = sweep
+                && (self.usage.is_empty() || self.usage_went_last)
+            {
+                self.usage_went_last = false;
+                return Some(Work::Sweep { from, tokens_max });
+            }
+            self.usage_went_last = true;
             return self.take_usage();
         }
         self.groups_in_a_row += 1;
@@ -163,7 +183,7 @@ impl Inner {
     fn take_usage(&mut self) -> Option<Work> {
         let (mut rows, mut answers) = (Vec::new(), Vec::new());
         while let Some((mut next, answer)) = self.usage.pop_front() {
-            let room = USAGE_ROWS_MAX - rows.len();
+            let room = USES_PER_RUN_MAX - rows.len();
             if next.len() <= room {
                 rows.append(&mut next);
                 answers.push(answer);

@@ -4,6 +4,7 @@
 use super::*;
 use crate::change::{RecordKey, Require};
 use crate::store::Facts;
+use crate::store::journal::Journal;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 const CUTS: usize = 40;
@@ -20,6 +21,8 @@ struct Sectors {
     durable: Vec<u8>,
     /// Where and what was written since the last sync.
     unsynced: Vec<(usize, Vec<u8>)>,
+    /// What was durable after each sync, where somebody wants to know.
+    history: Option<Vec<Vec<u8>>>,
 }
 
 impl Forgetful {
@@ -35,8 +38,13 @@ impl Forgetful {
                 }
             }
         }
-        let cached = durable.clone();
-        Self(Arc::new(Mutex::new(Sectors { cached, durable, unsynced: Vec::new() })))
+        Self::holding(durable)
+    }
+
+    /// A disk that holds these bytes, all of them durably.
+    fn holding(durable: Vec<u8>) -> Self {
+        let sectors = Sectors { cached: durable.clone(), durable, ..Sectors::default() };
+        Self(Arc::new(Mutex::new(sectors)))
     }
 
     fn store(&self) -> Arc<RedbStore> {
@@ -47,7 +55,7 @@ impl Forgetful {
         if is_new {
             furnish(&file).unwrap();
         }
-        Store::start(file).unwrap()
+        Store::start_folding(file, FOLDING).unwrap()
     }
 }
 
@@ -75,9 +83,12 @@ impl StorageBackend for Forgetful {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut sectors = self.0.lock().unwrap();
-        let Sectors { durable, unsynced, .. } = &mut *sectors;
+        let Sectors { durable, unsynced, history, .. } = &mut *sectors;
         for (offset, bytes) in unsynced.drain(..) {
             durable[offset..offset + bytes.len()].copy_from_slice(&bytes);
+        }
+        if let Some(history) = history {
+            history.push(durable.clone());
         }
         Ok(())
     }
@@ -129,6 +140,56 @@ fn a_power_cut_takes_nothing_that_was_acknowledged() {
         is_over.store(true, Ordering::Relaxed);
     });
     assert!(acknowledged.into_inner() > CUTS as u64);
+}
+
+/// Uses are recorded and folded, and after each sync of the disk the power might have gone: every use
+/// that was acknowledged by then is there, and none is there twice.
+#[test]
+fn a_crash_at_any_point_of_a_sweep_neither_loses_a_use_nor_counts_it_twice() {
+    const TOKENS: u64 = 60;
+    const ROUNDS: u64 = 9;
+    let disk = Forgetful::default();
+    let store = disk.store();
+    let both: Arc<dyn Both> = store.clone();
+    crate::store::conformance::fixture::furnish(&both);
+    put(&both, (0..TOKENS).map(|number| Write::Token(token(number))));
+    disk.0.lock().unwrap().history = Some(Vec::new());
+    // What was acknowledged after so many syncs.
+    let mut acknowledged = vec![(0, 0)];
+    for round in 1..=ROUNDS {
+        // Every token, and each round another one twice.
+        let mut uses: Vec<_> = (0..TOKENS).map(|number| (token_id(number), used(1, 1))).collect();
+        uses.push((token_id(round), used(1, 1)));
+        both.record_usage(uses).wait().unwrap();
+        let syncs = disk.0.lock().unwrap().history.as_ref().unwrap().len();
+        acknowledged.push((syncs, round));
+    }
+    // The sweep of the last round has its end before the store has.
+    let begun = std::time::Instant::now();
+    while store.engine().snapshot().unwrap().uses().unwrap() >= FOLDING.uses {
+        assert!(begun.elapsed().as_secs() < 60, "the sweep does not end");
+        std::thread::yield_now();
+    }
+    store.close();
+    let history = disk.0.lock().unwrap().history.take().unwrap();
+    assert!(history.len() > 4 * acknowledged.len(), "no sweeps: {} syncs", history.len());
+    let mut journals = std::collections::BTreeSet::new();
+    for (syncs, durable) in (1..).zip(history) {
+        let survivor = Forgetful::holding(durable).store();
+        let promised = acknowledged.iter().filter(|(at, _)| *at <= syncs).map(|(_, round)| *round);
+        let promised = promised.max().unwrap();
+        journals.insert(survivor.engine().snapshot().unwrap().uses().unwrap());
+        let survivor: Arc<dyn Both> = survivor;
+        let found = tokens(&survivor, ACME);
+        // The round that was under way is there as a whole or not at all.
+        let rounds = found[0].1.use_count;
+        assert!((promised..=promised + 1).contains(&rounds), "{rounds} of {promised}");
+        for (number, (_, usage)) in (0..).zip(found) {
+            let twice = u64::from((1..=rounds).contains(&number));
+            assert_eq!(usage.use_count, rounds + twice, "token {number} after {syncs} syncs");
+        }
+    }
+    assert!(journals.len() > 3, "the syncs lie within sweeps: {journals:?}");
 }
 
 fn numbered(number: u64) -> Change {

@@ -24,8 +24,9 @@ fn drain(queues: &Queues) -> Vec<i64> {
     let size = |work| match work {
         Work::Changes(group) => i64::try_from(group.len()).unwrap(),
         Work::Usage { rows, .. } => -i64::try_from(rows.len()).unwrap(),
+        Work::Sweep { .. } => panic!("there is nothing to sweep"),
     };
-    std::iter::from_fn(|| queues.next()).map(size).collect()
+    std::iter::from_fn(|| queues.next(None)).map(size).collect()
 }
 
 #[test]
@@ -47,20 +48,22 @@ fn groups_are_bounded_in_changes_and_rows() {
 #[test]
 fn a_change_waits_for_one_transaction_of_usage_at_most() {
     let queues = Queues::new();
-    let _usage = [push_usage(&queues, 12_000), push_usage(&queues, 10)];
-    assert!(matches!(queues.next(), Some(Work::Usage { rows, .. }) if rows.len() == 5_000));
+    let _usage = [push_usage(&queues, 2 * USES_PER_RUN_MAX + 7), push_usage(&queues, 10)];
+    let first = queues.next(None);
+    assert!(matches!(first, Some(Work::Usage { rows, .. }) if rows.len() == USES_PER_RUN_MAX));
     let _change = push(&queues, 1);
-    assert_eq!(drain(&queues), [1, -5_000, -2_010]);
+    assert_eq!(drain(&queues), [1, -65_536, -17]);
 }
 
 #[test]
 fn usage_is_answered_with_its_last_rows() {
     let queues = Queues::new();
-    let _usage = [push_usage(&queues, 5_001), push_usage(&queues, 1), push_usage(&queues, 0)];
+    let _usage =
+        [push_usage(&queues, USES_PER_RUN_MAX + 1), push_usage(&queues, 1), push_usage(&queues, 0)];
     queues.close();
-    let answered = std::iter::from_fn(|| queues.next()).map(|work| match work {
+    let answered = std::iter::from_fn(|| queues.next(None)).map(|work| match work {
         Work::Usage { answers, .. } => answers.len(),
-        Work::Changes(_) => panic!("nobody changed anything"),
+        Work::Changes(_) | Work::Sweep { .. } => panic!("there is usage only"),
     });
     assert_eq!(answered.collect::<Vec<_>>(), [0, 3]);
 }
@@ -72,13 +75,47 @@ fn usage_is_not_starved() {
     let mut groups = 0;
     loop {
         let _change = push(&queues, 1);
-        match queues.next() {
+        match queues.next(None) {
             Some(Work::Changes(_)) => groups += 1,
             Some(Work::Usage { .. }) => break,
-            None => panic!("the queues are open"),
+            Some(Work::Sweep { .. }) | None => panic!("usage is due"),
         }
     }
     assert_eq!(groups, GROUPS_IN_A_ROW_MAX);
+}
+
+#[test]
+fn a_sweep_goes_on_beside_everything_else_until_the_queues_close() {
+    let queues = Queues::new();
+    let next = || match queues.next(Some((TokenId::from_bits(7), 3))) {
+        Some(Work::Changes(_)) => "change",
+        Some(Work::Usage { .. }) => "usage",
+        Some(Work::Sweep { from, tokens_max: 3 }) if from.bits() == 7 => "sweep",
+        Some(Work::Sweep { .. }) => "another sweep",
+        None => "nothing",
+    };
+    assert_eq!([next(), next()], ["sweep"; 2], "nothing else is to be done");
+    let _waiting = [push(&queues, 1), push_usage(&queues, 1)];
+    assert_eq!([next(), next(), next()], ["change", "usage", "sweep"]);
+    // Neither changes without end nor usage without end keep it from going on.
+    let mut went = Vec::new();
+    for _ in 0..4 * GROUPS_IN_A_ROW_MAX + 4 {
+        let _waiting = [push(&queues, 1), push_usage(&queues, 1)];
+        went.push(next());
+    }
+    let others: Vec<_> = went.iter().copied().filter(|work| *work != "change").collect();
+    assert_eq!(others, ["usage", "sweep", "usage", "sweep"]);
+    let waiting: Vec<_> = (0..CHANGES_QUEUED_MAX).map(|_| push(&queues, 1)).collect();
+    drop(waiting);
+    queues.close();
+    let rest: Vec<_> =
+        std::iter::from_fn(|| Some(next()).filter(|work| *work != "nothing")).collect();
+    assert!(!rest.contains(&"sweep"), "closing does not wait for it: {rest:?}");
+    assert!(
+        rest.contains(&"change") && rest.contains(&"usage"),
+        "but for all that waits: {rest:?}"
+    );
+    assert!(queues.inner.lock().unwrap().changes.is_empty());
 }
 
 #[test]
@@ -88,13 +125,13 @@ fn full_queues_turn_away() {
     assert_eq!(push(&queues, 1).wait(), Err(CommitError::Busy));
     let _usage = push_usage(&queues, USAGE_QUEUED_MAX);
     assert_eq!(push_usage(&queues, 1).wait(), Err(CommitError::Busy));
-    drop(queues.next());
+    drop(queues.next(None));
     let _room_again = push(&queues, 1);
     queues.fail();
     assert_eq!(push(&queues, 1).wait(), Err(CommitError::Closed));
     let told = waiting.into_iter().next_back().map(Commit::wait);
     assert_eq!(told, Some(Err::<Committed, _>(CommitError::Closed)));
-    assert!(queues.next().is_none());
+    assert!(queues.next(None).is_none());
 }
 
 #[test]
@@ -102,7 +139,7 @@ fn rows_that_wait_are_bounded_but_a_large_change_alone_is_taken() {
     let queues = Queues::new();
     let _large = push(&queues, ROWS_QUEUED_MAX + 1);
     assert_eq!(push(&queues, 1).wait(), Err(CommitError::Busy));
-    drop(queues.next());
+    drop(queues.next(None));
     let _halves = [push(&queues, ROWS_QUEUED_MAX / 2), push(&queues, ROWS_QUEUED_MAX / 2)];
     assert_eq!(push(&queues, 1).wait(), Err(CommitError::Busy));
     assert_eq!(drain(&queues), [1, 1]);
