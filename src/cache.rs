@@ -39,6 +39,7 @@ mod fence;
 mod fill;
 mod filter;
 mod hasher;
+mod identity;
 #[cfg(test)]
 mod tests;
 
@@ -48,6 +49,7 @@ mod atomics {
 }
 
 pub use fill::{LOOKUPS_WAITING_MAX, Readers, Resolved};
+pub use identity::{Identity, KeptIdentity};
 
 /// A token's facts, with the cells of its owner and organization.
 ///
@@ -64,41 +66,6 @@ pub struct Entry {
     org: Arc<OrgCell>,
     /// What the upstream is told; the gateway's, kept here because it lives as long as the entry.
     pub identity: KeptIdentity,
-}
-
-/// The identity of a token that is used again. It takes more memory than its entry, and most
-/// entries of a cache that is too small for all tokens are used once before they go.
-#[derive(Debug, Default)]
-pub struct KeptIdentity {
-    kept: ArcSwapOption<Identity>,
-    offered: AtomicBool,
-}
-
-impl KeptIdentity {
-    /// The identity, if it was kept.
-    pub fn load(&self) -> arc_swap::Guard<Option<Arc<Identity>>> {
-        self.kept.load()
-    }
-
-    /// Keeps an identity, unless it is the first one that was ever offered.
-    pub fn store(&self, identity: Option<Arc<Identity>>) {
-        if self.offered.load(Ordering::Relaxed) {
-            self.kept.store(identity);
-        } else {
-            self.offered.store(true, Ordering::Relaxed);
-        }
-    }
-}
-
-/// What an upstream is told about who calls, and the version of the owner that it was made from.
-#[derive(Debug)]
-pub struct Identity {
-    /// Version of the owner.
-    pub owner_version: Revision,
-    /// The identity header fields, as they go upstream.
-    pub fields: Box<[u8]>,
-    /// Whether the token carries an organization role above member.
-    pub privileged: bool,
 }
 
 impl Tallied for Entry {
