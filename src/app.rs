@@ -10,6 +10,7 @@ use crate::gateway::{Gateway, LogWriter, Plan, Shared};
 use crate::governance::catalogue::Catalogue;
 use crate::listener::Listener;
 use crate::role::{RoleName, RoleTable};
+use crate::scheduler::{Scheduler, Stop};
 use crate::session::Cached;
 use crate::store::redb::{OpenError, RedbStore};
 use crate::store::{self, CommitError, Facts, Ledger, StoreError};
@@ -25,7 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// Threads that read the store for requests that miss the cache.
 const READER_THREADS: usize = 2;
@@ -110,6 +111,8 @@ pub struct Running {
     listener: Listener,
     flusher: Flusher,
     control: Control,
+    stop_scheduler: Stop,
+    scheduler: tokio::task::JoinHandle<()>,
     log: Option<JoinHandle<()>>,
 }
 
@@ -175,12 +178,14 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
     let ready = Arc::new(AtomicBool::new(true));
     let metrics = Metrics::new(counters, gauges(&cache, listener.connections()));
     let catalogue = Arc::new(ArcSwap::from_pointee(catalogue_of(&config)));
+    let bell = Arc::new(Notify::new());
     let router = admin::router(AdminState {
         ledger: Arc::clone(&store) as _,
         evidences: Arc::new(Cached(readers)),
         uses: Arc::clone(&board) as _,
         catalogue: Arc::clone(&catalogue),
         hosts: config.admin.hosts.clone(),
+        bell: Arc::clone(&bell),
         token_prefix: config.gateway.token_prefix.clone(),
         random: Arc::new(admin::system_random),
         clock: Arc::new(clock::now),
@@ -191,6 +196,14 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         metrics: Arc::new(move || metrics.text()),
     });
     let control = Control::start(admin_socket, router)?;
+    let stop_scheduler = Stop::default();
+    let scheduler = Scheduler {
+        ledger: Arc::clone(&store) as _,
+        uses: Arc::clone(&board) as _,
+        clock: Arc::new(clock::now),
+        bell,
+    };
+    let scheduler = control.runtime.spawn(scheduler.work(stop_scheduler.clone()));
     Ok(Running {
         gateway: listener.address(),
         admin: control.address,
@@ -203,6 +216,8 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         listener,
         flusher,
         control,
+        stop_scheduler,
+        scheduler,
         log,
     })
 }
@@ -233,6 +248,8 @@ impl Running {
         self.ready.store(false, Ordering::Release);
         self.listener.drain();
         self.flusher.stop();
+        self.stop_scheduler.ask();
+        let _panicked = self.control.runtime.block_on(self.scheduler);
         self.control.stop();
         if let Err(error) = self.board.flush(self.store.as_ref()) {
             tracing::error!(%error, "the last uses could not be written");

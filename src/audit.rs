@@ -73,6 +73,9 @@ pub enum Action {
     /// A violation that was ignored counts again.
     #[serde(rename = "violation.counted")]
     ViolationCounted,
+    /// A validation run is through.
+    #[serde(rename = "validation.finished")]
+    ValidationFinished,
 }
 
 /// What it was done to.
