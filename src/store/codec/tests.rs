@@ -237,10 +237,12 @@ fn variants_keep_their_numbers() {
         Action::TokenRevoked,
         Action::ViolationIgnored,
         Action::ViolationCounted,
+        Action::StoreBackedUp,
+        Action::StoreRestored,
         Action::ValidationFinished,
     ];
     let encoded = actions.iter().map(|action| encode(action).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(encoded), (0..16).collect::<Vec<u8>>());
+    assert_eq!(numbers(encoded), (0..18).collect::<Vec<u8>>());
     let units = [Unit::Minutes, Unit::Hours, Unit::Days, Unit::Months];
     let encoded = units.iter().map(|unit| encode(unit).unwrap()[1..].to_vec()).collect();
     assert_eq!(numbers(encoded), [0, 1, 2, 3]);
