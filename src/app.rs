@@ -394,7 +394,7 @@ struct Control {
     stop: Mutex<Option<oneshot::Sender<()>>>,
     served: tokio::task::JoinHandle<()>,
     stop_scheduler: Stop,
-    scheduled: tokio::task::JoinHandle<()>,
+    validating: tokio::task::JoinHandle<()>,
 }
 
 impl Control {
@@ -420,16 +420,16 @@ impl Control {
             admin::serve(socket, router, async { drop(stopped.await) }).await;
         });
         let stop_scheduler = Stop::default();
-        let scheduled = runtime.spawn(scheduler.work(stop_scheduler.clone()));
+        let validating = runtime.spawn(scheduler.work(stop_scheduler.clone()));
         let stop = Mutex::new(Some(stop));
-        Ok(Self { address, runtime, stop, served, stop_scheduler, scheduled })
+        Ok(Self { address, runtime, stop, served, stop_scheduler, validating })
     }
 
     fn stop(self) {
         drop(self.stop.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.stop_scheduler.ask();
         let _panicked = self.runtime.block_on(self.served);
-        let _panicked = self.runtime.block_on(self.scheduled);
+        let _panicked = self.runtime.block_on(self.validating);
         self.runtime.shutdown_timeout(Duration::from_secs(1));
     }
 }
