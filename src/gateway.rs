@@ -325,13 +325,7 @@ impl Gateway {
                 }
             }
             drop(admitted);
-            let passage = Passage {
-                pool,
-                phase: &client.phase,
-                names: &self.names,
-                date: &self.date,
-                traits,
-            };
+            let passage = Passage { pool, phase: &client.phase, date: &self.date, traits };
             match forward::send(permit, link, text, exchange, &passage).await {
                 Sent::Answered(status, next) => return ("permit", status, next),
                 Sent::Left => return ("permit", CLIENT_LEFT, Next::Close),
@@ -446,11 +440,15 @@ impl Gateway {
         route: Option<&Route>,
     ) -> (u16, Next) {
         let response = answer::respond(outcome, route, &self.challenges);
-        // What is left of the body is nobody's: the next request must not begin within it.
-        if exchange.reader.request().is_some() {
+        // What is left of the body is nobody's: the next request must not begin within it. One that
+        // was on its way up is not looked at again.
+        let left = if exchange.reader.request().is_some() {
             exchange.reader.begin_body(0, Decoder::of_request(traits.framing));
-        }
-        let through = !outcome.ends_connection() && exchange.reader.discard_body() == Ok(true);
+            exchange.reader.discard_body().is_ok_and(|all| all)
+        } else {
+            exchange.reader.body().is_ended()
+        };
+        let through = left && !outcome.ends_connection();
         let persists = through && traits.persists && !client.phase.is_draining();
         let mut text = exchange.buffers.text();
         let date = |text: &mut Vec<u8>| self.date.write(text);

@@ -21,7 +21,8 @@ pub use body::{
     CHUNK_LINE_BYTES_MAX, Decoder, EXTENSION_BYTES_MAX, Piece, TRAILER_BYTES_MAX, trailer_fields,
 };
 pub use head::{
-    Expectation, Framing, HeadLimits, Parser, RequestHead, ResponseHead, Seen, Side, nominated,
+    CONNECTION_OPTIONS_MAX, Expectation, Framing, HeadLimits, Parser, RequestHead, ResponseHead,
+    Seen, Side, nominated,
 };
 pub use line::{Field, Kind, Version};
 

@@ -80,19 +80,19 @@ impl From<&Limits> for PhaseLimits {
 #[derive(Debug)]
 struct Flow {
     waiting: Cell<bool>,
-    deadline: Cell<u64>,
+    /// Ticks in which somebody waited, since the window began.
+    waited: Cell<u64>,
+    /// Bytes that came since then.
     moved: Cell<u64>,
 }
 
 impl Flow {
     const fn new() -> Self {
-        Self { waiting: Cell::new(false), deadline: Cell::new(NEVER), moved: Cell::new(0) }
+        Self { waiting: Cell::new(false), waited: Cell::new(0), moved: Cell::new(0) }
     }
 
-    fn wait(&self, ticks: &Ticks, window: Duration) {
-        self.waiting.set(true);
-        if self.deadline.get() == NEVER {
-            self.deadline.set(ticks.after(window));
+    fn wait(&self) {
+        if !self.waiting.replace(true) && self.waited.get() == 0 {
             self.moved.set(0);
         }
     }
@@ -104,21 +104,23 @@ impl Flow {
 
     fn end(&self) {
         self.waiting.set(false);
-        self.deadline.set(NEVER);
+        self.waited.set(0);
     }
 
-    /// Whether a window has ended in which too little moved although somebody waited.
-    fn is_late(&self, now: u64, window: Duration, rate: u64) -> bool {
-        if now < self.deadline.get() {
+    /// Whether somebody has waited for a whole window in which too little came. Looked at once a
+    /// tick.
+    fn is_late(&self, window: Duration, rate: u64) -> bool {
+        if self.waiting.get() {
+            self.waited.set(self.waited.get() + 1);
+        }
+        if self.waited.get() < ticks_of(window) {
             return false;
         }
         let enough = rate.saturating_mul(window.as_secs()).max(1);
-        if self.waiting.get() && self.moved.get() < enough {
-            return true;
-        }
+        let late = self.waiting.get() && self.moved.get() < enough;
+        self.waited.set(0);
         self.moved.set(0);
-        self.deadline.set(if self.waiting.get() { now + ticks_of(window) } else { NEVER });
-        false
+        late
     }
 }
 
@@ -185,13 +187,14 @@ impl Phase {
     pub fn end_request(&self) {
         self.busy.set(false);
         self.body.end();
-        self.upstream.set(NEVER);
+        self.writing.end();
+        self.upstream_done();
         self.head.set(self.ticks.after(self.limits.idle));
     }
 
     /// Somebody waits for the client's body.
     pub fn body_waits(&self) {
-        self.body.wait(&self.ticks, self.limits.body);
+        self.body.wait();
     }
 
     /// A piece of the client's body came.
@@ -206,18 +209,12 @@ impl Phase {
 
     /// The client does not take what is written to it.
     pub fn write_waits(&self) {
-        self.writing.wait(&self.ticks, self.limits.write);
+        self.writing.wait();
     }
 
     /// The client took something.
     pub fn wrote(&self, bytes: usize) {
-        if self.writing.deadline.get() != NEVER {
-            self.writing.advance(bytes as u64);
-            if !self.busy.get() && !self.in_head.get() {
-                // The rest of an answer on its way to a slow reader is no silence.
-                self.head.set(self.ticks.after(self.limits.idle));
-            }
-        }
+        self.writing.advance(bytes as u64);
     }
 
     /// The upstream must do something within `span`.
@@ -289,8 +286,8 @@ impl Phase {
         let now = self.ticks.now();
         let limits = &self.limits;
         let client = now >= self.head.get()
-            || self.body.is_late(now, limits.body, limits.rate_bytes_min)
-            || self.writing.is_late(now, limits.write, limits.rate_bytes_min);
+            || self.body.is_late(limits.body, limits.rate_bytes_min)
+            || self.writing.is_late(limits.write, limits.rate_bytes_min);
         if client {
             self.late.set(Some(Late::Client));
         } else if now >= self.upstream.get() {

@@ -11,7 +11,6 @@ use crate::socket::{Buffers, Reader};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Waker};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::net::tcp::WriteHalf;
@@ -59,11 +58,8 @@ impl Link {
     /// Whether the connection is open and idle: an idle one has nothing to say, so one that can be
     /// read from has ended or is out of step.
     fn is_usable(&self) -> bool {
-        // Nobody is to be woken by it, and the system is only asked if something has happened.
-        let mut cx = Context::from_waker(Waker::noop());
-        if self.stream.poll_read_ready(&mut cx).is_pending() {
-            return true;
-        }
+        // The system is only asked if something has happened. (`poll_read_ready` would not do: to a
+        // task that has used up its budget it says nothing, which looks like silence.)
         let read = self.stream.try_read(&mut [0]);
         read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }

@@ -1,7 +1,7 @@
 //! The last step of an admitted request: to the upstream and back.
 
 use super::answer::Mishap;
-use super::header::{self, Down, Names};
+use super::header::{self, Down};
 use super::relay::{self, Ended, Trouble, UpEnd, Upload};
 use crate::access::Permit;
 use crate::http1::{Decoder, Expectation, Framing, Piece, RequestHead, Version};
@@ -72,7 +72,6 @@ impl Traits {
 pub(super) struct Passage<'a> {
     pub(super) pool: &'a Pool,
     pub(super) phase: &'a Phase,
-    pub(super) names: &'a Names,
     pub(super) date: &'a super::date::Date,
     pub(super) traits: Traits,
 }
@@ -108,17 +107,16 @@ pub(super) async fn send(
         }
     };
     let (mut answer, mut write) = link.open(exchange.buffers);
+    // Without a wait between the decision and the first byte: a connection that takes none at once
+    // is as good as stale.
+    let Ok(first @ 1..) = write.try_write(&text) else { return Sent::Unsent };
     let patience =
         if body.is_ended() { pool.spec().first_byte_timeout } else { pool.spec().idle_timeout };
     phase.upstream_within(patience);
     let told = |told| if told == Told::Waits { in_time(phase) } else { Ok(()) };
-    match socket::write_all(&mut write, [&text, b"", b""], told).await {
-        Ok(()) => {}
-        Err((0, error)) if error.kind() != io::ErrorKind::TimedOut => return Sent::Unsent,
-        Err((_, error)) => {
-            tracing::warn!(upstream = pool.spec().name, %error, "an exchange broke off");
-            return Sent::Failed(mishap_of(&error));
-        }
+    if let Err((_, error)) = socket::write_all(&mut write, [&text[first..], b"", b""], told).await {
+        tracing::warn!(upstream = pool.spec().name, %error, "an exchange broke off");
+        return Sent::Failed(mishap_of(&error));
     }
     drop(text);
     exchange.reader.begin_body(used, body);
@@ -136,7 +134,6 @@ pub(super) async fn send(
             buffers: exchange.buffers,
             phase,
             spec: pool.spec(),
-            names: passage.names,
             uploaded: &progress.uploaded,
         };
         let mut up = pin!(upload.run());
@@ -149,6 +146,7 @@ pub(super) async fn send(
                 Poll::Ready(Err(trouble)) => return Poll::Ready(Outcome::Trouble(trouble)),
                 Poll::Pending => {}
             }
+            gave_up |= progress.begun.get().is_some_and(|begun| begun.is_refusal);
             if !gave_up && let Poll::Ready(end) = up.as_mut().poll(cx) {
                 match end {
                     UpEnd::Gone => return Poll::Ready(Outcome::Left),
@@ -165,9 +163,9 @@ pub(super) async fn send(
     let uploaded = progress.uploaded.get();
     match (outcome, progress.begun.get()) {
         (Outcome::Answered(ended), Some(begun)) => {
-            // An upstream that answered before it had the whole request must not be sent another
-            // one after the rest of a body.
-            if uploaded && ended.persists && !answer.has_unused() {
+            // An upstream that began its answer before it had the whole request may never read the
+            // rest: it must not be sent another one.
+            if begun.uploaded && ended.persists && !answer.has_unused() {
                 drop(answer);
                 pool.put_back(link);
             }
@@ -183,7 +181,7 @@ pub(super) async fn send(
         }
         (Outcome::Trouble(trouble), Some(begun)) => {
             tracing::warn!(upstream = pool.spec().name, ?trouble, "an answer broke off");
-            let next = if begun.ends_with_connection { Next::Reset } else { Next::Close };
+            let next = if begun.down == Down::UntilClose { Next::Reset } else { Next::Close };
             Sent::Answered(begun.status, next)
         }
         (Outcome::Trouble(trouble), None) => Sent::Failed(mishap(trouble, &pool.spec().name)),
@@ -214,10 +212,9 @@ fn begin(
                 }
             }
             Piece::Framing(count) => used += count,
-            // With its trailer section a body ends: that is for `Upload`.
-            Piece::Trailers(_) => {
-                *body = before;
-                break;
+            Piece::Trailers(count) => {
+                text.extend_from_slice(b"0\r\n\r\n");
+                used += count;
             }
             Piece::More | Piece::End => break,
         }
@@ -243,7 +240,11 @@ struct Progress {
 struct Begun {
     status: u16,
     persists: bool,
-    ends_with_connection: bool,
+    down: Down,
+    /// Whether the whole request had gone upstream by then.
+    uploaded: bool,
+    /// Whether the upstream wants nothing more of the request.
+    is_refusal: bool,
 }
 
 /// From the upstream to the client.
@@ -269,18 +270,24 @@ async fn down(
             Version::Http11 => Down::Chunks,
             Version::Http10 => Down::UntilClose,
         };
-        let persists = traits.persists
-            && progress.uploaded.get()
-            && !phase.is_draining()
-            && down != Down::UntilClose;
+        let uploaded = progress.uploaded.get();
+        let persists =
+            traits.persists && uploaded && !phase.is_draining() && down != Down::UntilClose;
         header::write_answer(&mut text, &head, down, traits.connection(persists));
         if !head.is_dated() {
             date.write(&mut text);
         }
         text.extend_from_slice(b"\r\n");
-        let ends_with_connection = down == Down::UntilClose;
-        progress.begun.set(Some(Begun { status, persists, ends_with_connection }));
-        (down, body, head.persists() && !body.is_until_close())
+        progress.begun.set(Some(Begun {
+            status,
+            persists,
+            down,
+            uploaded,
+            is_refusal: !uploaded && (status >= 300 || !head.persists()),
+        }));
+        // A body where there must be none would be taken for the next answer.
+        let bare = status != 204 || matches!(head.framing(), Framing::None | Framing::Length(0));
+        (down, body, head.persists() && bare && !body.is_until_close())
     };
     answer.begin_body(0, body);
     let trailers = traits.takes_trailers;

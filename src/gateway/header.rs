@@ -99,12 +99,13 @@ impl Names {
         Self { identity, lengths, stripped }
     }
 
-    /// Whether a client's field with this name must not reach an upstream. An underscore counts as
-    /// a hyphen: CGI-like upstreams cannot tell them apart.
+    /// Whether a client's field with this name must not reach an upstream. Whatever is no letter or
+    /// digit counts as a hyphen: CGI-like upstreams cannot tell `_`, `.` and the like apart.
     fn is_stripped(&self, name: &[u8]) -> bool {
         let begins = |ours: &str| {
             ours.bytes().zip(name).all(|(ours, &theirs)| {
-                ours == theirs.to_ascii_lowercase() || (ours == b'-' && theirs == b'_')
+                ours == theirs.to_ascii_lowercase()
+                    || (ours == b'-' && !theirs.is_ascii_alphanumeric())
             })
         };
         if matches!(name.first(), Some(b'x' | b'X'))
@@ -166,25 +167,14 @@ impl Names {
         }
         fields
     }
-
-    /// Writes the fields of a request's trailer section that may go upstream: nothing that frames,
-    /// routes or authenticates a message (RFC 9110 section 6.5.1).
-    pub(super) fn write_trailers(&self, text: &mut Vec<u8>, section: &[u8]) {
-        write_trailers(text, section, |name| !self.is_stripped(name));
-    }
 }
 
-/// Writes the fields of an answer's trailer section that may go to the client.
-pub(super) fn write_answer_trailers(text: &mut Vec<u8>, section: &[u8]) {
-    write_trailers(text, section, |_name| true);
-}
-
-fn write_trailers(text: &mut Vec<u8>, section: &[u8], passes: impl Fn(&[u8]) -> bool) {
-    for field in http1::trailer_fields(section) {
-        if field.kind == Kind::Other && passes(field.name(section)) {
-            let (start, end) = field.line();
-            text.extend_from_slice(&section[start..end]);
-        }
+/// Writes the fields of an answer's trailer section that may go to the client: nothing that frames
+/// or authenticates a message (RFC 9110 section 6.5.1).
+pub(super) fn write_trailers(text: &mut Vec<u8>, section: &[u8]) {
+    for field in http1::trailer_fields(section).filter(|field| field.kind == Kind::Other) {
+        let (start, end) = field.line();
+        text.extend_from_slice(&section[start..end]);
     }
 }
 

@@ -4,7 +4,7 @@
 //! A body is re-framed rather than copied with its framing: what stands between the chunks
 //! (extensions, odd sizes) ends here, and a body that breaks off never looks complete.
 
-use super::header::{self, Down, Names};
+use super::header::{self, Down};
 use crate::config::Upstream;
 use crate::http1::{Decoder, Piece};
 use crate::listener::Writer;
@@ -58,7 +58,6 @@ pub(super) struct Upload<'a, 'c, 'l> {
     pub(super) buffers: &'a Rc<Buffers>,
     pub(super) phase: &'a Phase,
     pub(super) spec: &'a Upstream,
-    pub(super) names: &'a Names,
     /// Set once all of it has been taken.
     pub(super) uploaded: &'a Cell<bool>,
 }
@@ -96,14 +95,14 @@ impl Upload<'_, '_, '_> {
             match self.reader.next_piece().map_err(|_fault| UpEnd::Broken)? {
                 Piece::Data(count) => {
                     self.data(&mut text, count, chunked).await?;
-                    self.reader.consume(count);
+                    self.reader.pass(count);
                 }
-                Piece::Framing(count) => self.reader.consume(count),
+                Piece::Framing(count) => self.reader.pass(count),
                 Piece::Trailers(count) => {
-                    text.extend_from_slice(b"0\r\n");
-                    self.names.write_trailers(&mut text, &self.reader.unused()[..count]);
-                    text.extend_from_slice(b"\r\n");
-                    self.reader.consume(count);
+                    // A request's trailer fields stay behind (RFC 9110 section 6.5.1): no upstream
+                    // was told of any, and none of them can frame, route or authenticate.
+                    text.extend_from_slice(b"0\r\n\r\n");
+                    self.reader.pass(count);
                 }
                 Piece::End => {
                     self.phase.upstream_within(self.spec.first_byte_timeout);
@@ -188,18 +187,18 @@ pub(super) async fn download(
                     let end: &[u8] = if chunked { b"\r\n" } else { b"" };
                     send_down(writer, text, data, end).await?;
                 }
-                answer.consume(count);
+                answer.pass(count);
             }
-            Piece::Framing(count) => answer.consume(count),
+            Piece::Framing(count) => answer.pass(count),
             Piece::Trailers(count) => {
                 if chunked {
                     text.extend_from_slice(b"0\r\n");
                     if trailers {
-                        header::write_answer_trailers(text, &answer.unused()[..count]);
+                        header::write_trailers(text, &answer.unused()[..count]);
                     }
                     text.extend_from_slice(b"\r\n");
                 }
-                answer.consume(count);
+                answer.pass(count);
             }
             Piece::End => return send_down(writer, text, b"", b"").await,
             Piece::More => {

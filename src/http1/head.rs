@@ -34,6 +34,8 @@ pub enum Framing {
     Chunked,
 }
 
+/// Most options in all `Connection` fields of a head: each is held against each field.
+pub const CONNECTION_OPTIONS_MAX: usize = 32;
 /// Longest body whose length can be said.
 const LENGTH_MAX: u64 = i64::MAX as u64;
 
@@ -66,6 +68,7 @@ struct Findings {
     host: Seen,
     authorization: Seen,
     expect: Seen,
+    options: usize,
     close: bool,
     keep_alive: bool,
     nominates: bool,
@@ -209,7 +212,7 @@ impl Parser {
             Kind::TransferEncoding => {
                 found.framing = with_coding(found.framing, field.value(head), self.version)?;
             }
-            Kind::Connection => found.read_options(field.value(head)),
+            Kind::Connection => found.read_options(field.value(head))?,
             Kind::Te => {
                 found.takes_trailers |= options(field.value(head))
                     .any(|option| option.eq_ignore_ascii_case(b"trailers"));
@@ -281,8 +284,12 @@ fn options(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 impl Findings {
-    fn read_options(&mut self, value: &[u8]) {
+    fn read_options(&mut self, value: &[u8]) -> Result<(), Fault> {
         for option in options(value) {
+            self.options += 1;
+            if self.options > CONNECTION_OPTIONS_MAX {
+                return Err(Fault::TooLarge);
+            }
             if option.eq_ignore_ascii_case(b"close") {
                 self.close = true;
             } else if option.eq_ignore_ascii_case(b"keep-alive") {
@@ -291,6 +298,7 @@ impl Findings {
                 self.nominates = true;
             }
         }
+        Ok(())
     }
 
     /// Whether the connection goes on after the message (RFC 9112 section 9.3).

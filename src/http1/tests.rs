@@ -191,6 +191,13 @@ fn heads_and_trailers_have_limits() {
     assert_eq!(advance(&of(99)[..64]), Err(Fault::TooLarge), "its end cannot come in time");
     assert!(matches!(advance("GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\n\r\n"), Ok(Some(_))));
     assert_eq!(advance("GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\nC: 3\r\n"), Err(Fault::TooLarge));
+    let options = |count: usize| {
+        let head =
+            format!("GET / HTTP/1.1\r\nConnection: {}\r\n\r\n", ["a"].repeat(count).join(","));
+        Parser::new(Side::Requests).advance(head.as_bytes(), LIMITS)
+    };
+    assert!(matches!(options(CONNECTION_OPTIONS_MAX), Ok(Some(_))));
+    assert_eq!(options(CONNECTION_OPTIONS_MAX + 1), Err(Fault::TooLarge));
     let trailers = |length: usize| {
         let section = format!("X: {}\r\n\r\n", "y".repeat(length - 7));
         let mut decoder = Decoder::of_request(Framing::Chunked);

@@ -25,6 +25,8 @@ pub(crate) struct Reader<'s> {
     buffer: Option<Buffer>,
     head_bytes: usize,
     body: Decoder,
+    /// The body after the piece that was looked at last.
+    ahead: Decoder,
 }
 
 impl<'s> Reader<'s> {
@@ -35,7 +37,8 @@ impl<'s> Reader<'s> {
         buffers: Rc<Buffers>,
     ) -> Self {
         parser.reset();
-        Self { half, parser, limits, buffers, buffer: None, head_bytes: 0, body: Decoder::ENDED }
+        let body = Decoder::ENDED;
+        Self { half, parser, limits, buffers, buffer: None, head_bytes: 0, body, ahead: body }
     }
 
     /// Whether something was read that nobody has used.
@@ -111,10 +114,19 @@ impl<'s> Reader<'s> {
         self.body
     }
 
-    /// What comes next in the body. Its bytes are the first of [`Reader::unused`].
+    /// Looks at what comes next in the body. Its bytes are the first of [`Reader::unused`], and it
+    /// comes again until [`Reader::pass`] goes past it: whoever gives up while they work on it
+    /// leaves body and bytes in step.
     pub(crate) fn next_piece(&mut self) -> Result<Piece, Fault> {
         let unused = self.buffer.as_ref().map_or(&[][..], Buffer::unused);
-        self.body.next(unused)
+        self.ahead = self.body;
+        self.ahead.next(unused)
+    }
+
+    /// Goes past the piece that was looked at last, which has so many bytes.
+    pub(crate) fn pass(&mut self, count: usize) {
+        self.body = self.ahead;
+        self.consume(count);
     }
 
     /// So many bytes have been used.
@@ -130,7 +142,7 @@ impl<'s> Reader<'s> {
         loop {
             match self.next_piece()? {
                 Piece::Data(count) | Piece::Framing(count) | Piece::Trailers(count) => {
-                    self.consume(count);
+                    self.pass(count);
                 }
                 Piece::More => return Ok(false),
                 Piece::End => return Ok(true),

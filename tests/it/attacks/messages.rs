@@ -4,7 +4,10 @@ use super::{SOON, Stage};
 use crate::upstream::{answer, echo, ok, response};
 use crate::wire::{Cut, PATIENCE, lossy};
 use crate::world::{get, post};
+use std::io::Write;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 #[test]
 fn f12_a_refused_request_and_its_unread_body() {
@@ -48,6 +51,52 @@ fn f12_a_body_that_never_comes_is_not_awaited() {
     let taken = (0..64).take_while(|_| wire.try_send(&piece).is_ok()).count();
     assert!(taken < 64, "a refused request's body was read for {taken} MiB");
     stage.untouched("an unread body");
+}
+
+#[test]
+fn f12_a_body_that_was_on_its_way_up_is_no_request() {
+    // An upstream that takes the head and no more of the body than its socket holds, and leaves.
+    let stage = Stage::with(
+        Arc::new(|peer: &mut crate::upstream::Peer| {
+            let Some(head) = peer.head() else { return };
+            if head.second().contains("on-its-way") {
+                peer.leave_unread();
+                thread::sleep(Duration::from_millis(500));
+                return;
+            }
+            peer.send(response("200 OK", "ok"));
+        }),
+        |setup| setup,
+    );
+    let bearer = stage.bearer();
+    let head = format!("POST /orders/on-its-way HTTP/1.1\r\nHost: gateway.test\r\n{bearer}");
+    let smuggled = stage.get("/orders/smuggled", "");
+    let mut data = format!("\r\n0\r\n\r\n{smuggled}").into_bytes();
+    data.resize(8_000, b'x');
+    let chunk = [format!("{:x}\r\n", data.len()).as_bytes(), &data, b"\r\n"].concat();
+    let mut line = smuggled.repeat(1 + 8_000_000 / smuggled.len()).into_bytes();
+    line.truncate(8_000_000);
+    for (variant, framing, body) in [
+        ("chunks", "Transfer-Encoding: chunked", chunk.repeat(1_000)),
+        ("a length", "Content-Length: 8000000", line),
+    ] {
+        for round in 0..3 {
+            let mut wire = stage.world.wire();
+            wire.send(format!("{head}{framing}\r\n\r\n"));
+            let mut socket = wire.socket();
+            let body = body.clone();
+            // The connection ends before all of it is taken.
+            let sending = thread::spawn(move || drop(socket.write_all(&body)));
+            let (said, cut) = wire.rest(PATIENCE);
+            let said = lossy(&said);
+            assert_ne!(cut, Cut::TimedOut, "{variant}, {round}: the connection hangs: {said}");
+            assert!(said.matches("HTTP/1.1").count() <= 1, "{variant}, {round}: {said}");
+            drop(wire);
+            sending.join().expect("the sender lives");
+            assert!(!stage.upstream.saw("GET /orders/smuggled"), "{variant}, {round}: {said}");
+        }
+    }
+    stage.honest("bodies on their way");
 }
 
 #[test]

@@ -263,3 +263,37 @@ fn r7_an_upstream_that_answers_before_the_body() {
         stage.honest("early answers");
     }
 }
+
+#[test]
+fn r7_a_refusal_ends_the_upload() {
+    // It announces an answer, sends half of it, and reads on as if a request could follow.
+    let stage = Stage::with(
+        std::sync::Arc::new(|peer: &mut crate::upstream::Peer| {
+            while let Some(head) = peer.head() {
+                if head.second().contains("early") {
+                    peer.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 4\r\n\r\nno");
+                    thread::sleep(Duration::from_millis(600));
+                    peer.send("no");
+                } else {
+                    peer.send(response("200 OK", "ok"));
+                }
+            }
+        }),
+        |setup| setup.gateway("workers = 1"),
+    );
+    let paused = "GET /orders/paused HTTP/1.1\r\nHost: a\r\nX-Auth-Subject: admin\r\n\r\n";
+    let mut wire = stage.world.wire();
+    wire.send(format!(
+        "POST /orders/early HTTP/1.1\r\nHost: gateway.test\r\n{}Content-Length: {}\r\n\r\n",
+        stage.bearer(),
+        paused.len()
+    ));
+    wire.answer_head();
+    thread::sleep(Duration::from_millis(200));
+    let _perhaps_refused = wire.try_send(paused);
+    assert!(wire.ends(LATEST), "the connection was kept");
+    for _ in 0..4 {
+        stage.honest("a refusal before the body");
+    }
+    assert!(!stage.upstream.saw("/orders/paused"), "a body was read as a request");
+}

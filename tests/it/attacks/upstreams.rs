@@ -6,7 +6,7 @@ use crate::upstream::{
     flood_of_interim, huge, ok, raw, response, silent,
 };
 use crate::wire::{Cut, PATIENCE, lossy};
-use crate::world::{Setup, eventually, post};
+use crate::world::{Setup, eventually, get, post};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread;
@@ -253,6 +253,62 @@ fn u3_a_body_where_there_must_be_none_is_no_answer() {
         }
         let next = stage.world.fetch("/orders/next", &stage.token);
         assert_eq!((next.status, next.text().as_str()), (200, "ok"), "{variant}: {next:?}");
+    }
+}
+
+#[test]
+fn u3_an_answer_that_nobody_asked_for_is_nobody_s() {
+    let script: Script = Arc::new(|peer| {
+        while let Some(head) = peer.head() {
+            let target = head.second().to_owned();
+            if !peer.send(response("200 OK", &target)) {
+                return;
+            }
+            if target.contains("twice") {
+                thread::sleep(Duration::from_millis(50));
+                peer.send(response("200 OK", "smuggled"));
+            }
+        }
+    });
+    let stage = Stage::with(script, |setup| setup.gateway("workers = 1"));
+    // Many requests in one piece: who looks whether a connection is good must not be fooled by a
+    // task that has used up its share of the processor.
+    for before in [0, 1, 63, 125, 126, 127, 128, 129] {
+        let answer = stage.world.fetch("/orders/twice", &stage.token);
+        assert_eq!((answer.status, answer.text().as_str()), (200, "/orders/twice"));
+        thread::sleep(Duration::from_millis(150));
+        let mut wire = stage.world.wire();
+        wire.send(get("/orders/refused", "").repeat(before) + &stage.get("/orders/next", ""));
+        for _ in 0..before {
+            assert_eq!(wire.answer().status, 401);
+        }
+        let next = wire.answer();
+        assert_eq!((next.status, next.text().as_str()), (200, "/orders/next"), "{before} before");
+    }
+}
+
+#[test]
+fn u3_a_body_of_a_204_is_no_answer_however_late_it_comes() {
+    let late = response("200 OK", "smuggled");
+    let script: Script = Arc::new(move |peer| {
+        while let Some(head) = peer.head() {
+            if !head.second().contains("bare") {
+                peer.send(response("200 OK", "ok"));
+                continue;
+            }
+            let length = late.len();
+            peer.send(format!("HTTP/1.1 204 No Content\r\nContent-Length: {length}\r\n\r\n"));
+            thread::sleep(Duration::from_millis(20));
+            peer.send(&late);
+        }
+    });
+    let stage = Stage::with(script, |setup| setup.gateway("workers = 1"));
+    for _ in 0..3 {
+        let mut wire = stage.world.wire();
+        wire.send(stage.get("/orders/bare", "") + &stage.get("/orders/next", ""));
+        assert_eq!(wire.answer().status, 204);
+        let next = wire.answer();
+        assert_eq!((next.status, next.text().as_str()), (200, "ok"));
     }
 }
 
