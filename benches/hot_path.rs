@@ -95,6 +95,7 @@ fn token(number: usize, secret: &str, owner: &User) -> ApiToken {
         issued_at: EPOCH,
         expires_at: Timestamp::from_millis(i64::MAX),
         status: TokenStatus::Activated(None),
+        former: Vec::new(),
     }
 }
 

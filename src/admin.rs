@@ -133,6 +133,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(tokens::read, tokens::update, tokens::revoke))
         .routes(routes!(tokens::deactivate))
         .routes(routes!(tokens::activate))
+        .routes(routes!(tokens::rotation::rotate))
         .routes(routes!(policies::read, policies::put))
         .routes(routes!(audit::list))
         .routes(routes!(health::live))

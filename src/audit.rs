@@ -67,6 +67,12 @@ pub enum Action {
     /// A token was revoked.
     #[serde(rename = "token.revoked")]
     TokenRevoked,
+    /// A token was given another secret.
+    #[serde(rename = "token.rotated")]
+    TokenRotated,
+    /// The first use of a token's new secret ended the one before it.
+    #[serde(rename = "token.former_secret_ended")]
+    FormerSecretEnded,
 }
 
 /// What it was done to.

@@ -5,6 +5,7 @@ mod changes;
 mod documented;
 mod lists;
 mod matrix;
+mod rotation;
 mod stories;
 
 use super::*;
@@ -39,7 +40,7 @@ const ROLE_WRITER: RoleId = RoleId(4);
 struct Pending(Mutex<HashMap<TokenId, Usage>>);
 
 impl Uses for Pending {
-    fn touch(&self, _token: TokenId, _now: Timestamp) {}
+    fn touch(&self, _token: TokenId, _usage: Usage) {}
 
     fn still(&self) -> Box<dyn usage::Pending + '_> {
         Box::new(self)
@@ -375,6 +376,7 @@ impl Seed {
             issued_at: at(NOW),
             expires_at: at(NOW).after_months(6),
             status: TokenStatus::Activated(None),
+            former: Vec::new(),
         }));
         (id, secret.expose().to_owned())
     }

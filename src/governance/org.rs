@@ -144,6 +144,7 @@ fn owner_token(
         issued_at: at.now,
         expires_at: super::token::policies_of(org).default_end(at.now),
         status: TokenStatus::Activated(None),
+        former: Vec::new(),
     }
 }
 

@@ -88,6 +88,7 @@ impl World {
             issued_at: self.now,
             expires_at: self.now.after_months(6),
             status: TokenStatus::Activated(None),
+            former: Vec::new(),
         }
     }
 }

@@ -1,4 +1,8 @@
-//! API tokens: making, renaming, narrowing, switching off and on, revoking.
+//! API tokens: making, renaming, narrowing, switching off and on, revoking, rotating.
+
+mod rotation;
+
+pub use rotation::{Overlap, RotateToken, first_use};
 
 use super::{
     Authority, Caller, Clash, Fields, Forbidden, Occasion, Plan, Refusal, Subject,
@@ -88,6 +92,7 @@ impl CreateToken<'_> {
             issued_at: at.now,
             expires_at,
             status: TokenStatus::Activated(None),
+            former: Vec::new(),
         };
         let mut change = by.change();
         change.requires.extend([

@@ -24,6 +24,7 @@ fn token(issued: &str, expires: &str) -> ApiToken {
         issued_at: at(issued),
         expires_at: at(expires),
         status: TokenStatus::Activated(None),
+        former: Vec::new(),
     }
 }
 
@@ -39,7 +40,7 @@ fn policies(idle: Option<u32>, max: Option<u32>) -> Policies {
 fn idle_is_violated_only_after_the_limit() {
     let token = token("2027-01-01T00:00:00Z", "2028-01-01T00:00:00Z");
     let policies = policies(Some(10), None);
-    let used = Usage { last_used_at: Some(at("2027-02-01T00:00:00Z")), use_count: 1 };
+    let used = Usage::once(at("2027-02-01T00:00:00Z"));
     let found = |usage: &Usage, now: &str| policies.violations(&token, usage, at(now));
     assert!(found(&Usage::default(), "2027-01-11T00:00:00Z").is_empty());
     let never = found(&Usage::default(), "2027-01-11T00:00:00.001Z");

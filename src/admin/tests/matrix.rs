@@ -161,6 +161,7 @@ fn body(house: &House, row: &Row<'_>) -> Value {
         }
         ("PATCH", "{token}", _) => json!({"name": "Renamed", "scope": {}}),
         ("POST", "activate" | "deactivate", _) => json!({"reason": "a reason"}),
+        ("POST", "rotate", _) => json!({"until": "first_use"}),
         ("PUT", "policies", "") => {
             json!({"max_ttl": {"active": true, "value": 30, "unit": "days"}})
         }

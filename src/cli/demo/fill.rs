@@ -139,6 +139,7 @@ fn change(
                 issued_at: now,
                 expires_at: now.after_months(bearward::policy::LIFETIME_MONTHS_DEFAULT),
                 status: TokenStatus::Activated(None),
+                former: Vec::new(),
             }));
         }
     }
