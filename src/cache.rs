@@ -15,6 +15,9 @@
 //!   kept while any entry refers to it.
 //! - An entry's token facts never change; a commit puts another entry in its place. Who holds an
 //!   entry across an `await` must therefore look the digest up again.
+//! - *Succession.* Each secret of a token that was rotated has an entry of its own. A commit of such a
+//!   token removes them all, and the next look-up reads what each is good for. What the first use of
+//!   a new secret ends is ended in memory at once, and stays so whatever is evicted ([`succession`]).
 //! - Unknown digests are never inserted: a flood of invented tokens does not push out a real one.
 //!   The [`Filter`] knows every digest of the store, so the flood does not reach the disk either.
 //! - No shard guard lives across an `await`, nor while another shard is locked.

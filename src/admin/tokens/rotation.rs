@@ -1,5 +1,6 @@
 //! `/orgs/{org}/tokens/{token}/rotate`: another secret for a token.
 
+use super::body::TtlWish;
 use super::{CreatedToken, Loaded, mint};
 use crate::admin::Shared;
 use crate::admin::desk::{self, Step};
@@ -32,8 +33,9 @@ pub(crate) struct Rotation {
     overlap: Option<Ttl>,
     /// `first_use`: the old secret is over as soon as the new one is used.
     until: Option<Until>,
-    /// How long the token lives from now on: 1 minute to 60 months.
-    ttl: Option<Ttl>,
+    /// How long the token lives from now on: 1 minute to 60 months, or `"longest"` for all that
+    /// policy allows.
+    ttl: Option<TtlWish>,
 }
 
 /// Give a token another secret. Only the token's own user may, because only they see it.
@@ -76,7 +78,11 @@ pub(crate) async fn rotate(
         let command = RotateToken {
             existing: loaded.existing(),
             digest: minted.digest,
-            life: wanted.ttl.map_or(Life::Unsaid, Life::Ttl),
+            life: match wanted.ttl {
+                None => Life::Unsaid,
+                Some(TtlWish::Longest) => Life::Longest,
+                Some(TtlWish::Ttl(ttl)) => Life::Ttl(ttl),
+            },
             overlap: Overlap { ttl: wanted.overlap, until_first_use: wanted.until.is_some() },
         };
         let plan = command.plan(desk.caller, &desk.at);

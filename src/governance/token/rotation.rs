@@ -58,7 +58,7 @@ impl RotateToken<'_> {
         at.all_held(&given, &closed(by.roles()), Forbidden::NotCarried)?;
         let expires_at = match self.life {
             Life::Unsaid => as_before(was, org, at.now),
-            life @ (Life::Ttl(_) | Life::Until(_)) => end(life, org, at.now)?,
+            life @ (Life::Longest | Life::Ttl(_) | Life::Until(_)) => end(life, org, at.now)?,
         };
         let old = self.overlap.leaves(was, at.now)?;
         let mut token = ApiToken {
