@@ -15,6 +15,10 @@ impl Cache {
                 break;
             }
             let Some(oldest) = hand.pop_front() else { break };
+            if oldest == newest {
+                // A change removed it, and now it is back: it must not make room for itself.
+                continue;
+            }
             let removed = self.entries.remove_if(&oldest, |_digest, held| match held {
                 Held::Barred => false,
                 Held::Ready(entry) => {
