@@ -3,6 +3,7 @@
 
 use super::engine::{Failure, Write as Transaction};
 use super::record::{Records, WriteRecords};
+use super::validation::WriteValidationRecords;
 use super::{CommitError, Fact, FactKey};
 use crate::access::{OrgFacts, OwnerFacts, TokenFacts};
 use crate::change::{Change, RecordKey, Require, Write};
@@ -95,7 +96,7 @@ fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failu
             Write::User(user) => _ = users.insert(user.id),
             Write::RemoveUser(id) => _ = (users.insert(*id), removed.insert(*id)),
             Write::Token(token) => _ = tokens.entry(token.id).or_insert(token.org),
-            Write::Organization(_) | Write::Usage(..) | Write::Roles(_) => {}
+            Write::Organization(_) | Write::Usage(..) | Write::Roles(_) | Write::Validation(_) => {}
         }
     }
     let mut emails: HashMap<(OrgId, String), UserId> = HashMap::new();
@@ -131,7 +132,11 @@ fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failu
                     }
                 }
             }
-            Write::RemoveUser(_) | Write::Organization(_) | Write::Usage(..) | Write::Roles(_) => {}
+            Write::RemoveUser(_)
+            | Write::Organization(_)
+            | Write::Usage(..)
+            | Write::Roles(_)
+            | Write::Validation(_) => {}
         }
     }
     Ok(None)
@@ -164,7 +169,7 @@ pub(super) fn barred(state: &impl Records, change: &Change) -> Result<Vec<FactKe
                 let given_up = old.filter(|digest| !token.digests().any(|kept| kept == *digest));
                 keys.extend(given_up.chain(token.digests()).map(FactKey::Token));
             }
-            Write::Usage(..) | Write::Roles(_) => {}
+            Write::Usage(..) | Write::Roles(_) | Write::Validation(_) => {}
         }
     }
     Ok(keys)
@@ -206,6 +211,7 @@ pub(super) fn write(
                 }
             }
             Write::Usage(id, usage) => transaction.add_usage(id, usage)?,
+            Write::Validation(write) => transaction.put_validation(write)?,
             Write::Roles(names) => {
                 for name in names {
                     if roles.id(&name).is_none() {

@@ -16,5 +16,6 @@ mod revocation;
 mod rotation;
 mod upstream;
 mod usage_loss;
+mod validation;
 mod wire;
 mod world;
