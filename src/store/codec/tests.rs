@@ -82,6 +82,11 @@ fn a_token(status: TokenStatus) -> ApiToken {
     }
 }
 
+fn a_usage() -> Usage {
+    let reuse = Reuse { count: 2, last_at: Some(at(9)) };
+    Usage { last_used_at: Some(at(8)), use_count: 300, reuse }
+}
+
 fn an_event() -> Event {
     Event {
         seq: 1,
@@ -184,14 +189,7 @@ fn what_is_stored_stays_readable() {
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
              abababababababab 02 04 06 00 01 12 10 03 010172 02 01 0103 0102c3bc 01 00",
         ),
-        (
-            bytes(&Usage {
-                last_used_at: Some(at(8)),
-                use_count: 300,
-                reuse: Reuse { count: 2, last_at: Some(at(9)) },
-            }),
-            "01 0110 ac02 02 0112",
-        ),
+        (bytes(&a_usage()), "01 0110 ac02 02 0112"),
         (bytes(&Usage::default()), "01 00 00 00 00"),
         (
             bytes(&an_event()),
