@@ -177,6 +177,7 @@ impl Gateway {
             Judged::Admitted(permit, admitted) => (permit, admitted),
             Judged::Denied(reason, entry) => {
                 let outcome = Outcome::Denied(reason);
+                self.usage.refuse(entry.as_ref(), clock::now);
                 let entry = entry.as_deref();
                 return self
                     .refuse(outcome, client, exchange, traits, asked, Some(route), entry)

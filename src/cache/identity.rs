@@ -1,33 +1,10 @@
 //! What upstreams are told about who calls, ready to be sent.
 
+use super::Entry;
 use crate::org::Revision;
-use arc_swap::{ArcSwapOption, Guard};
+use arc_swap::Guard;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-/// The identity of a token that is used again. It takes more memory than its entry, and most
-/// entries of a cache that is too small for all tokens are used once before they go.
-#[derive(Debug, Default)]
-pub struct KeptIdentity {
-    kept: ArcSwapOption<Identity>,
-    offered: AtomicBool,
-}
-
-impl KeptIdentity {
-    /// The identity, if it was kept.
-    pub fn load(&self) -> Guard<Option<Arc<Identity>>> {
-        self.kept.load()
-    }
-
-    /// Keeps an identity, unless it is the first one that was ever offered.
-    pub fn store(&self, identity: Option<Arc<Identity>>) {
-        if self.offered.load(Ordering::Relaxed) {
-            self.kept.store(identity);
-        } else {
-            self.offered.store(true, Ordering::Relaxed);
-        }
-    }
-}
+use std::sync::atomic::Ordering;
 
 /// What an upstream is told about who calls, and the version of the owner that it was made from.
 #[derive(Debug)]
@@ -38,4 +15,21 @@ pub struct Identity {
     pub fields: Box<[u8]>,
     /// Whether the token carries an organization role above member.
     pub privileged: bool,
+}
+
+impl Entry {
+    /// The identity that was kept, if one was.
+    pub fn identity(&self) -> Guard<Option<Arc<Identity>>> {
+        self.identity.load()
+    }
+
+    /// Keeps an identity, unless it is the first that was made: it takes more memory than the entry,
+    /// and most entries of a cache that is too small for all tokens are used once before they go.
+    pub fn keep_identity(&self, identity: Arc<Identity>) {
+        if self.identified.load(Ordering::Relaxed) {
+            self.identity.store(Some(identity));
+        } else {
+            self.identified.store(true, Ordering::Relaxed);
+        }
+    }
 }

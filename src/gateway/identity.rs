@@ -14,14 +14,14 @@ pub(super) fn of(
     names: &Names,
     roles: &dyn Fn() -> Arc<RoleTable>,
 ) -> Option<Arc<Identity>> {
-    let Evidence::Known { token, owner, .. } = *evidence else { return None };
-    if let Some(known) = &*entry.identity.load()
+    let (token, owner, _org) = evidence.parties()?;
+    if let Some(known) = &*entry.identity()
         && known.owner_version == owner.version
     {
         return Some(Arc::clone(known));
     }
     let made = Arc::new(make(token, owner, names, &roles()));
-    entry.identity.store(Some(Arc::clone(&made)));
+    entry.keep_identity(Arc::clone(&made));
     Some(made)
 }
 

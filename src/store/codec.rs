@@ -16,7 +16,7 @@
 use super::engine::Failure;
 use crate::id::{OrgId, TokenId, UserId};
 use crate::time::Timestamp;
-use crate::token::Usage;
+use crate::token::{Reuse, Usage};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -153,8 +153,9 @@ pub(super) fn read_journal(key: &[u8]) -> Result<(u64, TokenId), Failure> {
     Ok((read_number(run)?, TokenId::from_bits(read_id(first)?)))
 }
 
-/// The two halves of a token, milliseconds of the last use, count.
-type Use = [[u8; 8]; 4];
+/// The two halves of a token; milliseconds of the last use, and count; the same of the secrets that
+/// it had before.
+type Use = [[u8; 8]; 6];
 /// Stands where there is no last use.
 const NEVER: i64 = i64::MIN;
 
@@ -166,6 +167,8 @@ pub(super) fn encode_uses(uses: &[(TokenId, Usage)]) -> Vec<u8> {
         page.extend(id(token.bits()));
         page.extend(usage.last_used_at.map_or(NEVER, Timestamp::millis).to_be_bytes());
         page.extend(number(usage.use_count));
+        page.extend(usage.reuse.last_at.map_or(NEVER, Timestamp::millis).to_be_bytes());
+        page.extend(number(usage.reuse.count));
     }
     page
 }
@@ -217,12 +220,16 @@ impl Uses<'_> {
     }
 }
 
-fn read_use([high, low, last, count]: &Use) -> (TokenId, Usage) {
+fn read_use([high, low, last, count, reused, reuses]: &Use) -> (TokenId, Usage) {
     let half = |bytes: &[u8; 8]| u128::from(u64::from_be_bytes(*bytes));
-    let last = Some(i64::from_be_bytes(*last)).filter(|millis| *millis != NEVER);
+    let time = |bytes: &[u8; 8]| {
+        let millis = Some(i64::from_be_bytes(*bytes)).filter(|millis| *millis != NEVER);
+        millis.map(Timestamp::from_millis)
+    };
     let usage = Usage {
-        last_used_at: last.map(Timestamp::from_millis),
+        last_used_at: time(last),
         use_count: u64::from_be_bytes(*count),
+        reuse: Reuse { last_at: time(reused), count: u64::from_be_bytes(*reuses) },
     };
     (TokenId::from_bits(half(high) << 64 | half(low)), usage)
 }
