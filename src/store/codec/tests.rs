@@ -6,6 +6,7 @@ use crate::policy::{Policies, TtlPolicy};
 use crate::role::{RoleId, RoleName, RoleSet};
 use crate::secret::Digest;
 use crate::store::engine::Table;
+use crate::store::record::Card;
 use crate::time::{Ttl, Unit};
 use crate::token::{ApiToken, TokenStatus, Usage};
 use serde::Serialize;
@@ -147,6 +148,7 @@ fn what_is_stored_stays_readable() {
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
              abababababababab 02 04 06 02 01 0103 0102c3bc 01",
         ),
+        (bytes(&Card::from(&a_token(TokenStatus::Revoked(switched())))), "01 03 0400 06 02 02"),
         (bytes(&Usage { last_used_at: Some(at(8)), use_count: 300 }), "01 0110 ac02"),
         (bytes(&Usage::default()), "01 00 00"),
         (
@@ -259,6 +261,7 @@ fn what_is_no_record_is_an_error() {
         read_pair(bytes).unwrap_err();
         read_number(bytes).unwrap_err();
         read_event_seq(bytes).unwrap_err();
+        read_indexed(bytes).unwrap_err();
     }
 }
 
