@@ -33,7 +33,7 @@ use filter::Filter;
 use hasher::DigestState;
 use http::HeaderValue;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 mod fence;
@@ -67,13 +67,17 @@ pub struct Entry {
     pub identity: Identity,
 }
 
-/// The identity headers of a token that is used again. They take more memory than its entry, and most
-/// entries of a cache that is too small for all tokens are used once before they go.
+/// The identity headers of a token that is used again and again. They take more memory than its entry,
+/// and most entries of a cache that is too small for all tokens are used once or twice before they go.
 #[derive(Debug, Default)]
 pub struct Identity {
     values: ArcSwapOption<IdentityValues>,
-    offered: AtomicBool,
+    /// How often values were offered and not kept.
+    declined: AtomicU8,
 }
+
+/// So often the values are not kept. Making them takes less than a microsecond.
+const IDENTITIES_DECLINED: u8 = 3;
 
 impl Identity {
     /// The values, if they were kept.
@@ -81,12 +85,13 @@ impl Identity {
         self.values.load()
     }
 
-    /// Keeps values, unless they are the first ones that were ever offered.
+    /// Keeps values, unless they are among the first that are offered.
     pub fn store(&self, values: Option<Arc<IdentityValues>>) {
-        if self.offered.load(Ordering::Relaxed) {
-            self.values.store(values);
+        let declined = self.declined.load(Ordering::Relaxed);
+        if declined < IDENTITIES_DECLINED {
+            self.declined.store(declined + 1, Ordering::Relaxed);
         } else {
-            self.offered.store(true, Ordering::Relaxed);
+            self.values.store(values);
         }
     }
 }
