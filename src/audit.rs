@@ -79,6 +79,9 @@ pub enum Action {
     /// The store was replaced by an older copy.
     #[serde(rename = "store.restored")]
     StoreRestored,
+    /// A validation run is through.
+    #[serde(rename = "validation.finished")]
+    ValidationFinished,
 }
 
 /// What it was done to.

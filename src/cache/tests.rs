@@ -1,3 +1,4 @@
+use super::identity::IDENTITIES_DECLINED;
 use super::*;
 use crate::access::{Circumstances, Demand, Organizations, Reason, Requirement, Verdict, decide};
 use crate::change::{Change, Write};

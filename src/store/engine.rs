@@ -40,11 +40,17 @@ pub enum Table {
     Creations,
     /// When a creation may be forgotten, idempotency key -> nothing.
     CreationEnds,
+    /// Organization -> where its validation stands.
+    Schedules,
+    /// Organization, number -> validation run.
+    Runs,
+    /// Organization, validation run, number -> a part of its flags.
+    Flags,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::Meta,
         Self::Organizations,
         Self::Users,
@@ -60,6 +66,9 @@ impl Table {
         Self::Roles,
         Self::Creations,
         Self::CreationEnds,
+        Self::Schedules,
+        Self::Runs,
+        Self::Flags,
     ];
 
     /// The table's name in the file. Never changes.
@@ -81,6 +90,9 @@ impl Table {
             Self::Roles => "roles",
             Self::Creations => "creations",
             Self::CreationEnds => "creation_ends",
+            Self::Schedules => "schedules",
+            Self::Runs => "runs",
+            Self::Flags => "flags",
         }
     }
 }

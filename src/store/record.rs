@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use std::ops::{Bound, ControlFlow};
 
 /// How many tokens a visit holds in memory at a time.
-const VISITED_AT_A_TIME: usize = 1_000;
+pub(super) const VISITED_AT_A_TIME: usize = 1_000;
 /// How many outlived creations one new creation clears away at most. More than one, so that the
 /// table shrinks; few, so that no commit pays for a quiet night.
 const CREATIONS_FORGOTTEN_MAX: usize = 8;
@@ -235,34 +235,13 @@ pub(super) trait Records: Read + Sized {
         org: OrgId,
         visit: &mut dyn FnMut(ApiToken, Usage) -> ControlFlow<()>,
     ) -> Result<(), Failure> {
-        let (first, last) = codec::all_of(org.bits());
-        let mut from = Bound::Included(first);
+        let mut after = None;
         loop {
-            let mut stretch: Vec<([u8; 32], ApiToken)> = Vec::new();
-            let span = (from.as_ref().map(|key| &key[..]), Bound::Included(&last[..]));
-            self.scan(Table::Tokens, span, Order::Ascending, &mut |_, value| {
-                let token: ApiToken = codec::decode(value)?;
-                stretch.push((codec::token(org, token.id), token));
-                Ok(if stretch.len() < VISITED_AT_A_TIME {
-                    ControlFlow::Continue(())
-                } else {
-                    ControlFlow::Break(())
-                })
-            })?;
+            let stretch = self.tokens_after(org, after, VISITED_AT_A_TIME)?;
             let full = stretch.len() == VISITED_AT_A_TIME;
-            let (Some((start, _)), Some((end, _))) = (stretch.first(), stretch.last()) else {
-                return Ok(());
-            };
-            let usage = self.usage_within(start, end)?;
-            let ids: Vec<TokenId> = stretch.iter().map(|(_, token)| token.id).collect();
-            let journaled = self.journaled(&ids)?;
-            from = Bound::Excluded(*end);
-
-            let mut usage = usage.into_iter().peekable();
-            for ((key, token), journaled) in stretch.into_iter().zip(journaled) {
-                while usage.next_if(|(used, _)| *used < key).is_some() {}
-                let folded = usage.next_if(|(used, _)| *used == key).map(|(_, usage)| usage);
-                if visit(token, folded.unwrap_or_default().merged(journaled)).is_break() {
+            after = stretch.last().map(|(token, _)| token.id);
+            for (token, usage) in stretch {
+                if visit(token, usage).is_break() {
                     return Ok(());
                 }
             }
@@ -270,6 +249,38 @@ pub(super) trait Records: Read + Sized {
                 return Ok(());
             }
         }
+    }
+
+    /// One stretch of them: those made after another one, at most so many.
+    fn tokens_after(
+        &self,
+        org: OrgId,
+        after: Option<TokenId>,
+        limit: usize,
+    ) -> Result<Vec<(ApiToken, Usage)>, Failure> {
+        let (first, last) = codec::all_of(org.bits());
+        let after = after.map(|token| codec::token(org, token));
+        let from = after.as_ref().map_or(Bound::Included(&first[..]), |key| Bound::Excluded(key));
+        let mut stretch: Vec<([u8; 32], ApiToken)> = Vec::new();
+        let span = (from, Bound::Included(&last[..]));
+        self.scan(Table::Tokens, span, Order::Ascending, &mut |_, value| {
+            let token: ApiToken = codec::decode(value)?;
+            stretch.push((codec::token(org, token.id), token));
+            let enough = stretch.len() >= limit;
+            Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        let (Some((start, _)), Some((end, _))) = (stretch.first(), stretch.last()) else {
+            return Ok(Vec::new());
+        };
+        let mut usage = self.usage_within(start, end)?.into_iter().peekable();
+        let ids: Vec<TokenId> = stretch.iter().map(|(_, token)| token.id).collect();
+        let journaled = self.journaled(&ids)?;
+        let with_usage = stretch.into_iter().zip(journaled).map(|((key, token), journaled)| {
+            while usage.next_if(|(used, _)| *used < key).is_some() {}
+            let folded = usage.next_if(|(used, _)| *used == key).map(|(_, usage)| usage);
+            (token, folded.unwrap_or_default().merged(journaled))
+        });
+        Ok(with_usage.collect())
     }
 
     /// The tokens of one owner with their usage, in the order of their making.
@@ -418,8 +429,8 @@ impl<W: Write> WriteRecords for W {}
 
 const LIVE: &[u8] = &[1];
 const NOT_LIVE: &[u8] = &[0];
-const EVERYTHING: super::engine::Span<'static> = (Bound::Unbounded, Bound::Unbounded);
+pub(super) const EVERYTHING: super::engine::Span<'static> = (Bound::Unbounded, Bound::Unbounded);
 
-fn within<'a>(first: &'a [u8], last: &'a [u8]) -> super::engine::Span<'a> {
+pub(super) fn within<'a>(first: &'a [u8], last: &'a [u8]) -> super::engine::Span<'a> {
     (Bound::Included(first), Bound::Included(last))
 }
