@@ -24,7 +24,7 @@ pub enum Table {
     Tokens,
     /// Token -> organization.
     TokenHomes,
-    /// Digest -> organization, token, and what a decision needs of it.
+    /// Digest -> organization, token.
     Digests,
     /// Owner, token -> whether it is not revoked.
     Owned,

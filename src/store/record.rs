@@ -12,11 +12,9 @@ use crate::audit::{Draft, Event};
 use crate::change::{CREATIONS_KEPT, Creation};
 use crate::id::{OrgId, TokenId, UserId};
 use crate::org::{Organization, Revision, User};
-use crate::role::{RoleName, RoleSet, RoleTable};
+use crate::role::{RoleName, RoleTable};
 use crate::secret::Digest;
-use crate::time::Timestamp;
 use crate::token::{ApiToken, Standing, Usage};
-use serde::{Deserialize, Serialize};
 use std::ops::{Bound, ControlFlow};
 
 /// How many tokens a visit holds in memory at a time.
@@ -27,25 +25,6 @@ const CREATIONS_FORGOTTEN_MAX: usize = 8;
 
 const REVISION: &[u8] = b"revision";
 const FORMAT: &[u8] = b"format";
-
-/// What the index of digests says of a token beside who it is: all that a decision needs. The record
-/// itself lies elsewhere in the file, and would have to be read for every look-up.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Card {
-    pub(super) owner: UserId,
-    pub(super) scope: RoleSet,
-    pub(super) expires_at: Timestamp,
-    pub(super) standing: Standing,
-    pub(super) version: Revision,
-}
-
-impl From<&ApiToken> for Card {
-    fn from(token: &ApiToken) -> Self {
-        let TokenFacts { id: _, org: _, owner, scope, expires_at, standing, version } =
-            TokenFacts::from(token);
-        Self { owner, scope, expires_at, standing, version }
-    }
-}
 
 /// Typed reads.
 pub(super) trait Records: Read + Sized {
@@ -135,17 +114,8 @@ pub(super) trait Records: Read + Sized {
     }
 
     fn token_of_digest(&self, digest: &Digest) -> Result<Option<(OrgId, TokenId)>, Failure> {
-        let read = |row: &[u8]| Ok(codec::read_indexed(row)?.0);
-        self.get(Table::Digests, digest.as_bytes(), read)?.transpose()
-    }
-
-    fn facts_of_digest(&self, digest: &Digest) -> Result<Option<TokenFacts>, Failure> {
-        let read = |row: &[u8]| {
-            let ((org, id), card) = codec::read_indexed(row)?;
-            let Card { owner, scope, expires_at, standing, version } = codec::decode(card)?;
-            Ok(TokenFacts { id, org, owner, scope, expires_at, standing, version })
-        };
-        self.get(Table::Digests, digest.as_bytes(), read)?.transpose()
+        let found = self.get(Table::Digests, digest.as_bytes(), codec::read_pair)?.transpose()?;
+        Ok(found.map(|(org, token)| (OrgId::from_bits(org), TokenId::from_bits(token))))
     }
 
     /// What a token was used, as far as the store was told.
@@ -206,11 +176,16 @@ pub(super) trait Records: Read + Sized {
     }
 
     fn found(&self, digest: &Digest) -> Result<Option<Found>, Failure> {
-        let Some(token) = self.facts_of_digest(digest)? else { return Ok(None) };
+        let Some((org, id)) = self.token_of_digest(digest)? else { return Ok(None) };
+        let Some(token) = self.token_in(org, id)? else { return Ok(None) };
         // An owner outside the token's organization is no owner: the token is as good as unknown.
-        let Some(owner) = self.user_in(token.org, token.owner)? else { return Ok(None) };
-        let Some(org) = self.organization(token.org)? else { return Ok(None) };
-        Ok(Some(Found { token, owner: OwnerFacts::from(&owner), org: OrgFacts::from(&org) }))
+        let Some(owner) = self.user_in(org, token.owner)? else { return Ok(None) };
+        let Some(org) = self.organization(org)? else { return Ok(None) };
+        Ok(Some(Found {
+            token: TokenFacts::from(&token),
+            owner: OwnerFacts::from(&owner),
+            org: OrgFacts::from(&org),
+        }))
     }
 
     fn digests(&self, visit: &mut dyn FnMut(&Digest)) -> Result<u64, Failure> {
@@ -373,11 +348,11 @@ pub(super) trait WriteRecords: Write + Records {
             }
         }
         let key = codec::token(token.org, token.id);
-        if old.is_none() {
+        let is_indexed = old.as_ref().is_some_and(|old| old.digest == token.digest);
+        if !is_indexed {
             self.put(Table::TokenHomes, &codec::id(token.id.bits()), &codec::id(token.org.bits()))?;
+            self.put(Table::Digests, token.digest.as_bytes(), &key)?;
         }
-        let indexed = [&key[..], &codec::encode(&Card::from(token))?].concat();
-        self.put(Table::Digests, token.digest.as_bytes(), &indexed)?;
         let live = if token.standing() == Standing::Revoked { NOT_LIVE } else { LIVE };
         self.put(Table::Owned, &codec::owned(token.owner, token.id), live)?;
         self.put(Table::Tokens, &key, &codec::encode(token)?)?;

@@ -6,7 +6,6 @@ use crate::policy::{Ignore, Ignores, Policies, TtlPolicy};
 use crate::role::{RoleId, RoleName, RoleSet};
 use crate::secret::Digest;
 use crate::store::engine::Table;
-use crate::store::record::Card;
 use crate::time::{Ttl, Unit};
 use crate::token::{ApiToken, TokenStatus, Usage};
 use crate::validation::{Counts, Findings, Flag, Mark, Run, RunState, Schedule, Trigger};
@@ -170,7 +169,6 @@ fn what_is_stored_stays_readable() {
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
              abababababababab 02 04 06 00 01 12 10 03 010172 02 01 0103 0102c3bc 01",
         ),
-        (bytes(&Card::from(&a_token(TokenStatus::Revoked(switched())))), "01 03 0400 06 02 02"),
         (bytes(&Usage { last_used_at: Some(at(8)), use_count: 300 }), "01 0110 ac02"),
         (bytes(&Usage::default()), "01 00 00"),
         (
@@ -321,7 +319,6 @@ fn what_is_no_record_is_an_error() {
         read_pair(bytes).unwrap_err();
         read_number(bytes).unwrap_err();
         read_event_seq(bytes).unwrap_err();
-        read_indexed(bytes).unwrap_err();
     }
 }
 
