@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 const TOKENS: u64 = 1_000_000;
 const ORGS: u64 = 4;
 const OWNERS: u64 = 10_000;
-const CACHE_BYTES: usize = 64 << 20;
+const CACHE_BYTES: usize = 16 << 20;
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const USED: Usage =
     Usage { last_used_at: Some(NOW), use_count: 1, reuse: Reuse { count: 0, last_at: None } };

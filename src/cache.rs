@@ -36,7 +36,7 @@ use fence::Fence;
 use filter::Filter;
 use hasher::DigestState;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use succession::{Succession, Takeover};
 
@@ -68,8 +68,8 @@ pub use succession::Taken;
 pub struct Entry {
     barred: AtomicBool,
     referenced: AtomicBool,
-    /// Whether an identity was made for it before.
-    identified: AtomicBool,
+    /// How often an identity was made for it and not kept.
+    declined: AtomicU8,
     tally: Tally,
     token: TokenFacts,
     owner: Arc<OwnerCell>,
@@ -142,7 +142,7 @@ impl Entry {
         Self {
             barred: AtomicBool::new(false),
             referenced: AtomicBool::new(true),
-            identified: AtomicBool::new(false),
+            declined: AtomicU8::new(0),
             tally: Tally::default(),
             token,
             owner: Arc::clone(&self.owner),
@@ -274,7 +274,7 @@ impl Cache {
                 slot.insert(Held::Ready(Arc::new(Entry {
                     barred: AtomicBool::new(false),
                     referenced: AtomicBool::new(false),
-                    identified: AtomicBool::new(false),
+                    declined: AtomicU8::new(0),
                     tally: Tally::default(),
                     token: found.token,
                     owner,

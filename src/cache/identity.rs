@@ -6,6 +6,9 @@ use arc_swap::Guard;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// So often an identity is not kept. Making one takes less than a microsecond.
+pub(super) const IDENTITIES_DECLINED: u8 = 3;
+
 /// What an upstream is told about who calls, and the version of the owner that it was made from.
 #[derive(Debug)]
 pub struct Identity {
@@ -23,13 +26,15 @@ impl Entry {
         self.identity.load()
     }
 
-    /// Keeps an identity, unless it is the first that was made: it takes more memory than the entry,
-    /// and most entries of a cache that is too small for all tokens are used once before they go.
+    /// Keeps an identity, unless it is among the first that are made: it takes more memory than the
+    /// entry, and most entries of a cache that is too small for all tokens are used once or twice
+    /// before they go.
     pub fn keep_identity(&self, identity: Arc<Identity>) {
-        if self.identified.load(Ordering::Relaxed) {
-            self.identity.store(Some(identity));
+        let declined = self.declined.load(Ordering::Relaxed);
+        if declined < IDENTITIES_DECLINED {
+            self.declined.store(declined + 1, Ordering::Relaxed);
         } else {
-            self.identified.store(true, Ordering::Relaxed);
+            self.identity.store(Some(identity));
         }
     }
 }

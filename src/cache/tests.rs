@@ -1,3 +1,4 @@
+use super::identity::IDENTITIES_DECLINED;
 use super::*;
 use crate::access::{
     Circumstances, Demand, Organizations, Reason, Requirement, SecretFacts, Verdict, decide,
@@ -596,16 +597,21 @@ fn an_entry_with_its_counts_is_three_lines_of_a_processors_cache() {
 }
 
 #[test]
-fn the_identity_is_kept_from_its_second_use_on() {
+fn the_identity_of_a_token_that_is_hardly_used_is_not_kept() {
     let values = || {
         Arc::new(Identity { owner_version: Revision(1), fields: Box::default(), privileged: false })
     };
-    let (identity, first, second, third) = (KeptIdentity::default(), values(), values(), values());
-    identity.store(Some(Arc::clone(&first)));
-    assert!(identity.load().is_none());
-    assert_eq!(Arc::strong_count(&first), 1, "who used it once holds nothing");
-    for values in [second, third] {
-        identity.store(Some(Arc::clone(&values)));
-        assert!(identity.load().as_ref().is_some_and(|kept| Arc::ptr_eq(kept, &values)));
+    let world = World::apart(3, 10);
+    assert!(world.fill(1).is_ok());
+    let entry = world.entry(1);
+    for _ in 0..IDENTITIES_DECLINED {
+        let values = values();
+        entry.keep_identity(Arc::clone(&values));
+        assert!(entry.identity().is_none());
+        assert_eq!(Arc::strong_count(&values), 1);
+    }
+    for values in [values(), values()] {
+        entry.keep_identity(Arc::clone(&values));
+        assert!(entry.identity().as_ref().is_some_and(|kept| Arc::ptr_eq(kept, &values)));
     }
 }

@@ -102,7 +102,7 @@ fn gateway(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<Gatew
         workers: workers.unwrap_or_else(processors),
         realm: realm.unwrap_or_else(|| "bearward".to_owned()),
         token_prefix: prefix.unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
-        cache_entries_max: entries.unwrap_or(100_000),
+        cache_entries_max: entries.unwrap_or(400_000),
         usage_flush_interval: flush.unwrap_or(Duration::from_secs(5)),
         access_log,
     })
@@ -143,7 +143,7 @@ fn store(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<Store> 
     let path = table.required("path").and_then(|entry| entry.path(surroundings));
     let cache_bytes = table.take("cache_bytes").and_then(|entry| entry.count(&STORE_CACHE_BYTES));
     table.finish();
-    Some(Store { path: path?, cache_bytes: cache_bytes.unwrap_or(64 << 20) })
+    Some(Store { path: path?, cache_bytes: cache_bytes.unwrap_or(16 << 20) })
 }
 
 fn limits(mut table: Table<'_>) -> Limits {

@@ -220,7 +220,7 @@ impl Uses<'_> {
     }
 }
 
-fn read_use([high, low, last, count, reused, reuses]: &Use) -> (TokenId, Usage) {
+fn read_use([high, low, last, count, last_reuse, reuses]: &Use) -> (TokenId, Usage) {
     let half = |bytes: &[u8; 8]| u128::from(u64::from_be_bytes(*bytes));
     let time = |bytes: &[u8; 8]| {
         let millis = Some(i64::from_be_bytes(*bytes)).filter(|millis| *millis != NEVER);
@@ -229,7 +229,7 @@ fn read_use([high, low, last, count, reused, reuses]: &Use) -> (TokenId, Usage) 
     let usage = Usage {
         last_used_at: time(last),
         use_count: u64::from_be_bytes(*count),
-        reuse: Reuse { last_at: time(reused), count: u64::from_be_bytes(*reuses) },
+        reuse: Reuse { last_at: time(last_reuse), count: u64::from_be_bytes(*reuses) },
     };
     (TokenId::from_bits(half(high) << 64 | half(low)), usage)
 }

@@ -243,7 +243,11 @@ fn pages_of_the_journal_stay_readable() {
     let uses = [
         (
             TokenId::from_bits(0x0102 << 64 | 3),
-            Usage { last_used_at: Some(at(258)), use_count: 300 },
+            Usage {
+                last_used_at: Some(at(258)),
+                use_count: 300,
+                reuse: Reuse { last_at: Some(at(259)), count: 2 },
+            },
         ),
         (TokenId::from_bits(u128::MAX), Usage::default()),
     ];
@@ -252,7 +256,10 @@ fn pages_of_the_journal_stay_readable() {
         write!(text, "{byte:02x}").unwrap();
         text
     });
-    let expected = "01 0000000000000102 0000000000000003 0000000000000102 000000000000012c                     ffffffffffffffff ffffffffffffffff 8000000000000000 0000000000000000";
+    let expected = "01 0000000000000102 0000000000000003 0000000000000102 000000000000012c \
+                    0000000000000103 0000000000000002 \
+                    ffffffffffffffff ffffffffffffffff 8000000000000000 0000000000000000 \
+                    8000000000000000 0000000000000000";
     assert_eq!(text, expected.replace(' ', ""));
     let read = super::uses(&page).unwrap();
     assert_eq!(read.iter().collect::<Vec<_>>(), uses);
@@ -262,7 +269,7 @@ fn pages_of_the_journal_stay_readable() {
         assert_eq!(read.find(TokenId::from_bits(token.bits() - 1)), None);
     }
     for length in 0..page.len() {
-        assert_eq!(super::uses(&page[..length]).is_ok(), length % 32 == 1, "{length}");
+        assert_eq!(super::uses(&page[..length]).is_ok(), length % 48 == 1, "{length}");
     }
     let newer = [&[2], &page[1..]].concat();
     assert!(

@@ -14,7 +14,7 @@ const TOKENS: u64 = 700;
 type Uses = Vec<(TokenId, Usage)>;
 
 fn used(millis: i64, use_count: u64) -> Usage {
-    Usage { last_used_at: Some(at(millis)), use_count }
+    Usage { last_used_at: Some(at(millis)), use_count, ..Usage::default() }
 }
 
 fn write<T>(memory: &Memory, work: impl Fn(&mut <Memory as Engine>::Transaction<'_>) -> T) -> T {

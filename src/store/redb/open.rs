@@ -24,7 +24,7 @@ const FILE_MODE: u32 = 0o600;
 pub struct Options {
     /// The file; made when it is missing. Its directory must be there.
     pub path: PathBuf,
-    /// Memory for pages of the file, in bytes; 64 MiB suit a million tokens.
+    /// Memory for pages of the file, in bytes; 16 MiB suit a million tokens.
     pub cache_bytes: usize,
 }
 
