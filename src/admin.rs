@@ -12,6 +12,7 @@
 mod audit;
 mod desk;
 mod etag;
+mod exemptions;
 mod extract;
 mod front;
 mod health;
@@ -139,7 +140,10 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(tokens::activate))
         .routes(routes!(violations::ignore, violations::count))
         .routes(routes!(policies::read, policies::put))
+        .routes(routes!(policies::preview))
         .routes(routes!(validations::list, validations::create))
+        .routes(routes!(exemptions::list, exemptions::create))
+        .routes(routes!(exemptions::remove))
         .routes(routes!(audit::list))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))

@@ -76,6 +76,12 @@ pub enum Action {
     /// A validation run is through.
     #[serde(rename = "validation.finished")]
     ValidationFinished,
+    /// A token or a user was exempted from the enforcement of a policy.
+    #[serde(rename = "exemption.granted")]
+    ExemptionGranted,
+    /// An exemption was ended before its time.
+    #[serde(rename = "exemption.withdrawn")]
+    ExemptionWithdrawn,
 }
 
 /// What it was done to.

@@ -14,6 +14,8 @@
 //! - Nobody hands out a role that their own credential does not carry, except owners to users.
 
 pub mod catalogue;
+pub mod enforcement;
+pub mod exemption;
 pub mod org;
 pub mod policies;
 pub mod reading;

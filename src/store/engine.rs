@@ -44,11 +44,13 @@ pub enum Table {
     Runs,
     /// Organization, validation run, number -> a part of its flags.
     Flags,
+    /// Organization, exemption -> record.
+    Exemptions,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Meta,
         Self::Organizations,
         Self::Users,
@@ -66,6 +68,7 @@ impl Table {
         Self::Schedules,
         Self::Runs,
         Self::Flags,
+        Self::Exemptions,
     ];
 
     /// The table's name in the file. Never changes.
@@ -89,6 +92,7 @@ impl Table {
             Self::Schedules => "schedules",
             Self::Runs => "runs",
             Self::Flags => "flags",
+            Self::Exemptions => "exemptions",
         }
     }
 }
