@@ -10,6 +10,7 @@
 //! - Nothing here runs on a worker of the gateway: what may block is on a blocking thread.
 
 mod audit;
+mod backup;
 mod desk;
 mod etag;
 mod exemptions;
@@ -32,6 +33,7 @@ mod users;
 mod validations;
 mod violations;
 
+pub use backup::Backups;
 pub use openapi::openapi;
 pub use serve::serve;
 
@@ -74,6 +76,8 @@ pub struct AdminState {
     pub ledger: Arc<dyn Ledger>,
     /// The facts that callers are admitted by.
     pub evidences: Arc<dyn Evidences>,
+    /// What backups are made of.
+    pub backups: Backups,
     /// The use of tokens that is not stored yet.
     pub uses: Arc<dyn Uses>,
     /// The roles that can be given, as the configuration names them now.
@@ -145,6 +149,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(exemptions::list, exemptions::create))
         .routes(routes!(exemptions::remove))
         .routes(routes!(audit::list))
+        .routes(routes!(backup::take))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))

@@ -1,6 +1,6 @@
 //! The composition root: the only file that names every room.
 
-use crate::admin::{self, AdminState};
+use crate::admin::{self, AdminState, Backups};
 use crate::cache::{Cache, Entry, Readers};
 use crate::change::{Change, Write};
 use crate::clock;
@@ -19,7 +19,7 @@ use crate::usage::Board;
 use arc_swap::ArcSwap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -111,8 +111,6 @@ pub struct Running {
     listener: Listener,
     flusher: Flusher,
     control: Control,
-    stop_scheduler: Stop,
-    scheduler: tokio::task::JoinHandle<()>,
     log: Option<JoinHandle<()>>,
 }
 
@@ -182,6 +180,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
     let router = admin::router(AdminState {
         ledger: Arc::clone(&store) as _,
         evidences: Arc::new(Cached(readers)),
+        backups: Backups::new(Arc::clone(&store) as _, directory_of(&config.store.path)),
         uses: Arc::clone(&board) as _,
         catalogue: Arc::clone(&catalogue),
         hosts: config.admin.hosts.clone(),
@@ -195,15 +194,13 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         },
         metrics: Arc::new(move || metrics.text()),
     });
-    let control = Control::start(admin_socket, router)?;
-    let stop_scheduler = Stop::default();
     let scheduler = Scheduler {
         ledger: Arc::clone(&store) as _,
         uses: Arc::clone(&board) as _,
         clock: Arc::new(clock::now),
         bell,
     };
-    let scheduler = control.runtime.spawn(scheduler.work(stop_scheduler.clone()));
+    let control = Control::start(admin_socket, router, scheduler)?;
     Ok(Running {
         gateway: listener.address(),
         admin: control.address,
@@ -216,8 +213,6 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         listener,
         flusher,
         control,
-        stop_scheduler,
-        scheduler,
         log,
     })
 }
@@ -248,8 +243,6 @@ impl Running {
         self.ready.store(false, Ordering::Release);
         self.listener.drain();
         self.flusher.stop();
-        self.stop_scheduler.ask();
-        let _panicked = self.control.runtime.block_on(self.scheduler);
         self.control.stop();
         if let Err(error) = self.board.flush(self.store.as_ref()) {
             tracing::error!(%error, "the last uses could not be written");
@@ -299,6 +292,14 @@ fn access_log(
         StartError::AccessLog { path, error }
     })?;
     Ok((Some(writer), Some(thread)))
+}
+
+/// The directory that a file lies in.
+fn directory_of(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        Some(_) | None => PathBuf::from("."),
+    }
 }
 
 /// Gives every role of the configuration its number, if it has none yet.
@@ -386,16 +387,22 @@ impl Flusher {
     }
 }
 
-/// The admin port, on a runtime of its own.
+/// The admin port and the scheduler, on a runtime of their own.
 struct Control {
     address: SocketAddr,
     runtime: Runtime,
     stop: Mutex<Option<oneshot::Sender<()>>>,
     served: tokio::task::JoinHandle<()>,
+    stop_scheduler: Stop,
+    validating: tokio::task::JoinHandle<()>,
 }
 
 impl Control {
-    fn start(socket: TcpListener, router: axum::Router) -> Result<Self, StartError> {
+    fn start(
+        socket: TcpListener,
+        router: axum::Router,
+        scheduler: Scheduler,
+    ) -> Result<Self, StartError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(CONTROL_THREADS)
             .thread_name("control")
@@ -412,12 +419,17 @@ impl Control {
         let served = runtime.spawn(async move {
             admin::serve(socket, router, async { drop(stopped.await) }).await;
         });
-        Ok(Self { address, runtime, stop: Mutex::new(Some(stop)), served })
+        let stop_scheduler = Stop::default();
+        let validating = runtime.spawn(scheduler.work(stop_scheduler.clone()));
+        let stop = Mutex::new(Some(stop));
+        Ok(Self { address, runtime, stop, served, stop_scheduler, validating })
     }
 
     fn stop(self) {
         drop(self.stop.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.stop_scheduler.ask();
         let _panicked = self.runtime.block_on(self.served);
+        let _panicked = self.runtime.block_on(self.validating);
         self.runtime.shutdown_timeout(Duration::from_secs(1));
     }
 }

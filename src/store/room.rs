@@ -4,7 +4,10 @@ use super::engine::{Engine, Failure};
 use super::record::Records;
 use super::validation::ValidationRecords;
 use super::writer::Writer;
-use super::{Commit, Facts, Follower, Found, Ledger, STRETCH_TOKENS_MAX, StoreError, Validations};
+use super::{
+    Archive, Commit, Copied, CopyError, Facts, Follower, Found, Ledger, STRETCH_TOKENS_MAX,
+    StoreError, Validations, redb,
+};
 use crate::audit::Event;
 use crate::change::{Change, Creation};
 use crate::exemption::Exemption;
@@ -177,5 +180,16 @@ impl<E: Engine> Facts for Store<E> {
 
     fn visit_digests(&self, visit: &mut dyn FnMut(&Digest)) -> Result<u64, StoreError> {
         Ok(self.snapshot()?.digests(visit)?)
+    }
+}
+
+impl<E: Engine> Archive for Store<E> {
+    fn revision(&self) -> Result<Revision, StoreError> {
+        Ok(self.snapshot()?.revision()?)
+    }
+
+    fn copy(&self, file: &std::fs::File, told: &mut dyn FnMut(u64)) -> Result<Copied, CopyError> {
+        let snapshot = self.snapshot().map_err(StoreError::from)?;
+        redb::copy(&snapshot, file, told)
     }
 }

@@ -283,12 +283,14 @@ fn variants_keep_their_numbers() {
         Action::TokenRevoked,
         Action::ViolationIgnored,
         Action::ViolationCounted,
+        Action::StoreBackedUp,
+        Action::StoreRestored,
         Action::ValidationFinished,
         Action::ExemptionGranted,
         Action::ExemptionWithdrawn,
     ];
     let encoded = actions.iter().map(|action| encode(action).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(encoded), (0..18).collect::<Vec<u8>>());
+    assert_eq!(numbers(encoded), (0..20).collect::<Vec<u8>>());
     let units = [Unit::Minutes, Unit::Hours, Unit::Days, Unit::Months];
     let encoded = units.iter().map(|unit| encode(unit).unwrap()[1..].to_vec()).collect();
     assert_eq!(numbers(encoded), [0, 1, 2, 3]);
