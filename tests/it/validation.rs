@@ -74,3 +74,38 @@ fn s14_s18_a_tightened_policy_is_validated_at_once_and_kills_nothing() {
     assert_eq!(runs[0]["number"], 3);
     assert_eq!(runs[0]["new_violations"], 0);
 }
+
+#[test]
+fn an_enforced_policy_switches_a_token_off_at_the_gateway_and_an_owner_switches_it_on() {
+    let upstream = Upstream::start(ok());
+    let world = Setup::before(&upstream).clock().start();
+    let token = world.mint();
+    let spared = world.mint();
+    let admin = world.admin();
+    for (field, id) in [("token", &spared.id), ("token", &world.owner_token)] {
+        let until = world.admin().token(id)["expires_at"].clone();
+        let body = json!({field: id, "policy": "max_ttl", "until": until});
+        admin.org("POST", "/exemptions", Some(&body)).expect(201);
+    }
+    let hour = json!({"value": 1, "unit": "hours"});
+    let max = json!({"active": true, "value": 1, "unit": "minutes",
+        "enforcement": {"deactivate_after": hour}});
+    admin.org("PUT", "/policies", Some(&json!({"max_ttl": max}))).expect(200);
+    let run = wait_for(&world, 1).remove(0);
+    assert_eq!((&run["flagged"], &run["warned"]), (&json!(3), &json!(1)), "{run}");
+    world.set_clock(HOUR - 60);
+    admin.org("POST", "/validations", None).expect(202);
+    assert_eq!(wait_for(&world, 2)[0]["deactivated"], 0);
+    assert_eq!(world.fetch("/orders/x", &token).status, 200);
+    world.set_clock(HOUR + 60);
+    admin.org("POST", "/validations", None).expect(202);
+    assert_eq!(wait_for(&world, 3)[0]["deactivated"], 1);
+    assert_eq!(world.fetch("/orders/x", &token).status, 401);
+    assert_eq!(world.fetch("/orders/x", &spared).status, 200);
+    let shown = admin.token(&token.id);
+    assert_eq!(shown["status_changed"]["by"], Value::Null);
+    let reason = shown["status_changed"]["reason"].as_str().expect("a reason");
+    assert!(reason.contains("Max Token TTL of 1 minute"), "{reason}");
+    admin.activate(&token);
+    assert_eq!(world.fetch("/orders/x", &token).status, 200);
+}
