@@ -1,7 +1,7 @@
 //! Validation runs of the real process: by the clock, on demand, and across crashes.
 
 use crate::upstream::{Upstream, ok};
-use crate::world::{Setup, World, eventually};
+use crate::world::{Setup, TokenWish, World, eventually};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -79,12 +79,12 @@ fn s14_s18_a_tightened_policy_is_validated_at_once_and_kills_nothing() {
 fn an_enforced_policy_switches_a_token_off_at_the_gateway_and_an_owner_switches_it_on() {
     let upstream = Upstream::start(ok());
     let world = Setup::before(&upstream).clock().start();
-    let token = world.mint();
-    let spared = world.mint();
     let admin = world.admin();
-    for (field, id) in [("token", &spared.id), ("token", &world.owner_token)] {
+    let wish = TokenWish { ttl: (2, "days"), ..TokenWish::default() };
+    let (token, spared) = (admin.mint(&wish), admin.mint(&wish));
+    for id in [&spared.id, &world.owner_token] {
         let until = world.admin().token(id)["expires_at"].clone();
-        let body = json!({field: id, "policy": "max_ttl", "until": until});
+        let body = json!({"token": id, "policy": "max_ttl", "until": until});
         admin.org("POST", "/exemptions", Some(&body)).expect(201);
     }
     let hour = json!({"value": 1, "unit": "hours"});
