@@ -7,7 +7,7 @@ use std::time::Duration;
 
 const HOUR: i64 = 60 * 60;
 /// For a run to be noticed and made on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn runs(world: &World) -> Vec<Value> {
     let list = world.admin().org("GET", "/validations", None).expect(200);
