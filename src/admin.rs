@@ -143,6 +143,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(tokens::deactivate))
         .routes(routes!(tokens::activate))
         .routes(routes!(violations::ignore, violations::count))
+        .routes(routes!(tokens::rotation::rotate))
         .routes(routes!(policies::read, policies::put))
         .routes(routes!(policies::preview))
         .routes(routes!(validations::list, validations::create))

@@ -185,6 +185,7 @@ impl Model {
         let state = &self.states[at];
         let found = Found {
             token: state.token(number),
+            secret: SecretFacts::Present,
             owner: state.owner(number % USERS),
             org: OrgFacts { id: ORG, version: Revision(0) },
         };
