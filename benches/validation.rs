@@ -33,7 +33,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 struct Idle;
 
 impl Uses for Idle {
-    fn touch(&self, _: TokenId, _: Timestamp) {}
+    fn touch(&self, _: TokenId, _: Usage) {}
 
     fn still(&self) -> Box<dyn Pending + '_> {
         Box::new(Self)
@@ -89,6 +89,7 @@ fn token(number: u64, digest: Digest) -> ApiToken {
         name: format!("token {number}"),
         scope: RoleSet::from_iter([RoleId::ORG_MEMBER]),
         digest,
+        former: Vec::new(),
         created_at: NOW,
         issued_at: NOW,
         expires_at: NOW.after_months(if number.is_multiple_of(100) { 12 } else { 6 }),
@@ -104,7 +105,7 @@ fn load(store: &RedbStore, digests: &[Digest]) {
     store.commit(write(people.collect())).wait().unwrap();
     let mut commits: VecDeque<Commit> = VecDeque::new();
     for thousand in 0..TOKENS / 1_000 {
-        let used = Usage { last_used_at: Some(NOW), use_count: 7 };
+        let used = Usage { last_used_at: Some(NOW), use_count: 7, ..Usage::default() };
         let records = (1_000 * thousand..1_000 * (thousand + 1)).flat_map(|number| {
             let token = token(number, digests[usize::try_from(number).unwrap()]);
             [Write::Usage(token.id, used), Write::Token(token)].into_iter().rev()

@@ -134,7 +134,8 @@ async fn a_preview_says_what_a_change_would_come_to_and_changes_nothing() {
     let (short, _) = house.token_of(house.member.user, "short").await;
     let token = ApiToken { expires_at: day(30), ..house.token(short) };
     house.write(Write::Token(token)).await;
-    let used = |days, use_count| Usage { last_used_at: Some(day(days)), use_count };
+    let used =
+        |days, use_count| Usage { last_used_at: Some(day(days)), use_count, ..Usage::default() };
     house.write(Write::Usage(house.bystander.token, used(9, 1_000))).await;
     house.write(Write::Usage(short, used(10, 5))).await;
     house.pending.0.lock().expect("no panic").insert(house.member.token, used(10, 40));
