@@ -13,6 +13,7 @@ mod audit;
 mod backup;
 mod desk;
 mod etag;
+mod exemptions;
 mod extract;
 mod front;
 mod health;
@@ -144,7 +145,10 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(violations::ignore, violations::count))
         .routes(routes!(tokens::rotation::rotate))
         .routes(routes!(policies::read, policies::put))
+        .routes(routes!(policies::preview))
         .routes(routes!(validations::list, validations::create))
+        .routes(routes!(exemptions::list, exemptions::create))
+        .routes(routes!(exemptions::remove))
         .routes(routes!(audit::list))
         .routes(routes!(backup::take))
         .routes(routes!(health::live))

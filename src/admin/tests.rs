@@ -4,6 +4,7 @@ mod attacks;
 mod backup;
 mod changes;
 mod documented;
+mod enforcement;
 mod lists;
 mod matrix;
 mod rotation;
@@ -284,7 +285,8 @@ impl House {
     /// Sets the Max Token TTL, in days; the tokens here live half a year.
     async fn limit_lives(&self, days: u32) {
         let mut org = self.organization();
-        org.policies.max_ttl = TtlPolicy { active: true, ttl: Ttl::new(days, Unit::Days) };
+        org.policies.max_ttl =
+            TtlPolicy { active: true, ttl: Ttl::new(days, Unit::Days), enforcement: None };
         self.write(Write::Organization(org)).await;
     }
 

@@ -211,7 +211,7 @@ pub(super) fn write(
                 }
             }
             Write::Usage(id, usage) => transaction.add_usage(id, usage)?,
-            Write::Validation(write) => transaction.put_validation(write)?,
+            Write::Validation(write) => transaction.put_validation(write, revision)?,
             Write::Roles(names) => {
                 for name in names {
                     if roles.id(&name).is_none() {

@@ -46,11 +46,13 @@ pub enum Table {
     Runs,
     /// Organization, validation run, number -> a part of its flags.
     Flags,
+    /// Organization, exemption -> record.
+    Exemptions,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Meta,
         Self::Organizations,
         Self::Users,
@@ -69,6 +71,7 @@ impl Table {
         Self::Schedules,
         Self::Runs,
         Self::Flags,
+        Self::Exemptions,
     ];
 
     /// The table's name in the file. Never changes.
@@ -93,6 +96,7 @@ impl Table {
             Self::Schedules => "schedules",
             Self::Runs => "runs",
             Self::Flags => "flags",
+            Self::Exemptions => "exemptions",
         }
     }
 }
