@@ -11,8 +11,10 @@
 
 mod audit;
 mod backup;
+mod chunks;
 mod desk;
 mod etag;
+mod export;
 mod extract;
 mod front;
 mod health;
@@ -32,6 +34,7 @@ mod users;
 mod violations;
 
 pub use backup::Backups;
+pub use export::EXPORTS_MAX;
 pub use openapi::openapi;
 pub use serve::serve;
 
@@ -76,6 +79,8 @@ pub struct AdminState {
     pub evidences: Arc<dyn Evidences>,
     /// What backups are made of.
     pub backups: Backups,
+    /// Turns of those who export.
+    pub exports: Arc<Semaphore>,
     /// The use of tokens that is not stored yet.
     pub uses: Arc<dyn Uses>,
     /// The roles that can be given, as the configuration names them now.
@@ -141,6 +146,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(violations::ignore, violations::count))
         .routes(routes!(policies::read, policies::put))
         .routes(routes!(audit::list))
+        .routes(routes!(export::export))
         .routes(routes!(backup::take))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))

@@ -79,6 +79,12 @@ pub enum Action {
     /// The store was replaced by an older copy.
     #[serde(rename = "store.restored")]
     StoreRestored,
+    /// Tokens that were made elsewhere were taken in.
+    #[serde(rename = "tokens.imported")]
+    TokensImported,
+    /// All tokens of the organization were written to a file.
+    #[serde(rename = "tokens.exported")]
+    TokensExported,
 }
 
 /// What it was done to.

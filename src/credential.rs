@@ -54,7 +54,7 @@ fn parse(field: &[u8]) -> Credential<'_> {
     }
 }
 
-fn well_formed(token: &[u8]) -> bool {
+pub(crate) fn well_formed(token: &[u8]) -> bool {
     (1..=TOKEN_BYTES_MAX).contains(&token.len())
         && token.iter().all(|&byte| byte.is_ascii_graphic() && byte != b',')
 }

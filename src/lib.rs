@@ -44,6 +44,7 @@ pub mod directory;
 pub mod gateway;
 pub mod governance;
 pub mod id;
+pub mod inventory;
 pub mod listener;
 pub mod org;
 pub mod phase;
