@@ -110,7 +110,7 @@ fn copy(archive: &dyn Archive, directory: &Path) -> Result<(File, u64), Problem>
 /// A file that is gone when it is closed, whoever closes it.
 fn nameless(directory: &Path) -> io::Result<File> {
     let mut bits = [0; 8];
-    getrandom::fill(&mut bits)?;
+    super::system_random(&mut bits).map_err(io::Error::other)?;
     let path = directory.join(format!(".bearward-backup-{:016x}", u64::from_ne_bytes(bits)));
     let mut open = OpenOptions::new();
     let file = open.read(true).write(true).create_new(true).mode(0o600).open(&path)?;

@@ -207,7 +207,7 @@ impl<'a> Intake<'a> {
             }),
             (None, Some(secret)) => {
                 let bytes = secret.as_bytes();
-                if !credential::well_formed(bytes) {
+                if !credential::is_presentable(bytes) {
                     let message = "expected what a client can present: up to 4,096 visible ASCII \
                                    characters, no space and no comma";
                     return Err(invalid(Column::Secret, message));
