@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A file system of this size, for as long as this lives.
-const DISK: &str = "size=6m";
+const DISK: &str = "size=24m";
 /// Far more than fill it.
 const TOKENS: usize = 600;
 
