@@ -15,6 +15,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+mod copies;
 mod cuts;
 mod faults;
 mod journal;
