@@ -79,6 +79,9 @@ pub enum Action {
     /// The store was replaced by an older copy.
     #[serde(rename = "store.restored")]
     StoreRestored,
+    /// A validation run is through.
+    #[serde(rename = "validation.finished")]
+    ValidationFinished,
     /// Tokens that were made elsewhere were taken in.
     #[serde(rename = "tokens.imported")]
     TokensImported,

@@ -3,6 +3,7 @@
 
 use super::engine::{Failure, Write as Transaction};
 use super::record::{Records, WriteRecords};
+use super::validation::WriteValidationRecords;
 use super::{CommitError, Fact, FactKey};
 use crate::access::{OrgFacts, OwnerFacts, TokenFacts};
 use crate::change::{Change, RecordKey, Require, Write};
@@ -94,7 +95,7 @@ fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failu
             Write::User(user) => _ = users.insert(user.id),
             Write::RemoveUser(id) => _ = (users.insert(*id), removed.insert(*id)),
             Write::Token(token) => _ = tokens.entry(token.id).or_insert(token.org),
-            Write::Organization(_) | Write::Usage(..) | Write::Roles(_) => {}
+            Write::Organization(_) | Write::Usage(..) | Write::Roles(_) | Write::Validation(_) => {}
         }
     }
     let mut emails: HashMap<(OrgId, String), UserId> = HashMap::new();
@@ -128,7 +129,11 @@ fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failu
                     return Ok(Some(Require::DigestFree(token.digest)));
                 }
             }
-            Write::RemoveUser(_) | Write::Organization(_) | Write::Usage(..) | Write::Roles(_) => {}
+            Write::RemoveUser(_)
+            | Write::Organization(_)
+            | Write::Usage(..)
+            | Write::Roles(_)
+            | Write::Validation(_) => {}
         }
     }
     Ok(None)
@@ -160,7 +165,7 @@ pub(super) fn barred(state: &impl Records, change: &Change) -> Result<Vec<FactKe
                 keys.extend(former.filter(|old| *old != token.digest).map(FactKey::Token));
                 keys.push(FactKey::Token(token.digest));
             }
-            Write::Usage(..) | Write::Roles(_) => {}
+            Write::Usage(..) | Write::Roles(_) | Write::Validation(_) => {}
         }
     }
     Ok(keys)
@@ -198,6 +203,7 @@ pub(super) fn write(
                 facts.push(Fact::Token(token.digest, Some(TokenFacts::from(&token))));
             }
             Write::Usage(id, usage) => transaction.add_usage(id, usage)?,
+            Write::Validation(write) => transaction.put_validation(write)?,
             Write::Roles(names) => {
                 for name in names {
                     if roles.id(&name).is_none() {

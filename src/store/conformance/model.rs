@@ -266,7 +266,10 @@ impl Model {
                     digests.insert((token.digest, token.id));
                     tokens.insert(token.id, ApiToken { version, ..token.clone() });
                 }
-                Write::Organization(_) | Write::Usage(..) | Write::Roles(_) => {}
+                Write::Organization(_)
+                | Write::Usage(..)
+                | Write::Roles(_)
+                | Write::Validation(_) => {}
             }
         }
         // No two hold the same, and no two writes of the change name the same.
@@ -289,7 +292,8 @@ impl Model {
                 Write::Token(token) => _ = made.insert(token.id),
                 Write::Usage(id, usage) if made.contains(id) => self.use_token(*id, *usage),
                 Write::Roles(names) => self.intern(names),
-                Write::Usage(..) | Write::User(_) | Write::RemoveUser(_) => {}
+                Write::Usage(..) | Write::User(_) | Write::RemoveUser(_) | Write::Validation(_) => {
+                }
             }
         }
         for said in &change.events {
