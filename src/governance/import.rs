@@ -20,7 +20,7 @@ use crate::policy::{Ignores, LIFETIME_MONTHS_MAX};
 use crate::role::{RoleId, RoleName, RoleSet, RoleTable};
 use crate::secret::{self, Digest};
 use crate::time::Timestamp;
-use crate::token::{ApiToken, TokenStatus, Usage};
+use crate::token::{ApiToken, Reuse, TokenStatus, Usage};
 use std::collections::{HashMap, HashSet};
 use std::str::FromStr;
 
@@ -89,10 +89,12 @@ struct Rest {
     ignores: Ignores,
 }
 
+const UNUSED: Usage =
+    Usage { last_used_at: None, use_count: 0, reuse: Reuse { count: 0, last_at: None } };
 const NOTHING_MORE: Rest = Rest {
     id: None,
     status: TokenStatus::Activated(None),
-    usage: Usage { last_used_at: None, use_count: 0 },
+    usage: UNUSED,
     created_by: None,
     minted_by: None,
     ignores: Ignores { idle_ttl: None, max_ttl: None },
@@ -354,6 +356,8 @@ impl<'a> Intake<'a> {
                 issued_at: entry.issued_at,
                 expires_at: entry.expires_at,
                 ignores: rest.ignores,
+                // What it had before its present secret stays where it was.
+                former: Vec::new(),
                 status: rest.status,
             }));
             if rest.usage != Usage::default() {
@@ -455,6 +459,7 @@ fn rest(line: &Line<'_>, order: &Order<'_>) -> Result<Rest, Refusal> {
         usage: Usage {
             last_used_at: time(line, Column::LastUsedAt)?,
             use_count: parsed(line, Column::UseCount, "a whole number")?.unwrap_or(0),
+            ..UNUSED
         },
         created_by: user(line, Column::CreatedBy)?,
         minted_by: token(line, Column::MintedBy)?,

@@ -235,7 +235,7 @@ proptest! {
             _ => TokenStatus::Revoked(change),
         };
         let usage = used.map_or_else(Usage::default, |(at, use_count)| {
-            Usage { last_used_at: Some(Timestamp::from_millis(at)), use_count }
+            Usage { last_used_at: Some(Timestamp::from_millis(at)), use_count, ..UNUSED }
         });
         let token = ApiToken {
             name,
