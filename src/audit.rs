@@ -94,6 +94,12 @@ pub enum Action {
     /// An exemption was ended before its time.
     #[serde(rename = "exemption.withdrawn")]
     ExemptionWithdrawn,
+    /// Tokens that were made elsewhere were taken in.
+    #[serde(rename = "tokens.imported")]
+    TokensImported,
+    /// All tokens of the organization were written to a file.
+    #[serde(rename = "tokens.exported")]
+    TokensExported,
 }
 
 /// What it was done to.

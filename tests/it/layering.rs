@@ -21,6 +21,7 @@ const PURE: &[&str] = &[
     "governance",
     "http1",
     "id",
+    "inventory",
     "org",
     "policy",
     "role",
