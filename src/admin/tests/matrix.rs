@@ -168,7 +168,7 @@ fn body(house: &House, row: &Row<'_>) -> Value {
         ("POST", "ignore", _) => json!({"until": "2027-02-01T00:00:00Z", "reason": "known"}),
         ("POST", "validations", "") => json!({}),
         ("POST", "rotate", _) => json!({"until": "first_use"}),
-        ("POST", "transfer", _) => json!({"owner": house.admin.user}),
+        ("POST", "transfer", _) => json!({"owner": house.admin.user, "narrow": true}),
         ("POST", "bulk", "by identities") => {
             json!({"action": "deactivate", "ids": [house.bystander.token]})
         }
