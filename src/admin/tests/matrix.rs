@@ -201,6 +201,13 @@ fn body(house: &House, row: &Row<'_>) -> Value {
         }
         ("POST", "exemptions", "") => json!({"user": house.bystander.user, "policy": "max_ttl",
             "until": "2027-02-01T00:00:00Z"}),
+        ("POST", "transfer", _) => json!({"owner": house.admin.user, "narrow": true}),
+        ("POST", "bulk", "by identities") => {
+            json!({"action": "deactivate", "ids": [house.bystander.token]})
+        }
+        ("POST", "bulk", "by a filter") => {
+            json!({"action": "deactivate", "filter": {"owner": house.bystander.user}})
+        }
         ("PUT", "policies", "") => {
             json!({"max_ttl": {"active": true, "value": 30, "unit": "days"}})
         }
