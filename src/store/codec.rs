@@ -4,7 +4,7 @@
 //! are big-endian numbers one after the other, so that their order as bytes is the order of what
 //! they name.
 //!
-//! Pages of the usage journal are the exception: after the byte of the version come uses of 32 bytes
+//! Pages of the usage journal are the exception: after the byte of the version come uses of 48 bytes
 //! each, in the order of their tokens, so that one can be found without reading the others.
 //!
 //! **Invariant.** What a version's bytes mean never changes: a test holds the bytes of every record
@@ -16,7 +16,7 @@
 use super::engine::Failure;
 use crate::id::{OrgId, TokenId, UserId};
 use crate::time::Timestamp;
-use crate::token::Usage;
+use crate::token::{Reuse, Usage};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -153,8 +153,8 @@ pub(super) fn read_journal(key: &[u8]) -> Result<(u64, TokenId), Failure> {
     Ok((read_number(run)?, TokenId::from_bits(read_id(first)?)))
 }
 
-/// The two halves of a token, milliseconds of the last use, count.
-type Use = [[u8; 8]; 4];
+/// The two halves of a token, milliseconds of the last use, count; the same two of its reuse.
+type Use = [[u8; 8]; 6];
 /// Stands where there is no last use.
 const NEVER: i64 = i64::MIN;
 
@@ -164,8 +164,11 @@ pub(super) fn encode_uses(uses: &[(TokenId, Usage)]) -> Vec<u8> {
     page.push(RECORD_VERSION);
     for (token, usage) in uses {
         page.extend(id(token.bits()));
-        page.extend(usage.last_used_at.map_or(NEVER, Timestamp::millis).to_be_bytes());
-        page.extend(number(usage.use_count));
+        let Usage { last_used_at, use_count, reuse } = usage;
+        for (last, count) in [(last_used_at, use_count), (&reuse.last_at, &reuse.count)] {
+            page.extend(last.map_or(NEVER, Timestamp::millis).to_be_bytes());
+            page.extend(number(*count));
+        }
     }
     page
 }
@@ -217,12 +220,16 @@ impl Uses<'_> {
     }
 }
 
-fn read_use([high, low, last, count]: &Use) -> (TokenId, Usage) {
+fn read_use([high, low, last, count, reused, recount]: &Use) -> (TokenId, Usage) {
     let half = |bytes: &[u8; 8]| u128::from(u64::from_be_bytes(*bytes));
-    let last = Some(i64::from_be_bytes(*last)).filter(|millis| *millis != NEVER);
+    let time = |bytes: &[u8; 8]| {
+        let millis = Some(i64::from_be_bytes(*bytes)).filter(|millis| *millis != NEVER);
+        millis.map(Timestamp::from_millis)
+    };
     let usage = Usage {
-        last_used_at: last.map(Timestamp::from_millis),
+        last_used_at: time(last),
         use_count: u64::from_be_bytes(*count),
+        reuse: Reuse { last_at: time(reused), count: u64::from_be_bytes(*recount) },
     };
     (TokenId::from_bits(half(high) << 64 | half(low)), usage)
 }

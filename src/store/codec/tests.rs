@@ -7,7 +7,7 @@ use crate::role::{RoleId, RoleName, RoleSet};
 use crate::secret::Digest;
 use crate::store::engine::Table;
 use crate::time::{Ttl, Unit};
-use crate::token::{ApiToken, TokenStatus, Usage};
+use crate::token::{ApiToken, FormerSecret, Reuse, TokenStatus, Usage};
 use crate::validation::{Counts, Findings, Flag, Mark, Run, RunState, Schedule, Trigger};
 use serde::Serialize;
 use std::fmt::{Debug, Write};
@@ -78,7 +78,13 @@ fn a_token(status: TokenStatus) -> ApiToken {
             })),
         },
         status,
+        former: Vec::new(),
     }
+}
+
+fn a_usage() -> Usage {
+    let reuse = Reuse { count: 2, last_at: Some(at(9)) };
+    Usage { last_used_at: Some(at(8)), use_count: 300, reuse }
 }
 
 fn an_event() -> Event {
@@ -152,25 +158,39 @@ fn what_is_stored_stays_readable() {
         (
             bytes(&a_token(TokenStatus::Activated(None))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 00 01 12 10 03 010172 00 00",
+             abababababababab 02 04 06 00 01 12 10 03 010172 00 00 00",
+        ),
+        (
+            bytes(&ApiToken {
+                former: vec![FormerSecret {
+                    digest: Digest::from_bytes([0xcd; 32]),
+                    rotated_at: at(10),
+                    ends_at: at(11),
+                    until_first_use: true,
+                }],
+                ..a_token(TokenStatus::Activated(None))
+            }),
+            "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
+             abababababababab 02 04 06 00 01 12 10 03 010172 00 00 01 cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd\
+             cdcdcdcdcdcdcdcd 14 16 01",
         ),
         (
             bytes(&a_token(TokenStatus::Activated(Some(switched())))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 00 01 12 10 03 010172 00 01 01 0103 0102c3bc 01",
+             abababababababab 02 04 06 00 01 12 10 03 010172 00 01 01 0103 0102c3bc 01 00",
         ),
         (
             bytes(&a_token(TokenStatus::Deactivated(switched()))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 00 01 12 10 03 010172 01 01 0103 0102c3bc 01",
+             abababababababab 02 04 06 00 01 12 10 03 010172 01 01 0103 0102c3bc 01 00",
         ),
         (
             bytes(&a_token(TokenStatus::Revoked(switched()))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 00 01 12 10 03 010172 02 01 0103 0102c3bc 01",
+             abababababababab 02 04 06 00 01 12 10 03 010172 02 01 0103 0102c3bc 01 00",
         ),
-        (bytes(&Usage { last_used_at: Some(at(8)), use_count: 300 }), "01 0110 ac02"),
-        (bytes(&Usage::default()), "01 00 00"),
+        (bytes(&a_usage()), "01 0110 ac02 02 0112"),
+        (bytes(&Usage::default()), "01 00 00 00 00"),
         (
             bytes(&an_event()),
             "01 01 02 02 0c 000304 0c 0204 0174 0100c0000201 010172 00 01 046e616d65 010173 00",
@@ -221,10 +241,7 @@ fn what_is_stored_stays_readable() {
 #[test]
 fn pages_of_the_journal_stay_readable() {
     let uses = [
-        (
-            TokenId::from_bits(0x0102 << 64 | 3),
-            Usage { last_used_at: Some(at(258)), use_count: 300 },
-        ),
+        (TokenId::from_bits(0x0102 << 64 | 3), a_usage()),
         (TokenId::from_bits(u128::MAX), Usage::default()),
     ];
     let page = encode_uses(&uses);
@@ -232,7 +249,8 @@ fn pages_of_the_journal_stay_readable() {
         write!(text, "{byte:02x}").unwrap();
         text
     });
-    let expected = "01 0000000000000102 0000000000000003 0000000000000102 000000000000012c                     ffffffffffffffff ffffffffffffffff 8000000000000000 0000000000000000";
+    let expected = "01 0000000000000102 0000000000000003 0000000000000102 000000000000012c                     ffffffffffffffff ffffffffffffffff 8000000000000000 0000000000000000 \
+                    8000000000000000 0000000000000000";
     assert_eq!(text, expected.replace(' ', ""));
     let read = super::uses(&page).unwrap();
     assert_eq!(read.iter().collect::<Vec<_>>(), uses);
@@ -242,7 +260,7 @@ fn pages_of_the_journal_stay_readable() {
         assert_eq!(read.find(TokenId::from_bits(token.bits() - 1)), None);
     }
     for length in 0..page.len() {
-        assert_eq!(super::uses(&page[..length]).is_ok(), length % 32 == 1, "{length}");
+        assert_eq!(super::uses(&page[..length]).is_ok(), length % 48 == 1, "{length}");
     }
     let newer = [&[2], &page[1..]].concat();
     assert!(
@@ -279,9 +297,11 @@ fn variants_keep_their_numbers() {
         Action::StoreBackedUp,
         Action::StoreRestored,
         Action::ValidationFinished,
+        Action::TokenRotated,
+        Action::FormerSecretEnded,
     ];
     let encoded = actions.iter().map(|action| encode(action).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(encoded), (0..18).collect::<Vec<u8>>());
+    assert_eq!(numbers(encoded), (0..20).collect::<Vec<u8>>());
     let units = [Unit::Minutes, Unit::Hours, Unit::Days, Unit::Months];
     let encoded = units.iter().map(|unit| encode(unit).unwrap()[1..].to_vec()).collect();
     assert_eq!(numbers(encoded), [0, 1, 2, 3]);
