@@ -22,6 +22,7 @@ mod openapi;
 mod orgs;
 mod policies;
 mod problem;
+mod refused;
 mod roles;
 mod scope;
 mod serve;
@@ -36,6 +37,7 @@ use crate::governance::catalogue::Catalogue;
 use crate::session::Evidences;
 use crate::store::Ledger;
 use crate::time::Timestamp;
+use crate::trails::{Guesses, Refusals};
 use crate::usage::Uses;
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -73,6 +75,10 @@ pub struct AdminState {
     pub evidences: Arc<dyn Evidences>,
     /// The use of tokens that is not stored yet.
     pub uses: Arc<dyn Uses>,
+    /// The patience with wrong tokens.
+    pub guesses: Guesses,
+    /// What was refused, on its way into the audit trail.
+    pub refusals: Arc<Refusals>,
     /// The roles that can be given, as the configuration names them now.
     pub catalogue: Arc<ArcSwap<Catalogue>>,
     /// Names that a `Host` field may hold beside `localhost` and the loopback addresses.
@@ -135,6 +141,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(tokens::activate))
         .routes(routes!(policies::read, policies::put))
         .routes(routes!(audit::list))
+        .routes(routes!(audit::head))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))

@@ -14,6 +14,7 @@ use crate::session::Cached;
 use crate::store::redb::{OpenError, RedbStore};
 use crate::store::{self, CommitError, Facts, Ledger, StoreError};
 use crate::telemetry::{Counters, Metrics, Reading};
+use crate::trails::{Guesses, Keeper, Refusals};
 use crate::usage::Board;
 use arc_swap::ArcSwap;
 use std::io;
@@ -110,6 +111,7 @@ pub struct Running {
     listener: Listener,
     flusher: Flusher,
     control: Control,
+    keeper: Keeper,
     log: Option<JoinHandle<()>>,
 }
 
@@ -122,6 +124,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         None => store::redb::open(store::redb::Options {
             path: config.store.path.clone(),
             cache_bytes: config.store.cache_bytes,
+            audit_key: config.audit.key.clone(),
         })?,
     };
     let facts: Arc<dyn Facts> = Arc::clone(&store) as _;
@@ -172,6 +175,10 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         Arc::clone(&cache),
         config.gateway.usage_flush_interval,
     )?;
+    let refusals = Arc::<Refusals>::default();
+    let ledger = Arc::clone(&store) as Arc<dyn Ledger>;
+    let keeper = Keeper::start(ledger, Arc::clone(&refusals), config.audit.keep, clock::now)
+        .map_err(StartError::Thread)?;
     let ready = Arc::new(AtomicBool::new(true));
     let metrics = Metrics::new(counters, gauges(&cache, listener.connections()));
     let catalogue = Arc::new(ArcSwap::from_pointee(catalogue_of(&config)));
@@ -179,6 +186,8 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         ledger: Arc::clone(&store) as _,
         evidences: Arc::new(Cached(readers)),
         uses: Arc::clone(&board) as _,
+        guesses: Guesses::default(),
+        refusals: Arc::clone(&refusals),
         catalogue: Arc::clone(&catalogue),
         hosts: config.admin.hosts.clone(),
         token_prefix: config.gateway.token_prefix.clone(),
@@ -203,6 +212,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         listener,
         flusher,
         control,
+        keeper,
         log,
     })
 }
@@ -234,6 +244,7 @@ impl Running {
         self.listener.drain();
         self.flusher.stop();
         self.control.stop();
+        self.keeper.stop();
         if let Err(error) = self.board.flush(self.store.as_ref()) {
             tracing::error!(%error, "the last uses could not be written");
         }
@@ -260,6 +271,7 @@ fn read_once(old: &Config, new: &Config) -> impl Iterator<Item = &'static str> {
         ("gateway", old.gateway == new.gateway),
         ("admin", old.admin == new.admin),
         ("store", old.store == new.store),
+        ("audit", old.audit == new.audit),
         ("limits", old.limits == new.limits),
         ("identity", old.identity == new.identity),
     ];

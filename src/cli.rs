@@ -1,6 +1,7 @@
 //! The commands, a file each. What they say goes through [`say`] (results, standard output) and
 //! [`tell`] (everything else, standard error).
 
+mod audit;
 mod check;
 mod client;
 mod demo;
@@ -36,6 +37,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Govern API tokens through the admin port
     Token(token::Arguments),
+    /// Read the audit trail through the admin port, and prove it
+    Audit(audit::Arguments),
     /// Print the admin API's `OpenAPI` 3.1 document
     #[command(name = "openapi")]
     OpenApi,
@@ -49,6 +52,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
+        Command::Audit(arguments) => audit::run(&arguments),
         Command::OpenApi => say(&bearward::app::openapi()),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };

@@ -24,7 +24,8 @@
 //!   [`org`], [`token`], [`policy`], [`audit`], [`change`], [`access`],
 //!   [`governance`].
 //! - What survives, and what time it is: [`store`], [`clock`].
-//! - What is held in memory: [`cache`], [`usage`], [`session`], [`directory`].
+//! - What is held in memory: [`cache`], [`usage`], [`session`], [`directory`],
+//!   [`trails`].
 //! - Settings and figures: [`config`], [`telemetry`].
 //! - The edges: [`listener`], [`upstream`], [`gateway`], [`admin`].
 //! - [`app`] puts them together.
@@ -56,5 +57,6 @@ pub mod store;
 pub mod telemetry;
 pub mod time;
 pub mod token;
+pub mod trails;
 pub mod upstream;
 pub mod usage;

@@ -11,6 +11,7 @@ use crate::access::{self, OrgFacts, OwnerFacts, TokenFacts};
 use crate::cache::{Lookup, Readers, Resolved};
 use crate::credential::{self, Credential};
 use crate::governance::Caller;
+use crate::id::{OrgId, TokenId, UserId};
 use crate::secret::{self, Digest};
 use crate::store::{Facts, Found, Ledger, StoreError};
 use crate::time::Timestamp;
@@ -34,6 +35,39 @@ pub enum Refused {
     /// Nobody can say now.
     #[error("the token cannot be checked at the moment")]
     Unavailable,
+}
+
+/// Whose token it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Whose {
+    /// The organization.
+    pub org: OrgId,
+    /// The user.
+    pub user: UserId,
+    /// The token.
+    pub token: TokenId,
+}
+
+impl From<&Caller> for Whose {
+    fn from(caller: &Caller) -> Self {
+        Self { org: caller.org(), user: caller.user(), token: caller.token() }
+    }
+}
+
+/// Nobody is calling, and why. Whose token it was that is dead, if it ever was one, is for the
+/// audit trail alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TurnedAway {
+    /// Why.
+    pub why: Refused,
+    /// Whose dead token it was.
+    pub whose: Option<Whose>,
+}
+
+impl From<Refused> for TurnedAway {
+    fn from(why: Refused) -> Self {
+        Self { why, whose: None }
+    }
 }
 
 /// The facts about a token could not be had.
@@ -106,22 +140,25 @@ pub struct Room<'a> {
 }
 
 /// Authenticates a request by its headers, and counts the use of its token.
-pub async fn authenticate(headers: &HeaderMap, room: Room<'_>) -> Result<Caller, Refused> {
+pub async fn authenticate(headers: &HeaderMap, room: Room<'_>) -> Result<Caller, TurnedAway> {
     let digest = match credential::extract(headers) {
-        Credential::Absent => return Err(Refused::NoCredential),
-        Credential::Malformed => return Err(Refused::Malformed),
+        Credential::Absent => return Err(Refused::NoCredential.into()),
+        Credential::Malformed => return Err(Refused::Malformed.into()),
         Credential::Bearer(token) if !secret::plausible(token, room.prefix) => {
-            return Err(Refused::Dead);
+            return Err(Refused::Dead.into());
         }
         Credential::Bearer(token) => Digest::of(token),
     };
     let found = match room.evidences.known(&digest).await {
-        Err(Unavailable) => return Err(Refused::Unavailable),
+        Err(Unavailable) => return Err(Refused::Unavailable.into()),
         Ok(found) => found.ok_or(Refused::Dead)?,
     };
     let now = (room.clock)();
-    let caller = Caller::admitted(&found.token, &found.owner, &found.org, now)
-        .map_err(|_one_answer_for_all| Refused::Dead)?;
+    let caller = Caller::admitted(&found.token, &found.owner, &found.org, now);
+    let caller = caller.map_err(|_one_answer_for_all| {
+        let whose = Whose { org: found.org.id, user: found.owner.id, token: found.token.id };
+        TurnedAway { why: Refused::Dead, whose: Some(whose) }
+    })?;
     room.uses.touch(caller.token(), now);
     Ok(caller)
 }

@@ -1,6 +1,7 @@
 //! A client of the admin port: one connection for a command, HTTP/1.1, this machine only.
 
 use anyhow::{Context, bail};
+use clap::Args;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -8,7 +9,8 @@ use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
@@ -22,6 +24,38 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// Longest secret.
 const SECRET_BYTES_MAX: u64 = 4096;
 
+/// How the admin port is reached.
+#[derive(Debug, Args)]
+pub(super) struct Access {
+    /// The admin port
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "BEARWARD_ADMIN",
+        default_value = "http://127.0.0.1:8081"
+    )]
+    admin: String,
+    /// A file that holds the token to ask with, in place of the variable `BEARWARD_TOKEN`
+    #[arg(long, global = true, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Print JSON, as the admin port answers it
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+}
+
+impl Access {
+    /// Connects as the bearer of the token; and the organization that it belongs to.
+    pub(super) fn connect(&self) -> anyhow::Result<(Client, String)> {
+        let secret = secret(self.token_file.as_deref())?;
+        let mut client = Client::connect(&self.admin, &secret)?;
+        let me = client.call(Method::GET, "/api/v1/me", None)?;
+        let org = me["organization"]["id"].as_str();
+        let org = org.context("the admin port did not say whose token this is")?.to_owned();
+        Ok((client, org))
+    }
+}
+
 /// The admin port, and the token that it is asked with.
 pub(super) struct Client {
     runtime: Runtime,
@@ -32,7 +66,7 @@ pub(super) struct Client {
 
 impl Client {
     /// Connects to `admin` (`http://HOST:PORT`) as the bearer of `secret`.
-    pub(super) fn connect(admin: &str, secret: &str) -> anyhow::Result<Self> {
+    fn connect(admin: &str, secret: &str) -> anyhow::Result<Self> {
         let host = authority(admin)?;
         let mut authorization: hyper::header::HeaderValue =
             Zeroizing::new(format!("Bearer {secret}"))
@@ -94,6 +128,48 @@ impl Client {
     }
 }
 
+/// The head of an answer, and its body, as it comes.
+type Answer = hyper::Response<hyper::body::Incoming>;
+
+impl Client {
+    /// Asks for something that may be large, and writes it out as it comes.
+    pub(super) fn download(&mut self, path: &str, out: &mut dyn Write) -> anyhow::Result<()> {
+        let request = Request::builder()
+            .uri(path)
+            .header(HOST, &self.host)
+            .header(AUTHORIZATION, &self.authorization)
+            .body(Full::default())?;
+        let (host, connection) = (&self.host, &mut self.connection);
+        let begin = async {
+            connection.ready().await?;
+            anyhow::Ok(connection.send_request(request).await?)
+        };
+        let receive = async {
+            let mut answer: Answer = in_time(begin).await?;
+            if !answer.status().is_success() {
+                let status = answer.status();
+                let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect();
+                let body = in_time(async { body.await.map_err(|error| anyhow::anyhow!(error)) });
+                let json: Option<Value> = serde_json::from_slice(&body.await?.to_bytes()).ok();
+                bail!(problem(status, json.as_ref()));
+            }
+            let next = async |answer: &mut Answer| Ok(answer.frame().await.transpose()?);
+            while let Some(frame) = in_time(next(&mut answer)).await.context("it broke off")? {
+                if let Some(bytes) = frame.data_ref() {
+                    out.write_all(bytes).map_err(super::OutputError)?;
+                }
+            }
+            Ok(out.flush().map_err(super::OutputError)?)
+        };
+        self.runtime.block_on(receive).with_context(|| format!("the admin port at {host}"))
+    }
+}
+
+async fn in_time<T>(what: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let answer = timeout(PATIENCE, what).await;
+    answer.map_err(|_elapsed| anyhow::anyhow!("no answer within {PATIENCE:?}"))?
+}
+
 async fn connect(host: &str) -> anyhow::Result<SendRequest<Full<Bytes>>> {
     let cannot = || format!("cannot reach the admin port at {host}: is `bearward serve` running?");
     let mut addresses = tokio::net::lookup_host(host).await.with_context(cannot)?;
@@ -147,9 +223,20 @@ fn problem(status: StatusCode, json: Option<&Value>) -> String {
     words
 }
 
+/// A value as it stands in a query (RFC 3986 section 2.3: all but the unreserved characters).
+pub(super) fn escaped(value: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            char::from(byte).to_string()
+        }
+        other => format!("%{other:02X}"),
+    };
+    value.bytes().map(byte).collect()
+}
+
 /// The secret of the calling token, from a file or from the environment. Never from an argument:
 /// everybody on the machine can read those.
-pub(super) fn secret(file: Option<&Path>) -> anyhow::Result<Zeroizing<String>> {
+fn secret(file: Option<&Path>) -> anyhow::Result<Zeroizing<String>> {
     let secret = match file {
         Some(file) => {
             use std::io::Read;

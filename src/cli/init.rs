@@ -100,9 +100,16 @@ pub(super) fn first_start(config: &Config) -> anyhow::Result<Arc<RedbStore>> {
 
 /// Opens the store of a configuration, or makes it.
 pub(super) fn open(config: &Config) -> anyhow::Result<Arc<RedbStore>> {
-    let options =
-        redb::Options { path: config.store.path.clone(), cache_bytes: config.store.cache_bytes };
-    Ok(redb::open(options)?)
+    Ok(redb::open(store_options(config))?)
+}
+
+/// How the store of a configuration is opened.
+pub(super) fn store_options(config: &Config) -> redb::Options {
+    redb::Options {
+        path: config.store.path.clone(),
+        cache_bytes: config.store.cache_bytes,
+        audit_key: config.audit.key.clone(),
+    }
 }
 
 /// The names of what is made first.

@@ -3,8 +3,10 @@
 
 use super::engine::{Failure, Write as Transaction};
 use super::record::{Records, WriteRecords};
+use super::trail::WriteTrails;
 use super::{CommitError, Fact, FactKey};
 use crate::access::{OrgFacts, OwnerFacts, TokenFacts};
+use crate::audit::chain::Key;
 use crate::change::{Change, RecordKey, Require, Write};
 use crate::id::{OrgId, TokenId, UserId};
 use crate::org::Revision;
@@ -94,7 +96,10 @@ fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failu
             Write::User(user) => _ = users.insert(user.id),
             Write::RemoveUser(id) => _ = (users.insert(*id), removed.insert(*id)),
             Write::Token(token) => _ = tokens.entry(token.id).or_insert(token.org),
-            Write::Organization(_) | Write::Usage(..) | Write::Roles(_) => {}
+            Write::Organization(_)
+            | Write::Usage(..)
+            | Write::Roles(_)
+            | Write::ForgetEvents { .. } => {}
         }
     }
     let mut emails: HashMap<(OrgId, String), UserId> = HashMap::new();
@@ -128,7 +133,11 @@ fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failu
                     return Ok(Some(Require::DigestFree(token.digest)));
                 }
             }
-            Write::RemoveUser(_) | Write::Organization(_) | Write::Usage(..) | Write::Roles(_) => {}
+            Write::RemoveUser(_)
+            | Write::Organization(_)
+            | Write::Usage(..)
+            | Write::Roles(_)
+            | Write::ForgetEvents { .. } => {}
         }
     }
     Ok(None)
@@ -160,7 +169,7 @@ pub(super) fn barred(state: &impl Records, change: &Change) -> Result<Vec<FactKe
                 keys.extend(former.filter(|old| *old != token.digest).map(FactKey::Token));
                 keys.push(FactKey::Token(token.digest));
             }
-            Write::Usage(..) | Write::Roles(_) => {}
+            Write::Usage(..) | Write::Roles(_) | Write::ForgetEvents { .. } => {}
         }
     }
     Ok(keys)
@@ -170,6 +179,7 @@ pub(super) fn barred(state: &impl Records, change: &Change) -> Result<Vec<FactKe
 /// know of it once it is committed.
 pub(super) fn write(
     transaction: &mut impl Transaction,
+    key: &Key,
     roles: &mut Arc<RoleTable>,
     revision: Revision,
     change: Change,
@@ -198,6 +208,9 @@ pub(super) fn write(
                 facts.push(Fact::Token(token.digest, Some(TokenFacts::from(&token))));
             }
             Write::Usage(id, usage) => transaction.add_usage(id, usage)?,
+            Write::ForgetEvents { org, through, at } => {
+                transaction.forget_events(key, org, through, at)?;
+            }
             Write::Roles(names) => {
                 for name in names {
                     if roles.id(&name).is_none() {
@@ -210,7 +223,7 @@ pub(super) fn write(
         }
     }
     for event in change.events {
-        transaction.append_event(revision, event)?;
+        transaction.append_event(key, revision, event)?;
     }
     if let Some(creation) = &change.creation {
         transaction.put_creation(creation)?;

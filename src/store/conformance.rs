@@ -12,6 +12,7 @@ mod followers;
 mod model;
 mod reads;
 mod requires;
+mod trails;
 
 /// Both sides of a store.
 pub(super) trait Both: Ledger + Facts {}
@@ -115,6 +116,10 @@ suite! {
         every_change_of_a_failed_group_is_told
         usage_fails_with_the_store
         a_closed_store_finishes_what_it_took;
+    trails:
+        events_are_chained_in_each_trail_by_itself
+        events_are_visited_from_both_ends
+        the_oldest_events_are_forgotten_and_the_rest_is_proved;
 }
 
 #[test]

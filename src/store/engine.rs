@@ -10,7 +10,8 @@ use std::ops::{Bound, ControlFlow};
 /// records of one organization lie together and in the order of their making.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Table {
-    /// `format` -> the format's version; `revision` -> the last revision.
+    /// `format` -> the format's version; `revision` -> the last revision; `audit_key` -> what tells
+    /// the key of the trails from others.
     Meta,
     /// Organization -> record.
     Organizations,
@@ -30,7 +31,7 @@ pub enum Table {
     Owned,
     /// Organization, token -> usage. Apart from the token: it changes with requests.
     Usage,
-    /// Organization, sequence number -> event.
+    /// Organization, sequence number -> links and event.
     Events,
     /// Role number -> name.
     Roles,
@@ -38,11 +39,15 @@ pub enum Table {
     Creations,
     /// When a creation may be forgotten, idempotency key -> nothing.
     CreationEnds,
+    /// Organization -> the last event of its trail.
+    Heads,
+    /// Organization -> what stands for the beginning of its trail.
+    Checkpoints,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Meta,
         Self::Organizations,
         Self::Users,
@@ -57,6 +62,8 @@ impl Table {
         Self::Roles,
         Self::Creations,
         Self::CreationEnds,
+        Self::Heads,
+        Self::Checkpoints,
     ];
 
     /// The table's name in the file. Never changes.
@@ -77,6 +84,8 @@ impl Table {
             Self::Roles => "roles",
             Self::Creations => "creations",
             Self::CreationEnds => "creation_ends",
+            Self::Heads => "heads",
+            Self::Checkpoints => "checkpoints",
         }
     }
 }

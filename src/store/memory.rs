@@ -5,6 +5,7 @@ use super::CommitError;
 use super::engine::{End, Engine, Failure, Order, Read, Span, Table, Visit, Write};
 use super::record::WriteRecords;
 use super::room::Store;
+use crate::audit::chain::Key;
 use crate::role::RoleTable;
 use std::collections::BTreeMap;
 use std::iter::Peekable;
@@ -23,6 +24,8 @@ impl Store<Memory> {
     #[expect(clippy::expect_used, reason = "for tests, where nobody could do better")]
     pub fn new() -> Arc<Self> {
         let memory = Memory::default();
+        // A trail that goes with the process is proved by nobody else.
+        let key = Key::of("the key of every store in memory").expect("it is long enough");
         memory
             .transact(|transaction| {
                 for (number, name) in RoleTable::new().names().iter().enumerate() {
@@ -30,7 +33,7 @@ impl Store<Memory> {
                 }
                 Ok((End::Commit, ()))
             })
-            .and_then(|()| Self::start(memory))
+            .and_then(|()| Self::start(memory, key))
             .expect("memory does not fail and a thread can be had")
     }
 

@@ -18,9 +18,11 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+mod key;
 mod open;
 
-pub use open::{OpenError, Options, open};
+pub use key::{key_path, stored_key};
+pub use open::{OpenError, Options, open, rekey};
 
 /// A store in one file.
 pub type RedbStore = Store<File>;

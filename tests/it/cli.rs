@@ -47,7 +47,7 @@ impl Site {
     }
 
     fn open(&self) -> Arc<RedbStore> {
-        let options = redb::Options { path: self.store(), cache_bytes: 1 << 20 };
+        let options = redb::Options { path: self.store(), cache_bytes: 1 << 20, audit_key: None };
         redb::open(options).expect("the store opens")
     }
 

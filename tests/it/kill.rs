@@ -67,7 +67,8 @@ fn a_second_process_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.redb");
     let (mut child, _lines, _) = run(&path);
-    let error = open(Options { path: path.clone(), cache_bytes: 4 << 20 }).unwrap_err();
+    let error =
+        open(Options { path: path.clone(), cache_bytes: 4 << 20, audit_key: None }).unwrap_err();
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(matches!(error, OpenError::InUse { .. }), "{error:?}");
@@ -106,7 +107,7 @@ fn random() -> u64 {
 
 /// A killed process lets go of its lock when the kernel has cleaned up behind it.
 fn reopen(path: &Path) -> Arc<RedbStore> {
-    open(Options { path: path.to_owned(), cache_bytes: 4 << 20 }).unwrap()
+    open(Options { path: path.to_owned(), cache_bytes: 4 << 20, audit_key: None }).unwrap()
 }
 
 /// The child: commits for ever. Nothing to do when it is not one.
@@ -249,11 +250,13 @@ fn verify(store: &RedbStore) -> u64 {
     let mut events = store.events(ORG, None, usize::MAX).unwrap();
     events.reverse();
     assert_eq!(events.len() as u64, (2 * count).saturating_sub(1), "two events a change");
+    let verdict = store.prove(ORG, None).unwrap();
+    assert_eq!((verdict.faults, verdict.proved), (vec![], events.len() as u64), "the chain");
     let mut trail = (1..).zip(&events);
     let mut expect = |number: u64, action: Action, revision: Revision| {
         let (seq, event) = trail.next().unwrap();
-        let expected = Event { seq, revision, said: self::event(number, action) };
-        assert_eq!(*event, expected);
+        let expected = (seq, revision, self::event(number, action));
+        assert_eq!((event.seq, event.revision, event.said.clone()), expected);
     };
     for (number, (token, usage)) in (1..).zip(&tokens) {
         let is_last = number == count;

@@ -12,6 +12,8 @@ async fn a1_a_fresh_store_admits_nobody() {
         ledger: Arc::clone(&store) as Arc<dyn Ledger>,
         evidences: Arc::new(Stored(Arc::clone(&store) as Arc<dyn Facts>)),
         uses: Arc::<Pending>::default(),
+        guesses: Guesses::default(),
+        refusals: Arc::default(),
         catalogue: Arc::new(ArcSwap::from_pointee(catalogue())),
         hosts: vec![],
         token_prefix: DEFAULT_PREFIX.to_owned(),

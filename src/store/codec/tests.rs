@@ -1,11 +1,13 @@
 use super::*;
-use crate::audit::{Action, Actor, Draft, Event, FieldChange, Origin, Target};
+use crate::audit::chain::{Cause, Checkpoint, Head};
+use crate::audit::{Action, Actor, Draft, FieldChange, Origin, Target};
 use crate::change::Creation;
 use crate::org::{Governance, Organization, Revision, StatusChange, User, UserStatus};
 use crate::policy::{Policies, TtlPolicy};
 use crate::role::{RoleId, RoleName, RoleSet};
 use crate::secret::Digest;
 use crate::store::engine::Table;
+use crate::store::trail::Body;
 use crate::time::{Ttl, Unit};
 use crate::token::{ApiToken, TokenStatus, Usage};
 use serde::Serialize;
@@ -70,8 +72,8 @@ fn a_token(status: TokenStatus) -> ApiToken {
     }
 }
 
-fn an_event() -> Event {
-    Event {
+fn an_event() -> Body {
+    Body {
         seq: 1,
         revision: Revision(2),
         said: Draft {
@@ -93,6 +95,15 @@ fn an_event() -> Event {
             }],
         },
     }
+}
+
+fn a_head() -> Head {
+    Head { seq: 300, link: Link::from_bytes([0xcd; 32]), at: at(6) }
+}
+
+fn a_checkpoint() -> Checkpoint {
+    let seal = Link::from_bytes([0xef; 32]);
+    Checkpoint { through: a_head(), made_at: at(8), cause: Cause::NewKey, seal }
 }
 
 fn a_creation() -> Creation {
@@ -153,6 +164,15 @@ fn what_is_stored_stays_readable() {
             bytes(&an_event()),
             "01 01 02 02 0c 000304 0c 0204 0174 0100c0000201 010172 00 01 046e616d65 010173 00",
         ),
+        (
+            bytes(&a_head()),
+            "01 ac02 cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd 0c",
+        ),
+        (
+            bytes(&a_checkpoint()),
+            "01 ac02 cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd 0c 10 01 \
+             efefefefefefefefefefefefefefefefefefefefefefefefefefefefefefefef",
+        ),
         (bytes(&role), "01 0e62696c6c696e672f726561646572"),
         (
             bytes(&a_creation()),
@@ -183,9 +203,10 @@ fn variants_keep_their_numbers() {
         Action::TokenDeactivated,
         Action::TokenActivated,
         Action::TokenRevoked,
+        Action::CallRefused,
     ];
     let encoded = actions.iter().map(|action| encode(action).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(encoded), (0..13).collect::<Vec<u8>>());
+    assert_eq!(numbers(encoded), (0..14).collect::<Vec<u8>>());
     let units = [Unit::Minutes, Unit::Hours, Unit::Days, Unit::Months];
     let encoded = units.iter().map(|unit| encode(unit).unwrap()[1..].to_vec()).collect();
     assert_eq!(numbers(encoded), [0, 1, 2, 3]);
@@ -193,10 +214,14 @@ fn variants_keep_their_numbers() {
     let encoded = governance.iter().map(|state| encode(state).unwrap()[1..].to_vec()).collect();
     assert_eq!(numbers(encoded), [0, 1]);
     let user = UserId::from_bits(0);
-    let actors =
-        [Actor::User { user, token: TokenId::from_bits(0) }, Actor::Offline, Actor::System];
+    let actors = [
+        Actor::User { user, token: TokenId::from_bits(0) },
+        Actor::Offline,
+        Actor::System,
+        Actor::Unknown,
+    ];
     let encoded = actors.iter().map(|actor| encode(actor).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(encoded), [0, 0, 0, 1, 2]);
+    assert_eq!(numbers(encoded), [0, 0, 0, 1, 2, 3]);
     let org = OrgId::from_bits(0);
     let targets =
         [Target::Organization(org), Target::User(user), Target::Token(TokenId::from_bits(0))];
@@ -220,7 +245,14 @@ fn what_is_no_record_is_an_error() {
         read_pair(bytes).unwrap_err();
         read_number(bytes).unwrap_err();
         read_event_seq(bytes).unwrap_err();
+        read_chained(bytes).unwrap_err();
     }
+    let links = (Link::from_bytes([1; 32]), Link::from_bytes([2; 32]));
+    let value = chained(links.0, links.1, b"body");
+    assert_eq!(value, [&[1; 32][..], &[2; 32], b"body"].concat());
+    assert_eq!(read_chained(&value), Ok((links.0, links.1, &b"body"[..])));
+    assert_eq!(read_first_number(&encode(&an_event()).unwrap()), Some(1));
+    assert_eq!(read_first_number(&[1, 0x80]), None);
 }
 
 #[test]
@@ -250,7 +282,7 @@ fn keys_stay_as_they_are() {
     assert_eq!(end[..], [&[0, 0, 0, 0, 0, 0, 1, 2][..], &[7; 32]].concat());
     let names = Table::ALL.map(Table::name);
     let expected = "meta organizations users user_homes emails tokens token_homes digests owned \
-                    usage events roles creations creation_ends";
+                    usage events roles creations creation_ends heads checkpoints";
     assert_eq!(names.join(" "), expected);
     assert!(Table::ALL.into_iter().enumerate().all(|(number, table)| table as usize == number));
 }

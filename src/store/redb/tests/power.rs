@@ -47,7 +47,7 @@ impl Forgetful {
         if is_new {
             furnish(&file).unwrap();
         }
-        Store::start(file).unwrap()
+        Store::start(file, test_key()).unwrap()
     }
 }
 
