@@ -8,7 +8,7 @@
 use bearward::change::{Change, Write};
 use bearward::id::{OrgId, TokenId, UserId};
 use bearward::org::{Governance, Organization, Revision, User, UserStatus};
-use bearward::policy::Policies;
+use bearward::policy::{Ignores, Policies};
 use bearward::role::{RoleId, RoleSet};
 use bearward::secret::Digest;
 use bearward::store::redb::{Options, open};
@@ -64,6 +64,7 @@ impl Tokens {
             created_at: NOW,
             issued_at: NOW,
             expires_at: NOW.after_months(6),
+            ignores: Ignores::default(),
             status: TokenStatus::Activated(None),
         }
     }
@@ -117,7 +118,7 @@ fn report(what: &str, count: u64, began: Instant) {
 fn main() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.redb");
-    let options = || Options { path: path.clone(), cache_bytes: CACHE_BYTES, audit_key: None };
+    let options = || Options::new(path.clone(), CACHE_BYTES);
     let store = open(options()).unwrap();
     let tokens = Tokens::new();
     let began = Instant::now();

@@ -10,6 +10,7 @@
 //! - Nothing here runs on a worker of the gateway: what may block is on a blocking thread.
 
 mod audit;
+mod backup;
 mod desk;
 mod etag;
 mod extract;
@@ -29,7 +30,9 @@ mod serve;
 mod services;
 mod tokens;
 mod users;
+mod violations;
 
+pub use backup::Backups;
 pub use openapi::openapi;
 pub use serve::serve;
 
@@ -73,6 +76,8 @@ pub struct AdminState {
     pub ledger: Arc<dyn Ledger>,
     /// The facts that callers are admitted by.
     pub evidences: Arc<dyn Evidences>,
+    /// What backups are made of.
+    pub backups: Backups,
     /// The use of tokens that is not stored yet.
     pub uses: Arc<dyn Uses>,
     /// The patience with wrong tokens.
@@ -139,9 +144,11 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(tokens::read, tokens::update, tokens::revoke))
         .routes(routes!(tokens::deactivate))
         .routes(routes!(tokens::activate))
+        .routes(routes!(violations::ignore, violations::count))
         .routes(routes!(policies::read, policies::put))
         .routes(routes!(audit::list))
         .routes(routes!(audit::head))
+        .routes(routes!(backup::take))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))

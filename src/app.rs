@@ -1,6 +1,6 @@
 //! The composition root: the only file that names every room.
 
-use crate::admin::{self, AdminState};
+use crate::admin::{self, AdminState, Backups};
 use crate::cache::{Cache, Entry, Readers};
 use crate::change::{Change, Write};
 use crate::clock;
@@ -11,7 +11,7 @@ use crate::governance::catalogue::Catalogue;
 use crate::listener::Listener;
 use crate::role::{RoleName, RoleTable};
 use crate::session::Cached;
-use crate::store::redb::{OpenError, RedbStore};
+use crate::store::redb::{KeySource, OpenError, RedbStore};
 use crate::store::{self, CommitError, Facts, Ledger, StoreError};
 use crate::telemetry::{Counters, Metrics, Reading};
 use crate::trails::{Guesses, Keeper, Refusals};
@@ -19,7 +19,7 @@ use crate::usage::Board;
 use arc_swap::ArcSwap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -124,7 +124,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         None => store::redb::open(store::redb::Options {
             path: config.store.path.clone(),
             cache_bytes: config.store.cache_bytes,
-            audit_key: config.audit.key.clone(),
+            audit_key: audit_key(&config),
         })?,
     };
     let facts: Arc<dyn Facts> = Arc::clone(&store) as _;
@@ -185,6 +185,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
     let router = admin::router(AdminState {
         ledger: Arc::clone(&store) as _,
         evidences: Arc::new(Cached(readers)),
+        backups: Backups::new(Arc::clone(&store) as _, directory_of(&config.store.path)),
         uses: Arc::clone(&board) as _,
         guesses: Guesses::default(),
         refusals: Arc::clone(&refusals),
@@ -294,6 +295,23 @@ fn access_log(
         StartError::AccessLog { path, error }
     })?;
     Ok((Some(writer), Some(thread)))
+}
+
+/// Where the key of the audit trails comes from.
+#[must_use]
+pub fn audit_key(config: &Config) -> KeySource {
+    match &config.audit.key {
+        Some(key) => KeySource::Configured(key.clone()),
+        None => KeySource::Beside(config.store.path.clone()),
+    }
+}
+
+/// The directory that a file lies in.
+fn directory_of(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        Some(_) | None => PathBuf::from("."),
+    }
 }
 
 /// Gives every role of the configuration its number, if it has none yet.

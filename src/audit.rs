@@ -80,6 +80,18 @@ pub enum Action {
     /// A token was revoked.
     #[serde(rename = "token.revoked")]
     TokenRevoked,
+    /// A violation of a token was ignored for a time.
+    #[serde(rename = "violation.ignored")]
+    ViolationIgnored,
+    /// A violation that was ignored counts again.
+    #[serde(rename = "violation.counted")]
+    ViolationCounted,
+    /// A copy of the whole store was handed out.
+    #[serde(rename = "store.backed_up")]
+    StoreBackedUp,
+    /// The store was replaced by an older copy.
+    #[serde(rename = "store.restored")]
+    StoreRestored,
     /// Calls of the admin port were refused: one, or several that were alike.
     #[serde(rename = "call.refused")]
     CallRefused,

@@ -2,14 +2,18 @@
 //! [`tell`] (everything else, standard error).
 
 mod audit;
+mod backup;
 mod check;
 mod client;
 mod demo;
 mod echo;
 mod init;
+mod progress;
+mod restore;
 mod serve;
 mod table;
 mod token;
+mod unfinished;
 
 use bearward::config::{Config, Errors};
 use clap::{Args, Parser, Subcommand};
@@ -39,6 +43,10 @@ enum Command {
     Token(token::Arguments),
     /// Read the audit trail through the admin port, and prove it
     Audit(audit::Arguments),
+    /// Copy the store, of a running gateway too, to one file
+    Backup(backup::Arguments),
+    /// Put a backup in the store's place, and say first what that brings back
+    Restore(restore::Arguments),
     /// Print the admin API's `OpenAPI` 3.1 document
     #[command(name = "openapi")]
     OpenApi,
@@ -53,6 +61,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
+        Command::Backup(arguments) => backup::run(&arguments),
+        Command::Restore(arguments) => restore::run(&arguments),
         Command::OpenApi => say(&bearward::app::openapi()),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };

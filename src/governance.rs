@@ -13,6 +13,7 @@
 //! - Whatever changes a record writes an audit event with it; no event holds a secret.
 //! - Nobody hands out a role that their own credential does not carry, except owners to users.
 
+pub mod backup;
 pub mod catalogue;
 pub mod org;
 pub mod policies;
@@ -20,6 +21,7 @@ pub mod reading;
 mod refusal;
 pub mod token;
 pub mod user;
+pub mod violation;
 pub mod words;
 
 pub use refusal::{Clash, Forbidden, Refusal, Settlement, settle};

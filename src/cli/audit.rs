@@ -3,7 +3,8 @@
 mod verify;
 
 use super::client::{Access, escaped};
-use super::{ConfigArgument, init, say, table, tell};
+use super::unfinished::Unfinished;
+use super::{ConfigArgument, OutputError, init, say, table, tell};
 use anyhow::{Context, bail};
 use bearward::audit::chain::Published;
 use bearward::id::OrgId;
@@ -11,10 +12,10 @@ use bearward::store::redb;
 use bearward::time::Timestamp;
 use clap::{Args, Subcommand, ValueEnum};
 use hyper::Method;
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
-use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The most that one page of a list has.
 const PAGE_ITEMS_MAX: usize = 200;
@@ -210,22 +211,18 @@ impl Export {
         };
         let path = format!("/api/v1/orgs/{org}/audit?format={format}{}", self.filter.query());
         let Some(file) = &self.output else {
-            return client.download(&path, &mut io::stdout().lock());
+            let mut out = io::stdout().lock();
+            return client.save(Method::GET, &path, &ProgressBar::hidden(), &mut |chunk| {
+                Ok(out.write_all(chunk).map_err(OutputError)?)
+            });
         };
         // An export that broke off never has the name of a whole one.
-        let part = part_of(file);
-        let cannot = || format!("cannot write {}", part.display());
-        let mut out = File::create(&part).with_context(cannot)?;
-        client.download(&path, &mut out)?;
-        out.flush().and_then(|()| out.sync_all()).with_context(cannot)?;
-        fs::rename(&part, file).with_context(|| format!("cannot write {}", file.display()))
+        let (unfinished, mut out) = Unfinished::beside(file, ".partial")?;
+        client.save(Method::GET, &path, &ProgressBar::hidden(), &mut |chunk| {
+            out.write_all(chunk).context("cannot write the file")
+        })?;
+        unfinished.keep(file)
     }
-}
-
-fn part_of(file: &Path) -> PathBuf {
-    let mut part = file.as_os_str().to_owned();
-    part.push(".part");
-    PathBuf::from(part)
 }
 
 impl Head {

@@ -3,13 +3,13 @@
 use anyhow::{Context, bail};
 use clap::Args;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Bytes;
+use hyper::body::{Body as _, Bytes};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
+use indicatif::ProgressBar;
 use serde_json::Value;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -19,6 +19,8 @@ use zeroize::Zeroizing;
 
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait for an answer that takes much work to begin.
+const BEGIN_PATIENCE: Duration = Duration::from_mins(5);
 /// Largest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// Longest secret.
@@ -66,7 +68,7 @@ pub(super) struct Client {
 
 impl Client {
     /// Connects to `admin` (`http://HOST:PORT`) as the bearer of `secret`.
-    fn connect(admin: &str, secret: &str) -> anyhow::Result<Self> {
+    pub(super) fn connect(admin: &str, secret: &str) -> anyhow::Result<Self> {
         let host = authority(admin)?;
         let mut authorization: hyper::header::HeaderValue =
             Zeroizing::new(format!("Bearer {secret}"))
@@ -91,17 +93,7 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> anyhow::Result<Value> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(HOST, &self.host)
-            .header(ACCEPT, "application/json")
-            .header(AUTHORIZATION, &self.authorization);
-        let body = body.map(Value::to_string);
-        if body.is_some() {
-            request = request.header(CONTENT_TYPE, "application/json");
-        }
-        let request = request.body(Full::from(body.unwrap_or_default()))?;
+        let request = self.request(method, path, body)?;
         let (host, connection) = (&self.host, &mut self.connection);
         let answer = async {
             connection.ready().await?;
@@ -128,46 +120,64 @@ impl Client {
     }
 }
 
-/// The head of an answer, and its body, as it comes.
-type Answer = hyper::Response<hyper::body::Incoming>;
-
 impl Client {
-    /// Asks for something that may be large, and writes it out as it comes.
-    pub(super) fn download(&mut self, path: &str, out: &mut dyn Write) -> anyhow::Result<()> {
-        let request = Request::builder()
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Request<Full<Bytes>>> {
+        let mut request = Request::builder()
+            .method(method)
             .uri(path)
             .header(HOST, &self.host)
-            .header(AUTHORIZATION, &self.authorization)
-            .body(Full::default())?;
+            .header(ACCEPT, "application/json, */*;q=0.1")
+            .header(AUTHORIZATION, &self.authorization);
+        let body = body.map(Value::to_string);
+        if body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        Ok(request.body(Full::from(body.unwrap_or_default()))?)
+    }
+
+    /// Asks, and writes out the answer of a success, all of it, however long it takes to begin. An
+    /// answer that breaks off is an error.
+    pub(super) fn save(
+        &mut self,
+        method: Method,
+        path: &str,
+        bar: &ProgressBar,
+        write: &mut dyn FnMut(&[u8]) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let request = self.request(method, path, None)?;
         let (host, connection) = (&self.host, &mut self.connection);
-        let begin = async {
-            connection.ready().await?;
-            anyhow::Ok(connection.send_request(request).await?)
-        };
-        let receive = async {
-            let mut answer: Answer = in_time(begin).await?;
-            if !answer.status().is_success() {
-                let status = answer.status();
-                let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect();
-                let body = in_time(async { body.await.map_err(|error| anyhow::anyhow!(error)) });
-                let json: Option<Value> = serde_json::from_slice(&body.await?.to_bytes()).ok();
-                bail!(problem(status, json.as_ref()));
+        let saving = async {
+            timeout(PATIENCE, connection.ready()).await??;
+            let answer = timeout(BEGIN_PATIENCE, connection.send_request(request)).await??;
+            let status = answer.status();
+            let mut body = answer.into_body();
+            if !status.is_success() {
+                let body =
+                    timeout(PATIENCE, Limited::new(body, ANSWER_BYTES_MAX).collect()).await?;
+                let body = body.map_err(|error| anyhow::anyhow!(error))?.to_bytes();
+                return Ok(Err(problem(status, serde_json::from_slice(&body).ok().as_ref())));
             }
-            let next = async |answer: &mut Answer| Ok(answer.frame().await.transpose()?);
-            while let Some(frame) = in_time(next(&mut answer)).await.context("it broke off")? {
-                if let Some(bytes) = frame.data_ref() {
-                    out.write_all(bytes).map_err(super::OutputError)?;
+            bar.set_length(body.size_hint().exact().unwrap_or(0));
+            while let Some(frame) = timeout(PATIENCE, body.frame()).await? {
+                if let Ok(chunk) = frame?.into_data() {
+                    // One connection, one file, and nobody else on this runtime.
+                    write(&chunk)?;
+                    bar.inc(chunk.len() as u64);
                 }
             }
-            Ok(out.flush().map_err(super::OutputError)?)
+            anyhow::Ok(Ok(()))
         };
-        self.runtime.block_on(receive).with_context(|| format!("the admin port at {host}"))
+        match self.runtime.block_on(saving) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(problem)) => bail!(problem),
+            Err(error) => Err(error.context(format!("the admin port at {host} did not answer"))),
+        }
     }
-}
-
-async fn in_time<T>(what: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    let answer = timeout(PATIENCE, what).await;
-    answer.map_err(|_elapsed| anyhow::anyhow!("no answer within {PATIENCE:?}"))?
 }
 
 async fn connect(host: &str) -> anyhow::Result<SendRequest<Full<Bytes>>> {
@@ -236,7 +246,7 @@ pub(super) fn escaped(value: &str) -> String {
 
 /// The secret of the calling token, from a file or from the environment. Never from an argument:
 /// everybody on the machine can read those.
-fn secret(file: Option<&Path>) -> anyhow::Result<Zeroizing<String>> {
+pub(super) fn secret(file: Option<&Path>) -> anyhow::Result<Zeroizing<String>> {
     let secret = match file {
         Some(file) => {
             use std::io::Read;

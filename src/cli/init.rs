@@ -4,6 +4,7 @@
 
 use super::{ConfigArgument, say, table, tell};
 use anyhow::{Context, bail};
+use bearward::app;
 use bearward::audit::Origin;
 use bearward::change::{Change, Write};
 use bearward::clock;
@@ -108,7 +109,7 @@ pub(super) fn store_options(config: &Config) -> redb::Options {
     redb::Options {
         path: config.store.path.clone(),
         cache_bytes: config.store.cache_bytes,
-        audit_key: config.audit.key.clone(),
+        audit_key: app::audit_key(config),
     }
 }
 

@@ -47,6 +47,9 @@ pub enum Forbidden {
     /// For the operator.
     #[error("only the operator creates organizations")]
     NeedsOperator,
+    /// All organizations at once.
+    #[error("only the operator takes a backup: it holds every organization")]
+    OperatorsBackup,
     /// Somebody else's token.
     #[error("this token is another user's, and only org_owner governs those")]
     AnotherUsers,
@@ -94,6 +97,9 @@ pub enum Clash {
     /// A token that would be born dead.
     #[error("the user is deactivated")]
     Deactivated,
+    /// There is nothing to ignore.
+    #[error("the token does not break this policy now, so there is nothing to ignore")]
+    NotViolated,
     /// Too many tokens.
     #[error("a user owns at most {TOKENS_PER_USER_MAX} tokens that are not revoked")]
     TooManyTokens,

@@ -18,10 +18,12 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+mod copy;
 mod key;
 mod open;
 
-pub use key::{key_path, stored_key};
+pub(super) use copy::copy;
+pub use key::{KeySource, key_path, stored_key};
 pub use open::{OpenError, Options, open, rekey};
 
 /// A store in one file.

@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 /// Wrong tokens from one address that are answered one after the other.
-pub const GUESSES_MAX: u32 = 20;
+const GUESSES_MAX: u32 = 20;
 /// After that, one in so long.
-pub const GUESS_INTERVAL: Duration = Duration::from_secs(6);
+const GUESS_INTERVAL: Duration = Duration::from_secs(6);
 /// Addresses that are told apart.
 const CELLS: usize = 4_096;
 

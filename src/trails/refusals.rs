@@ -16,11 +16,11 @@ use std::net::IpAddr;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// Refusals of one user in a minute that are events of their own.
-pub const SINGLE_MAX: u32 = 10;
+const SINGLE_MAX: u32 = 10;
 /// Users whose refusals are told apart within a minute; those of others are nobody's.
-pub const USERS_MAX: usize = 1_024;
+const USERS_MAX: usize = 1_024;
 /// Addresses that are told apart within a minute; the others are one.
-pub const ADDRESSES_MAX: usize = 15;
+const ADDRESSES_MAX: usize = 15;
 
 /// Who called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -132,7 +132,7 @@ impl Refusals {
         let nobodys = minute.addresses.into_values().map(Sum::of_nobody);
         // Where the others came from is more than one place.
         let nobodys: Vec<Sum> =
-            nobodys.chain([minute.others.of_nobody().from_anywhere()]).collect();
+            nobodys.chain([minute.others.of_nobody().without_origin()]).collect();
         if nobodys.iter().any(|sum| matches!(sum, Sum::Of { .. }))
             && let Some(org) = self.operators(ledger)?
         {
@@ -203,7 +203,7 @@ impl Sum {
         self
     }
 
-    fn from_anywhere(mut self) -> Self {
+    fn without_origin(mut self) -> Self {
         if let Self::Of { latest, .. } = &mut self {
             latest.origin = Origin::default();
         }

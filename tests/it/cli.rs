@@ -1,5 +1,7 @@
 //! The commands, run as people run them. What needs a serving gateway is in `running`.
 
+mod archive;
+mod audit;
 mod running;
 
 use bearward::audit::{Action, Actor};
@@ -47,7 +49,7 @@ impl Site {
     }
 
     fn open(&self) -> Arc<RedbStore> {
-        let options = redb::Options { path: self.store(), cache_bytes: 1 << 20, audit_key: None };
+        let options = redb::Options::new(self.store(), 1 << 20);
         redb::open(options).expect("the store opens")
     }
 

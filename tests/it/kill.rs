@@ -5,11 +5,11 @@
 //! `BEARWARD_KILLS` says how often: 20 times unless told otherwise, on one and the same store, and
 //! on a fresh one after that.
 
-use bearward::audit::{Action, Actor, Draft, Event, Origin, Target};
+use bearward::audit::{Action, Actor, Draft, Origin, Target};
 use bearward::change::{Change, Creation, RecordKey, Require, Write};
 use bearward::id::{OrgId, TokenId, UserId};
 use bearward::org::{Governance, Organization, Revision, StatusChange, User, UserStatus};
-use bearward::policy::Policies;
+use bearward::policy::{Ignores, Policies};
 use bearward::role::{RoleId, RoleSet};
 use bearward::secret::Digest;
 use bearward::store::redb::{OpenError, Options, RedbStore, open};
@@ -67,8 +67,7 @@ fn a_second_process_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.redb");
     let (mut child, _lines, _) = run(&path);
-    let error =
-        open(Options { path: path.clone(), cache_bytes: 4 << 20, audit_key: None }).unwrap_err();
+    let error = open(Options::new(path.clone(), 4 << 20)).unwrap_err();
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(matches!(error, OpenError::InUse { .. }), "{error:?}");
@@ -107,7 +106,7 @@ fn random() -> u64 {
 
 /// A killed process lets go of its lock when the kernel has cleaned up behind it.
 fn reopen(path: &Path) -> Arc<RedbStore> {
-    open(Options { path: path.to_owned(), cache_bytes: 4 << 20, audit_key: None }).unwrap()
+    open(Options::new(path.to_owned(), 4 << 20)).unwrap()
 }
 
 /// The child: commits for ever. Nothing to do when it is not one.
@@ -211,6 +210,7 @@ fn token(number: u64, status: TokenStatus) -> ApiToken {
         created_at: at(number),
         issued_at: at(number),
         expires_at: Timestamp::MAX,
+        ignores: Ignores::default(),
         status,
     }
 }

@@ -277,7 +277,9 @@ impl World {
         command.arg("serve").arg("--config").arg(self.config());
         command.stdin(Stdio::null()).stdout(log("stdout")).stderr(log("stderr"));
         if self.setup.clock {
-            self.set_clock(0);
+            if !self.file("clock").exists() {
+                self.set_clock(0);
+            }
             command
                 .env("LD_PRELOAD", faketime())
                 .env("FAKETIME_TIMESTAMP_FILE", self.file("clock"))

@@ -22,8 +22,11 @@ pub(super) fn events_are_chained_in_each_trail_by_itself(bed: &Bed) {
     assert_eq!((bed.store.trail(ACME).unwrap().head, proved(bed, ACME)), (None, 0));
     tell(bed, ACME, &["a", "b"]);
     tell(bed, OTHER, &["c"]);
-    let refused =
-        Change { requires: vec![Require::Empty], events: vec![said(ACME, "no")], ..Change::default() };
+    let refused = Change {
+        requires: vec![Require::Empty],
+        events: vec![said(ACME, "no")],
+        ..Change::default()
+    };
     commit(&bed.store, refused).unwrap_err();
     tell(bed, ACME, &["d"]);
     assert_eq!((proved(bed, ACME), proved(bed, OTHER)), (3, 1));
@@ -64,8 +67,14 @@ pub(super) fn the_oldest_events_are_forgotten_and_the_rest_is_proved(bed: &Bed) 
     furnish(&bed.store);
     tell(bed, ACME, &["a", "b", "c", "d"]);
     tell(bed, OTHER, &["x"]);
-    let links: Vec<_> =
-        bed.store.events(ACME, None, 9).unwrap().into_iter().rev().map(|event| event.link).collect();
+    let links: Vec<_> = bed
+        .store
+        .events(ACME, None, 9)
+        .unwrap()
+        .into_iter()
+        .rev()
+        .map(|event| event.link)
+        .collect();
     let forget = |through| {
         put(&bed.store, [Write::ForgetEvents { org: ACME, through, at: at(77) }]);
     };

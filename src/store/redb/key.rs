@@ -17,6 +17,25 @@ const FILE_MODE: u32 = 0o600;
 const FILE_BYTES_MAX: u64 = 4096;
 const RANDOM_BYTES: usize = 32;
 
+/// Where the key of a store's trails comes from.
+#[derive(Clone, Debug)]
+pub enum KeySource {
+    /// The configuration.
+    Configured(Key),
+    /// The file that is kept beside the store of this path, made when it is missing.
+    Beside(PathBuf),
+}
+
+impl KeySource {
+    /// The key, and whether it is a new one.
+    pub(super) fn key(self) -> Result<(Key, bool), OpenError> {
+        match self {
+            Self::Configured(key) => Ok((key, false)),
+            Self::Beside(store) => beside(&store),
+        }
+    }
+}
+
 /// Where the key of a store is kept that is not configured.
 #[must_use]
 pub fn key_path(store: &Path) -> PathBuf {
@@ -24,7 +43,7 @@ pub fn key_path(store: &Path) -> PathBuf {
 }
 
 /// The key beside a store, and whether it is a new one.
-pub(super) fn beside(store: &Path) -> Result<(Key, bool), OpenError> {
+fn beside(store: &Path) -> Result<(Key, bool), OpenError> {
     let path = key_path(store);
     let failed = |error| OpenError::Io { path: path.clone(), error };
     let (text, is_new) = match read(&path) {

@@ -1,7 +1,8 @@
 //! Opening the file: making it when it is missing, refusing it when it is not whole, not ours, or
 //! somebody else's.
 
-use super::{File, RedbStore, Snapshot, broken, definition, key};
+use super::key::KeySource;
+use super::{File, RedbStore, Snapshot, broken, definition};
 use crate::audit::chain::Key;
 use crate::role::RoleTable;
 use crate::store::engine::{End, Engine, Failure, Table};
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The format of the tables as a whole. A store of another format is refused.
-const FORMAT: u64 = 1;
+pub(super) const FORMAT: u64 = 1;
 /// Nobody but the owner of the process reads the store: it holds addresses and digests.
 const FILE_MODE: u32 = 0o600;
 
@@ -28,9 +29,16 @@ pub struct Options {
     pub path: PathBuf,
     /// Memory for pages of the file, in bytes; 64 MiB suit a million tokens.
     pub cache_bytes: usize,
-    /// The key that its audit trails are chained under; none for the one that is kept beside the
-    /// store ([`key_path`](super::key_path)), which is made when it is missing.
-    pub audit_key: Option<Key>,
+    /// Where the key comes from that its audit trails are chained under.
+    pub audit_key: KeySource,
+}
+
+impl Options {
+    /// A store with its key beside it.
+    #[must_use]
+    pub fn new(path: PathBuf, cache_bytes: usize) -> Self {
+        Self { audit_key: KeySource::Beside(path.clone()), path, cache_bytes }
+    }
 }
 
 /// Why a store could not be opened.
@@ -106,14 +114,14 @@ pub fn open(options: Options) -> Result<Arc<RedbStore>, OpenError> {
         Ok(_) => open_existing(&path, cache_bytes)?,
     };
     // From here on the lock on the file is ours, so nobody makes another key meanwhile.
-    let (key, is_new) = audit_key.map_or_else(|| key::beside(&path), |key| Ok((key, false)))?;
+    let (key, is_new) = audit_key.key()?;
     let known = file.snapshot().and_then(|snapshot| snapshot.key_fingerprint());
     match known.map_err(|failure| damaged(&path, failure))? {
         Some(known) if known == key.fingerprint() => {}
         // Without the file beside it a store is as good as ever, but for the proof of what was.
         Some(_) if is_new => {
             tracing::warn!(
-                key = %key::key_path(&path).display(),
+                store = %path.display(),
                 "THE AUDIT KEY WAS GONE: a new one was made, and what was written to the audit \
                  trails before cannot be proved under it"
             );
@@ -130,7 +138,7 @@ pub fn open(options: Options) -> Result<Arc<RedbStore>, OpenError> {
 pub fn rekey(options: Options) -> Result<(), OpenError> {
     let Options { path, cache_bytes, audit_key } = options;
     let file = open_existing(&path, cache_bytes)?;
-    let (key, _) = audit_key.map_or_else(|| key::beside(&path), |key| Ok((key, false)))?;
+    let (key, _is_new) = audit_key.key()?;
     adopt(&file, &path, &key)
 }
 

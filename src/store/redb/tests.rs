@@ -1,7 +1,7 @@
 //! What is special about a file.
 
 use super::open::furnish;
-use super::{File, OpenError, Options, RedbStore, open};
+use super::{File, KeySource, OpenError, Options, RedbStore, open};
 use crate::audit::chain::Key;
 use crate::change::{Change, Write};
 use crate::store::conformance::Both;
@@ -77,7 +77,7 @@ impl StorageBackend for Disk {
 }
 
 fn at(path: &Path) -> Options {
-    Options { path: path.to_owned(), cache_bytes: 4 << 20, audit_key: None }
+    Options::new(path.to_owned(), 4 << 20)
 }
 
 /// The key of a store whose bytes are no file.
@@ -278,7 +278,8 @@ fn a_key_is_made_once_and_for_its_owner_alone() {
     assert_eq!(proved(&open(at(&path)).unwrap()), (4, 0));
     assert_eq!(std::fs::read_to_string(&key).unwrap(), text);
     // The same key from elsewhere is the same key.
-    let moved = Options { audit_key: Some(Key::of(text.trim()).unwrap()), ..at(&path) };
+    let key_of = |text: &str| KeySource::Configured(Key::of(text).unwrap());
+    let moved = Options { audit_key: key_of(text.trim()), ..at(&path) };
     std::fs::remove_file(&key).unwrap();
     assert_eq!(proved(&open(moved).unwrap()), (4, 0));
     assert!(!key.exists(), "a key that is configured is kept nowhere");
@@ -291,7 +292,7 @@ fn a_key_is_made_once_and_for_its_owner_alone() {
 fn another_key_is_refused_until_the_trails_begin_anew() {
     let directory = tempfile::tempdir().unwrap();
     let (path, _) = audited(directory.path());
-    let other = || Options { audit_key: Some(test_key()), ..at(&path) };
+    let other = || Options { audit_key: KeySource::Configured(test_key()), ..at(&path) };
     let error = open(other()).unwrap_err();
     assert!(matches!(error, OpenError::AnotherKey { .. }), "{error:?}");
     assert!(error.to_string().contains("audit rekey"), "{error}");
