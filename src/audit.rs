@@ -92,6 +92,9 @@ pub enum Action {
     /// The store was replaced by an older copy.
     #[serde(rename = "store.restored")]
     StoreRestored,
+    /// A validation run is through.
+    #[serde(rename = "validation.finished")]
+    ValidationFinished,
     /// Calls of the admin port were refused: one, or several that were alike.
     #[serde(rename = "call.refused")]
     CallRefused,

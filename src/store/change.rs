@@ -4,6 +4,7 @@
 use super::engine::{Failure, Write as Transaction};
 use super::record::{Records, WriteRecords};
 use super::trail::WriteTrails;
+use super::validation::WriteValidationRecords;
 use super::{CommitError, Fact, FactKey};
 use crate::access::{OrgFacts, OwnerFacts, TokenFacts};
 use crate::audit::chain::Key;
@@ -99,7 +100,8 @@ fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failu
             Write::Organization(_)
             | Write::Usage(..)
             | Write::Roles(_)
-            | Write::ForgetEvents { .. } => {}
+            | Write::ForgetEvents { .. }
+            | Write::Validation(_) => {}
         }
     }
     let mut emails: HashMap<(OrgId, String), UserId> = HashMap::new();
@@ -137,7 +139,8 @@ fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failu
             | Write::Organization(_)
             | Write::Usage(..)
             | Write::Roles(_)
-            | Write::ForgetEvents { .. } => {}
+            | Write::ForgetEvents { .. }
+            | Write::Validation(_) => {}
         }
     }
     Ok(None)
@@ -169,7 +172,10 @@ pub(super) fn barred(state: &impl Records, change: &Change) -> Result<Vec<FactKe
                 keys.extend(former.filter(|old| *old != token.digest).map(FactKey::Token));
                 keys.push(FactKey::Token(token.digest));
             }
-            Write::Usage(..) | Write::Roles(_) | Write::ForgetEvents { .. } => {}
+            Write::Usage(..)
+            | Write::Roles(_)
+            | Write::ForgetEvents { .. }
+            | Write::Validation(_) => {}
         }
     }
     Ok(keys)
@@ -211,6 +217,7 @@ pub(super) fn write(
             Write::ForgetEvents { org, through, at } => {
                 transaction.forget_events(key, org, through, at)?;
             }
+            Write::Validation(write) => transaction.put_validation(write)?,
             Write::Roles(names) => {
                 for name in names {
                     if roles.id(&name).is_none() {

@@ -13,6 +13,7 @@ mod model;
 mod reads;
 mod requires;
 mod trails;
+mod validations;
 
 /// Both sides of a store.
 pub(super) trait Both: Ledger + Facts {}
@@ -120,6 +121,12 @@ suite! {
         events_are_chained_in_each_trail_by_itself
         events_are_visited_from_both_ends
         the_oldest_events_are_forgotten_and_the_rest_is_proved;
+    validations:
+        a_wanted_run_joins_one_that_waits_and_none_at_work
+        the_next_time_is_kept_and_unknown_runs_are_passed_over
+        of_finished_runs_the_oldest_goes
+        flags_lie_in_parts_until_they_are_forgotten
+        tokens_are_read_on_after_any_of_them;
 }
 
 #[test]

@@ -39,6 +39,12 @@ pub enum Table {
     Creations,
     /// When a creation may be forgotten, idempotency key -> nothing.
     CreationEnds,
+    /// Organization -> where its validation stands.
+    Schedules,
+    /// Organization, number -> validation run.
+    Runs,
+    /// Organization, validation run, number -> a part of its flags.
+    Flags,
     /// Organization -> the last event of its trail.
     Heads,
     /// Organization -> what stands for the beginning of its trail.
@@ -47,7 +53,7 @@ pub enum Table {
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::Meta,
         Self::Organizations,
         Self::Users,
@@ -62,6 +68,9 @@ impl Table {
         Self::Roles,
         Self::Creations,
         Self::CreationEnds,
+        Self::Schedules,
+        Self::Runs,
+        Self::Flags,
         Self::Heads,
         Self::Checkpoints,
     ];
@@ -84,6 +93,9 @@ impl Table {
             Self::Roles => "roles",
             Self::Creations => "creations",
             Self::CreationEnds => "creation_ends",
+            Self::Schedules => "schedules",
+            Self::Runs => "runs",
+            Self::Flags => "flags",
             Self::Heads => "heads",
             Self::Checkpoints => "checkpoints",
         }

@@ -15,5 +15,6 @@ mod layering;
 mod revocation;
 mod upstream;
 mod usage_loss;
+mod validation;
 mod wire;
 mod world;

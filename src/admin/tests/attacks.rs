@@ -17,6 +17,7 @@ async fn a1_a_fresh_store_admits_nobody() {
         refusals: Arc::default(),
         catalogue: Arc::new(ArcSwap::from_pointee(catalogue())),
         hosts: vec![],
+        bell: Arc::default(),
         token_prefix: DEFAULT_PREFIX.to_owned(),
         random: Arc::new(system_random),
         clock: Arc::new(crate::clock::now),

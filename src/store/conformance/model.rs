@@ -269,7 +269,8 @@ impl Model {
                 Write::Organization(_)
                 | Write::Usage(..)
                 | Write::Roles(_)
-                | Write::ForgetEvents { .. } => {}
+                | Write::ForgetEvents { .. }
+                | Write::Validation(_) => {}
             }
         }
         // No two hold the same, and no two writes of the change name the same.
@@ -295,7 +296,8 @@ impl Model {
                 Write::Usage(..)
                 | Write::User(_)
                 | Write::RemoveUser(_)
-                | Write::ForgetEvents { .. } => {}
+                | Write::ForgetEvents { .. }
+                | Write::Validation(_) => {}
             }
         }
         for said in &change.events {
