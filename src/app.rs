@@ -122,11 +122,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
     let admin_socket = bind("admin.listen", config.admin.listen)?;
     let store = match options.store {
         Some(store) => store,
-        None => store::redb::open(store::redb::Options {
-            path: config.store.path.clone(),
-            cache_bytes: config.store.cache_bytes,
-            audit_key: audit_key(&config),
-        })?,
+        None => store::redb::open(store_options(&config))?,
     };
     let facts: Arc<dyn Facts> = Arc::clone(&store) as _;
     let key = getrandom::u64().map_err(StartError::Random)?;
@@ -176,10 +172,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         Arc::clone(&cache),
         config.gateway.usage_flush_interval,
     )?;
-    let refusals = Arc::<Refusals>::default();
-    let ledger = Arc::clone(&store) as Arc<dyn Ledger>;
-    let keeper = Keeper::start(ledger, Arc::clone(&refusals), config.audit.keep, clock::now)
-        .map_err(StartError::Thread)?;
+    let (keeper, refusals) = keep_trails(&store, &config)?;
     let ready = Arc::new(AtomicBool::new(true));
     let metrics = Metrics::new(counters, gauges(&cache, listener.connections()));
     let catalogue = Arc::new(ArcSwap::from_pointee(catalogue_of(&config)));
@@ -190,7 +183,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         backups: Backups::new(Arc::clone(&store) as _, directory_of(&config.store.path)),
         uses: Arc::clone(&board) as _,
         guesses: Guesses::default(),
-        refusals: Arc::clone(&refusals),
+        refusals,
         catalogue: Arc::clone(&catalogue),
         hosts: config.admin.hosts.clone(),
         bell: Arc::clone(&bell),
@@ -306,13 +299,26 @@ fn access_log(
     Ok((Some(writer), Some(thread)))
 }
 
-/// Where the key of the audit trails comes from.
+/// How the store of a configuration is opened.
 #[must_use]
-pub fn audit_key(config: &Config) -> KeySource {
-    match &config.audit.key {
+pub fn store_options(config: &Config) -> store::redb::Options {
+    let path = config.store.path.clone();
+    let audit_key = match &config.audit.key {
         Some(key) => KeySource::Configured(key.clone()),
-        None => KeySource::Beside(config.store.path.clone()),
-    }
+        None => KeySource::Beside(path.clone()),
+    };
+    store::redb::Options { path, cache_bytes: config.store.cache_bytes, audit_key }
+}
+
+/// What comes into the audit trails beside the changes, and the thread that writes it.
+fn keep_trails(
+    store: &Arc<RedbStore>,
+    config: &Config,
+) -> Result<(Keeper, Arc<Refusals>), StartError> {
+    let refusals = Arc::<Refusals>::default();
+    let ledger = Arc::clone(store) as Arc<dyn Ledger>;
+    let keeper = Keeper::start(ledger, Arc::clone(&refusals), config.audit.keep, clock::now);
+    Ok((keeper.map_err(StartError::Thread)?, refusals))
 }
 
 /// The directory that a file lies in.

@@ -4,8 +4,9 @@ mod verify;
 
 use super::client::{Access, escaped};
 use super::unfinished::Unfinished;
-use super::{ConfigArgument, OutputError, init, say, table, tell};
+use super::{ConfigArgument, OutputError, say, table, tell};
 use anyhow::{Context, bail};
+use bearward::app;
 use bearward::audit::chain::Published;
 use bearward::id::OrgId;
 use bearward::store::redb;
@@ -149,7 +150,9 @@ impl Filter {
             ("until", time(self.until)),
         ];
         let said = filters.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        said.map(|(name, value)| format!("&{name}={}", escaped(&value))).collect()
+        said.fold(String::new(), |query, (name, value)| {
+            format!("{query}&{name}={}", escaped(&value))
+        })
     }
 }
 
@@ -240,7 +243,7 @@ impl Head {
 impl Rekey {
     fn run(&self) -> anyhow::Result<()> {
         let config = self.config.load()?;
-        redb::rekey(init::store_options(&config))?;
+        redb::rekey(app::store_options(&config))?;
         say("The audit trails go on under the key that is there now.")
     }
 }

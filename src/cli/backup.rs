@@ -2,8 +2,9 @@
 
 use super::client::{self, Client};
 use super::unfinished::Unfinished;
-use super::{ConfigArgument, init, progress, say};
+use super::{ConfigArgument, progress, say};
 use anyhow::{Context, bail};
+use bearward::app;
 use bearward::clock;
 use bearward::config::Config;
 use bearward::org::Revision;
@@ -63,7 +64,7 @@ fn stopped(config: &Config) -> anyhow::Result<Option<Arc<RedbStore>>> {
     if !config.store.path.exists() {
         bail!("there is no store {} to back up", config.store.path.display());
     }
-    match redb::open(init::store_options(config)) {
+    match redb::open(app::store_options(config)) {
         Ok(store) => Ok(Some(store)),
         Err(OpenError::InUse { .. }) => Ok(None),
         Err(error) => Err(error.into()),
@@ -99,7 +100,7 @@ pub(super) fn open(path: &Path, config: &Config) -> anyhow::Result<Arc<RedbStore
 
 /// How a copy is opened: its audit trails go on under the key of the store.
 pub(super) fn copy_options(path: &Path, config: &Config) -> redb::Options {
-    redb::Options { path: path.to_owned(), ..init::store_options(config) }
+    redb::Options { path: path.to_owned(), ..app::store_options(config) }
 }
 
 /// What a store holds, in a line.

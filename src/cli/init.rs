@@ -101,16 +101,7 @@ pub(super) fn first_start(config: &Config) -> anyhow::Result<Arc<RedbStore>> {
 
 /// Opens the store of a configuration, or makes it.
 pub(super) fn open(config: &Config) -> anyhow::Result<Arc<RedbStore>> {
-    Ok(redb::open(store_options(config))?)
-}
-
-/// How the store of a configuration is opened.
-pub(super) fn store_options(config: &Config) -> redb::Options {
-    redb::Options {
-        path: config.store.path.clone(),
-        cache_bytes: config.store.cache_bytes,
-        audit_key: app::audit_key(config),
-    }
+    Ok(redb::open(app::store_options(config))?)
 }
 
 /// The names of what is made first.

@@ -7,8 +7,9 @@ mod compare;
 
 use super::backup::{self, Held};
 use super::unfinished::{Unfinished, sync_directory_of, with_ending};
-use super::{ConfigArgument, init, say, table, tell};
+use super::{ConfigArgument, say, table, tell};
 use anyhow::{Context, bail};
+use bearward::app;
 use bearward::audit::Origin;
 use bearward::clock;
 use bearward::config::Config;
@@ -84,7 +85,7 @@ fn present(config: &Config) -> anyhow::Result<Present> {
     if !config.store.path.exists() {
         return Ok(Present::Absent);
     }
-    match redb::open(init::store_options(config)) {
+    match redb::open(app::store_options(config)) {
         Ok(store) => Ok(Present::Whole(store)),
         Err(error @ OpenError::InUse { .. }) => {
             Err(anyhow::Error::from(error).context("a gateway works with the store"))

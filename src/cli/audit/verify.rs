@@ -1,8 +1,9 @@
 //! `bearward audit verify`: what the trail of an organization is worth.
 
-use super::super::{init, say, tell};
+use super::super::{say, tell};
 use super::Verify;
 use anyhow::{Context, bail};
+use bearward::app;
 use bearward::audit::chain::{Key, Proof, Start, Verdict};
 use bearward::audit::{Event, Line};
 use bearward::config::Config;
@@ -17,6 +18,9 @@ use std::path::Path;
 const FAULTS_TOLD_MAX: usize = 100;
 /// Longest line of an export, in bytes.
 const LINE_BYTES_MAX: u64 = 1 << 20;
+
+const OF_A_RUNNING_GATEWAY: &str = "a gateway that runs proves nothing; prove an export of it: `bearward audit export -o FILE`, \
+     then `bearward audit verify --export FILE`";
 
 impl Verify {
     /// Proves, tells, and fails when anything is not as it was written.
@@ -42,15 +46,10 @@ impl Verify {
         if !path.exists() {
             bail!("there is no store {}", path.display());
         }
-        let store = redb::open(init::store_options(config)).map_err(|error| {
-            let hint = match &error {
-                OpenError::InUse { .. } => {
-                    "; of a gateway that runs, prove an export: `bearward audit export -o FILE`, \
-                     then `bearward audit verify --export FILE`"
-                }
-                _ => "",
-            };
-            anyhow::anyhow!("{error}{hint}")
+        let store = redb::open(app::store_options(config)).map_err(|error| {
+            let is_in_use = matches!(error, OpenError::InUse { .. });
+            let error = anyhow::Error::from(error);
+            if is_in_use { error.context(OF_A_RUNNING_GATEWAY) } else { error }
         })?;
         let mut orgs: Vec<OrgId> = store.organizations()?.into_iter().map(|org| org.id).collect();
         if let Some(asked) = self.org {
