@@ -10,6 +10,7 @@ use crate::gateway::{Gateway, LogWriter, Plan, Shared};
 use crate::governance::catalogue::Catalogue;
 use crate::listener::Listener;
 use crate::role::{RoleName, RoleTable};
+use crate::rotation;
 use crate::scheduler::{Scheduler, Stop};
 use crate::session::Cached;
 use crate::store::redb::{KeySource, OpenError, RedbStore};
@@ -108,6 +109,7 @@ pub struct Running {
     plan: Arc<ArcSwap<Plan>>,
     catalogue: Arc<ArcSwap<Catalogue>>,
     board: Arc<Board<Entry>>,
+    cache: Arc<Cache>,
     ready: Arc<AtomicBool>,
     listener: Listener,
     flusher: Flusher,
@@ -211,6 +213,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         plan,
         catalogue,
         board,
+        cache,
         ready,
         listener,
         flusher,
@@ -248,6 +251,7 @@ impl Running {
         self.flusher.stop();
         self.control.stop();
         self.keeper.stop();
+        rotation::record(&self.cache, self.store.as_ref(), clock::now());
         if let Err(error) = self.board.flush(self.store.as_ref()) {
             tracing::error!(%error, "the last uses could not be written");
         }
@@ -397,6 +401,7 @@ impl Flusher {
                 if let Err(error) = board.flush(store.as_ref()) {
                     tracing::error!(%error, "uses could not be written; they are kept in memory");
                 }
+                rotation::record(&cache, store.as_ref(), clock::now());
                 cache.tidy();
                 if let Err(error) = cache.grow_filter() {
                     tracing::error!(%error, "the filter of known tokens could not be enlarged");

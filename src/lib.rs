@@ -25,7 +25,7 @@
 //!   [`governance`].
 //! - What survives, and what time it is: [`store`], [`clock`].
 //! - What is held in memory: [`cache`], [`usage`], [`session`], [`directory`],
-//!   [`trails`].
+//!   [`rotation`], [`trails`].
 //! - Settings and figures: [`config`], [`telemetry`].
 //! - The edges: [`listener`], [`upstream`], [`gateway`], [`admin`], [`scheduler`].
 //! - [`app`] puts them together.
@@ -50,6 +50,7 @@ pub mod org;
 pub mod phase;
 pub mod policy;
 pub mod role;
+pub mod rotation;
 pub mod scheduler;
 pub mod secret;
 pub mod session;

@@ -84,7 +84,7 @@ pub(crate) async fn list(
     Query(query): Query<AuditQuery>,
 ) -> Result<Response, Problem> {
     let format = export::format(query.format.as_deref(), &headers)?;
-    let caller = call.caller.clone();
+    let again = call.clone();
     let asked = desk::read(&state, call, move |desk| {
         let org = params.id("org")?;
         desk.caller.reads_audit(org)?;
@@ -102,7 +102,7 @@ pub(crate) async fn list(
     .await?;
     match asked {
         Asked::Page(page) => Ok(Json(page).into_response()),
-        Asked::Export(org, filter) => export::start(&state, caller, org, filter, format),
+        Asked::Export(org, filter) => export::start(&state, again, org, filter, format),
     }
 }
 

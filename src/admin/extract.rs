@@ -6,6 +6,7 @@ use super::refused::{self, Visitor};
 use super::{BODY_BYTES_MAX, BODY_TIMEOUT, Shared};
 use crate::audit::Origin;
 use crate::governance::Caller;
+use crate::secret::Digest;
 use crate::session;
 use crate::trails::Who;
 use axum::body::Body;
@@ -23,6 +24,8 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) caller: Caller,
+    /// The secret that was shown.
+    pub(crate) shown: Digest,
     pub(crate) origin: Origin,
 }
 
@@ -36,10 +39,11 @@ impl FromRequestParts<Shared> for Call {
             uses: &*state.uses,
             clock: &*state.clock,
         };
-        let caller = session::authenticate(&parts.headers, room).await;
-        let caller = caller.map_err(|turned| refused::answer(state, turned, &parts.extensions))?;
+        let admitted = session::authenticate(&parts.headers, room).await;
+        let (caller, shown) =
+            admitted.map_err(|turned| refused::answer(state, turned, &parts.extensions))?;
         Visitor::tell(&parts.extensions, Who::Live((&caller).into()));
-        Ok(Self { caller, origin: refused::origin(&parts.extensions) })
+        Ok(Self { caller, shown, origin: refused::origin(&parts.extensions) })
     }
 }
 
@@ -111,9 +115,12 @@ impl<T: DeserializeOwned> FromRequest<Shared> for Json<T> {
     }
 }
 
-/// A body that may be left out, or be null, which is as good as `{}`.
+/// A body that may be left out, or be null, which is as good as `{}`; and the digest of its bytes.
 #[derive(Clone, Debug)]
-pub(crate) struct OptionalJson<T>(pub(crate) T);
+pub(crate) struct OptionalJson<T> {
+    pub(crate) value: T,
+    pub(crate) digest: [u8; 32],
+}
 
 impl<T: DeserializeOwned + Default> FromRequest<Shared> for OptionalJson<T> {
     type Rejection = Problem;
@@ -121,14 +128,15 @@ impl<T: DeserializeOwned + Default> FromRequest<Shared> for OptionalJson<T> {
     async fn from_request(request: Request, _state: &Shared) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         let bytes = read(body, BODY_TIMEOUT).await?;
+        let digest = Sha256::digest(&bytes).into();
         if bytes.is_empty() {
-            return Ok(Self(T::default()));
+            return Ok(Self { value: T::default(), digest });
         }
         media_type(&parts.headers)?;
         if bytes.trim_ascii() == b"null" {
-            return Ok(Self(T::default()));
+            return Ok(Self { value: T::default(), digest });
         }
-        parse(&bytes).map(Self)
+        Ok(Self { value: parse(&bytes)?, digest })
     }
 }
 

@@ -7,6 +7,7 @@ mod changes;
 mod documented;
 mod lists;
 mod matrix;
+mod rotation;
 mod stories;
 mod validations;
 mod violations;
@@ -46,7 +47,7 @@ const ROLE_WRITER: RoleId = RoleId(4);
 struct Pending(Mutex<HashMap<TokenId, Usage>>);
 
 impl Uses for Pending {
-    fn touch(&self, _token: TokenId, _now: Timestamp) {}
+    fn touch(&self, _token: TokenId, _usage: Usage) {}
 
     fn still(&self) -> Box<dyn usage::Pending + '_> {
         Box::new(self)
@@ -409,6 +410,7 @@ impl Seed {
             expires_at: at(NOW).after_months(6),
             ignores: Ignores::default(),
             status: TokenStatus::Activated(None),
+            former: Vec::new(),
         }));
         (id, secret.expose().to_owned())
     }

@@ -13,6 +13,7 @@ mod gateway;
 mod kill;
 mod layering;
 mod revocation;
+mod rotation;
 mod upstream;
 mod usage_loss;
 mod validation;

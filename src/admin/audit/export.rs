@@ -5,9 +5,9 @@
 //! off, so that it does not look complete.
 
 use super::super::Shared;
+use super::super::extract::Call;
 use super::super::problem::{Kind, Problem};
 use crate::audit::{Event, Filter, Line, csv};
-use crate::governance::Caller;
 use crate::id::OrgId;
 use crate::session;
 use axum::body::Body;
@@ -95,10 +95,10 @@ pub(super) fn format(name: Option<&str>, headers: &HeaderMap) -> Result<Format, 
     Ok(known.into_iter().next().unwrap_or(Format::Json))
 }
 
-/// Begins an export for a caller who may have it.
+/// Begins an export for a call that may have it.
 pub(super) fn start(
     state: &Shared,
-    caller: Caller,
+    call: Call,
     org: OrgId,
     filter: Filter,
     format: Format,
@@ -108,7 +108,7 @@ pub(super) fn start(
         Problem::new(Kind::Busy, format!("{EXPORTS_MAX} exports are under way; try again"))
     })?;
     let (sender, receiver) = mpsc::channel(STRETCHES_WAITING_MAX);
-    let export = Export { state: Arc::clone(state), caller, org, filter, format, slot };
+    let export = Export { state: Arc::clone(state), call, org, filter, format, slot };
     // Ends with the last event, or when nobody reads any more.
     let _task = tokio::task::spawn_blocking(move || export.run(&sender));
     let headers = [
@@ -127,7 +127,7 @@ struct BrokenOff;
 
 struct Export {
     state: Shared,
-    caller: Caller,
+    call: Call,
     org: OrgId,
     filter: Filter,
     format: Format,
@@ -176,7 +176,7 @@ impl Export {
     /// Whether the caller may still have it: an export takes its time.
     fn is_permitted(&self) -> bool {
         let now = (self.state.clock)();
-        let again = session::again(&*self.state.ledger, &self.caller, now);
+        let again = session::again(&*self.state.ledger, &self.call.caller, &self.call.shown, now);
         matches!(again, Ok(Ok(caller)) if caller.reads_audit(self.org).is_ok())
     }
 }

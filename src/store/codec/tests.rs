@@ -9,7 +9,7 @@ use crate::secret::Digest;
 use crate::store::engine::Table;
 use crate::store::trail::Body;
 use crate::time::{Ttl, Unit};
-use crate::token::{ApiToken, TokenStatus, Usage};
+use crate::token::{ApiToken, FormerSecret, Reuse, TokenStatus, Usage};
 use crate::validation::{Counts, Findings, Flag, Mark, Run, RunState, Schedule, Trigger};
 use serde::Serialize;
 use std::fmt::{Debug, Write};
@@ -80,7 +80,13 @@ fn a_token(status: TokenStatus) -> ApiToken {
             })),
         },
         status,
+        former: Vec::new(),
     }
+}
+
+fn a_usage() -> Usage {
+    let reuse = Reuse { count: 2, last_at: Some(at(9)) };
+    Usage { last_used_at: Some(at(8)), use_count: 300, reuse }
 }
 
 fn an_event() -> Body {
@@ -163,37 +169,42 @@ fn what_is_stored_stays_readable() {
         (
             bytes(&a_token(TokenStatus::Activated(None))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 00 01 12 10 03 010172 00 00",
+             abababababababab 02 04 06 00 01 12 10 03 010172 00 00 00",
+        ),
+        (
+            bytes(&ApiToken {
+                former: vec![FormerSecret {
+                    digest: Digest::from_bytes([0xcd; 32]),
+                    rotated_at: at(10),
+                    ends_at: at(11),
+                    until_first_use: true,
+                }],
+                ..a_token(TokenStatus::Activated(None))
+            }),
+            "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
+             abababababababab 02 04 06 00 01 12 10 03 010172 00 00 01 cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd\
+             cdcdcdcdcdcdcdcd 14 16 01",
         ),
         (
             bytes(&a_token(TokenStatus::Activated(Some(switched())))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 00 01 12 10 03 010172 00 01 01 0103 0102c3bc 01",
+             abababababababab 02 04 06 00 01 12 10 03 010172 00 01 01 0103 0102c3bc 01 00",
         ),
         (
             bytes(&a_token(TokenStatus::Deactivated(switched()))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 00 01 12 10 03 010172 01 01 0103 0102c3bc 01",
+             abababababababab 02 04 06 00 01 12 10 03 010172 01 01 0103 0102c3bc 01 00",
         ),
         (
             bytes(&a_token(TokenStatus::Revoked(switched()))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 00 01 12 10 03 010172 02 01 0103 0102c3bc 01",
+             abababababababab 02 04 06 00 01 12 10 03 010172 02 01 0103 0102c3bc 01 00",
         ),
-        (bytes(&Usage { last_used_at: Some(at(8)), use_count: 300 }), "01 0110 ac02"),
-        (bytes(&Usage::default()), "01 00 00"),
+        (bytes(&a_usage()), "01 0110 ac02 02 0112"),
+        (bytes(&Usage::default()), "01 00 00 00 00"),
         (
             bytes(&an_event()),
             "01 01 02 02 0c 000304 0c 0204 0174 0100c0000201 010172 00 01 046e616d65 010173 00",
-        ),
-        (
-            bytes(&a_head()),
-            "01 ac02 cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd 0c",
-        ),
-        (
-            bytes(&a_checkpoint()),
-            "01 ac02 cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd 0c 10 01 \
-             efefefefefefefefefefefefefefefefefefefefefefefefefefefefefefefef",
         ),
         (bytes(&role), "01 0e62696c6c696e672f726561646572"),
         (
@@ -237,6 +248,25 @@ fn what_is_stored_stays_readable() {
     }
 }
 
+/// The same of what stands beside the events of a trail.
+#[test]
+fn the_ends_of_a_trail_stay_readable() {
+    let expected = [
+        (
+            bytes(&a_head()),
+            "01 ac02 cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd 0c",
+        ),
+        (
+            bytes(&a_checkpoint()),
+            "01 ac02 cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd 0c 10 01 \
+             efefefefefefefefefefefefefefefefefefefefefefefefefefefefefefefef",
+        ),
+    ];
+    for (bytes, expected) in expected {
+        assert_eq!(bytes, expected.replace(' ', ""));
+    }
+}
+
 /// A variant in the middle of an enum would renumber those behind it.
 #[test]
 fn variants_keep_their_numbers() {
@@ -260,10 +290,12 @@ fn variants_keep_their_numbers() {
         Action::StoreBackedUp,
         Action::StoreRestored,
         Action::ValidationFinished,
+        Action::TokenRotated,
+        Action::FormerSecretEnded,
         Action::CallRefused,
     ];
     let encoded = actions.iter().map(|action| encode(action).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(encoded), (0..19).collect::<Vec<u8>>());
+    assert_eq!(numbers(encoded), (0..21).collect::<Vec<u8>>());
     let units = [Unit::Minutes, Unit::Hours, Unit::Days, Unit::Months];
     let encoded = units.iter().map(|unit| encode(unit).unwrap()[1..].to_vec()).collect();
     assert_eq!(numbers(encoded), [0, 1, 2, 3]);
