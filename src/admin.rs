@@ -149,6 +149,8 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(tokens::activate))
         .routes(routes!(violations::ignore, violations::count))
         .routes(routes!(tokens::rotation::rotate))
+        .routes(routes!(tokens::transfer::transfer))
+        .routes(routes!(tokens::bulk::switch))
         .routes(routes!(policies::read, policies::put))
         .routes(routes!(validations::list, validations::create))
         .routes(routes!(audit::list))

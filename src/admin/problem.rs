@@ -169,6 +169,16 @@ impl Problem {
         Self { field, ..Self::new(Kind::InvalidRequest, detail) }
     }
 
+    /// The same, of a field within `outer`.
+    pub(crate) fn within(self, outer: &str) -> Self {
+        Self { field: self.field.map(|field| format!("{outer}.{field}")), ..self }
+    }
+
+    /// What was wrong, in a sentence.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// Another wrong token, after many; a good one is welcome at any time.
     pub(crate) fn too_many_guesses(wait: Duration) -> Self {
         let detail = "a token that is not valid has to wait; one that is valid need not";

@@ -6,6 +6,7 @@ mod backup;
 mod changes;
 mod documented;
 mod lists;
+mod many;
 mod matrix;
 mod rotation;
 mod stories;
