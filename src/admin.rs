@@ -144,6 +144,8 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(tokens::activate))
         .routes(routes!(violations::ignore, violations::count))
         .routes(routes!(tokens::rotation::rotate))
+        .routes(routes!(tokens::transfer::transfer))
+        .routes(routes!(tokens::bulk::switch))
         .routes(routes!(policies::read, policies::put))
         .routes(routes!(policies::preview))
         .routes(routes!(validations::list, validations::create))

@@ -12,7 +12,9 @@ mod window;
 
 pub use people::{People, Person, UserColumn, UserQuery, users};
 pub use preview::{OWNERS_NAMED_MAX, Preview};
-pub use tokens::{TokenColumn, TokenQuery, TokenRow, ViolationFilter, tokens};
+pub use tokens::{
+    TokenColumn, TokenFilter, TokenQuery, TokenRow, ViolationFilter, fitting, tokens,
+};
 pub use window::{Asked, Column, Key, Page, Sort, Window};
 
 /// Rows in a page when nothing is said.

@@ -11,9 +11,12 @@ use crate::id::{OrgId, UserId};
 use crate::org::{Organization, Revision, User};
 use crate::role::RoleTable;
 use crate::session;
-use crate::store::{CommitError, Ledger};
+use crate::store::{CommitError, Committed, Ledger};
 use crate::time::Timestamp;
 use std::sync::Arc;
+
+/// How many changes of one request wait to be written at a time.
+const CHANGES_AT_ONCE: usize = 128;
 
 /// What a handler works with on a blocking thread.
 pub(crate) struct Desk<'a> {
@@ -132,33 +135,105 @@ pub(crate) async fn change<T: Send + 'static>(
     for attempt in 0..ATTEMPTS_MAX {
         let step = {
             let (state, call, plan) = (Arc::clone(state), Arc::clone(&call), Arc::clone(&plan));
-            blocking(move || {
-                if attempt == 0 {
-                    return at_desk(&state, &call.caller, &call, |desk| plan(desk));
-                }
-                let again =
-                    session::again(&*state.ledger, &call.caller, &call.shown, (state.clock)())?;
-                at_desk(&state, &again?, &call, |desk| plan(desk))
-            })
-            .await?
+            blocking(move || attempt_at_desk(&state, &call, attempt, |desk| plan(desk))).await?
         };
         let (change, answer) = match step {
             Step::Answer(answer, version) => return Ok(Versioned { answer, version }),
             Step::Commit(change, answer) => (change, answer),
         };
         let restrictive = change.restrictive;
-        match state.ledger.commit(*change).await {
-            Ok(committed) => return Ok(Versioned { answer, version: committed.revision }),
-            Err(CommitError::Conflict(failed)) => match settle(&failed) {
-                Settlement::Retry => {}
-                Settlement::Refused(refusal) => return Err(refusal.into()),
-            },
-            Err(error) => {
-                // What a failed store was about to take away stays barred.
-                let denied = restrictive && !state.ledger.is_writable();
-                return Err(Problem::uncommitted(&error, denied));
-            }
+        let committed = state.ledger.commit(*change).await;
+        if let Some(version) = settled(committed, restrictive, state)? {
+            return Ok(Versioned { answer, version });
         }
     }
-    Err(Problem::new(Kind::Conflict, "others keep changing the same; try again"))
+    Err(moving())
+}
+
+/// The revision of a commit; nothing if its change is to be planned anew.
+fn settled(
+    committed: Result<Committed, CommitError>,
+    restrictive: bool,
+    state: &AdminState,
+) -> Result<Option<Revision>, Problem> {
+    match committed {
+        Ok(committed) => Ok(Some(committed.revision)),
+        Err(CommitError::Conflict(failed)) => match settle(&failed) {
+            Settlement::Retry => Ok(None),
+            Settlement::Refused(refusal) => Err(refusal.into()),
+        },
+        Err(error) => {
+            // What a failed store was about to take away stays barred.
+            let denied = restrictive && !state.ledger.is_writable();
+            Err(Problem::uncommitted(&error, denied))
+        }
+    }
+}
+
+fn moving() -> Problem {
+    Problem::new(Kind::Conflict, "others keep changing the same; try again")
+}
+
+/// As [`change`], for each of many by itself; the answers are in the order of the keys. So many changes
+/// are queued before the first is awaited that they share transactions, and so few that others find
+/// room.
+pub(crate) async fn each<K: Send + Sync + 'static, T: Send + 'static>(
+    state: &Shared,
+    call: Call,
+    keys: Vec<K>,
+    plan: impl Fn(&Desk<'_>, &K) -> Result<Step<T>, Problem> + Send + Sync + 'static,
+) -> Result<Vec<Result<T, Problem>>, Problem> {
+    let (plan, call, keys) = (Arc::new(plan), Arc::new(call), Arc::new(keys));
+    let mut done: Vec<Result<T, Problem>> = keys.iter().map(|_key| Err(moving())).collect();
+    let mut open: Vec<usize> = (0..keys.len()).collect();
+    for attempt in 0..ATTEMPTS_MAX {
+        let mut again = Vec::new();
+        for part in open.chunks(CHANGES_AT_ONCE) {
+            let steps = {
+                let (state, call, plan) = (Arc::clone(state), Arc::clone(&call), Arc::clone(&plan));
+                let (keys, part) = (Arc::clone(&keys), part.to_vec());
+                let plan_all = move |desk: &Desk<'_>| {
+                    Ok(part.into_iter().map(|at| (at, plan(desk, &keys[at]))).collect::<Vec<_>>())
+                };
+                blocking(move || attempt_at_desk(&state, &call, attempt, plan_all)).await?
+            };
+            let mut queued = Vec::new();
+            for (at, step) in steps {
+                match step {
+                    Err(problem) => done[at] = Err(problem),
+                    Ok(Step::Answer(answer, _version)) => done[at] = Ok(answer),
+                    Ok(Step::Commit(change, answer)) => {
+                        let restrictive = change.restrictive;
+                        queued.push((at, restrictive, answer, state.ledger.commit(*change)));
+                    }
+                }
+            }
+            for (at, restrictive, answer, commit) in queued {
+                match settled(commit.await, restrictive, state) {
+                    Ok(Some(_revision)) => done[at] = Ok(answer),
+                    Ok(None) => again.push(at),
+                    Err(problem) => done[at] = Err(problem),
+                }
+            }
+        }
+        open = again;
+        if open.is_empty() {
+            break;
+        }
+    }
+    Ok(done)
+}
+
+/// At the first attempt by what authentication has found, later by the present records.
+fn attempt_at_desk<T>(
+    state: &AdminState,
+    call: &Call,
+    attempt: usize,
+    work: impl FnOnce(&Desk<'_>) -> Result<T, Problem>,
+) -> Result<T, Problem> {
+    if attempt == 0 {
+        return at_desk(state, &call.caller, call, work);
+    }
+    let again = session::again(&*state.ledger, &call.caller, &call.shown, (state.clock)())?;
+    at_desk(state, &again?, call, work)
 }

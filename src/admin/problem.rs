@@ -157,6 +157,16 @@ impl Problem {
         Self { field, ..Self::new(Kind::InvalidRequest, detail) }
     }
 
+    /// The same, of a field within `outer`.
+    pub(crate) fn within(self, outer: &str) -> Self {
+        Self { field: self.field.map(|field| format!("{outer}.{field}")), ..self }
+    }
+
+    /// What was wrong, in a sentence.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     pub(crate) fn not_found() -> Self {
         Refusal::NotFound.into()
     }

@@ -6,6 +6,7 @@ mod changes;
 mod documented;
 mod enforcement;
 mod lists;
+mod many;
 mod matrix;
 mod rotation;
 mod stories;

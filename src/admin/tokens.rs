@@ -1,9 +1,13 @@
 //! `/orgs/{org}/tokens`: API tokens.
 
 mod body;
+pub(crate) mod bulk;
+mod query;
 pub(crate) mod rotation;
+pub(crate) mod transfer;
 
 pub(crate) use body::{CreatedToken, NewToken, TokenBody, TokenChange, TtlWish};
+pub(crate) use query::TokensQuery;
 
 use super::desk::{self, Desk, Step, Versioned};
 use super::etag::{self, Precondition};
@@ -15,18 +19,17 @@ use super::openapi::{ChangeProblems, ReadProblems};
 use super::problem::Problem;
 use super::users::Because;
 use super::{NoRandom, Shared};
-use crate::directory::{self, People, TokenColumn, TokenQuery, TokenRow, ViolationFilter};
+use crate::directory::{self, People, TokenColumn, TokenQuery, TokenRow};
 use crate::governance::token::{CreateToken, Existing, Life, policies_of};
 use crate::governance::{Plan, Refusal, words};
 use crate::id::{TokenId, UserId};
 use crate::org::{Organization, Revision, User};
 use crate::secret::{Digest, Secret};
-use crate::token::{ApiToken, TokenState, Usage};
+use crate::token::{ApiToken, Usage};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{ETAG, LOCATION};
 use http::{HeaderValue, StatusCode};
-use serde::Deserialize;
 
 /// The identity of a new token and the digest of its secret: what may be passed around.
 #[derive(Clone, Copy, Debug)]
@@ -55,29 +58,6 @@ pub(crate) fn path(path: &str) -> HeaderValue {
     HeaderValue::from_str(path).unwrap_or_else(|_never| HeaderValue::from_static("/"))
 }
 
-/// Parameters of the list of tokens.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct TokensQuery {
-    /// Rows in a page, 1 to 200; 50 if nothing is said.
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 200)]
-    limit: Option<String>,
-    /// The `next_cursor` of the page before.
-    cursor: Option<String>,
-    /// `activated`, `deactivated`, `expired` or `revoked`.
-    status: Option<String>,
-    /// The tokens of one user: an identity, or `me`.
-    owner: Option<String>,
-    /// `any`, `idle_ttl`, `max_ttl` or `none`: the violations that are not ignored.
-    violation: Option<String>,
-    /// A text in the token's name or in its owner's name or e-mail address.
-    q: Option<String>,
-    /// A field of the rows by its name; with `-` before it the largest first. `-created_at` if
-    /// nothing is said.
-    sort: Option<String>,
-}
-
 /// List the tokens of the organization. A member lists their own, with `owner=me`.
 #[utoipa::path(
     get,
@@ -104,9 +84,7 @@ pub(crate) async fn list(
         let query = TokenQuery {
             org: org.id,
             owner,
-            state: query.status.as_deref().map(token_state).transpose()?,
-            violation: query.violation.as_deref().map(violation).transpose()?,
-            search: list::search(query.q.as_deref())?,
+            filter: query.filter(desk)?,
             policies: policies_of(&org),
             asked: list::asked::<TokenColumn>(sort, limit, query.cursor.as_deref())?,
             now: desk.now(),
@@ -118,31 +96,11 @@ pub(crate) async fn list(
     .await
 }
 
-fn user_id(text: &str, desk: &Desk<'_>) -> Result<UserId, Problem> {
+pub(super) fn user_id(text: &str, desk: &Desk<'_>) -> Result<UserId, Problem> {
     if text == "me" {
         return Ok(desk.caller.user());
     }
     text.parse().map_err(|error| Problem::field("owner", format!("expected me, or: {error}")))
-}
-
-fn token_state(text: &str) -> Result<TokenState, Problem> {
-    match text {
-        "activated" => Ok(TokenState::Activated),
-        "deactivated" => Ok(TokenState::Deactivated),
-        "expired" => Ok(TokenState::Expired),
-        "revoked" => Ok(TokenState::Revoked),
-        _ => Err(Problem::field("status", "expected activated, deactivated, expired or revoked")),
-    }
-}
-
-fn violation(text: &str) -> Result<ViolationFilter, Problem> {
-    match text {
-        "any" => Ok(ViolationFilter::Any),
-        "none" => Ok(ViolationFilter::None),
-        policy => policy.parse().map(ViolationFilter::Of).map_err(|_not_a_policy| {
-            Problem::field("violation", "expected any, idle_ttl, max_ttl or none")
-        }),
-    }
 }
 
 /// Create a token, for oneself or, as an owner, for another user.

@@ -4,7 +4,7 @@ mod shown;
 mod ttl;
 
 use super::client::{self, Client};
-use super::{say, tell};
+use super::{say, table, tell};
 use anyhow::{Context, bail};
 use bearward::id::{TokenId, UserId};
 use bearward::role::RoleName;
@@ -62,6 +62,12 @@ enum Command {
     Activate(Switch),
     /// Switch a token off for good
     Revoke(One),
+    /// Give a token another secret, which is printed once
+    Rotate(Rotate),
+    /// Hand a token to another user
+    Transfer(Transfer),
+    /// Switch many tokens: those that are named, or those that fit
+    Bulk(Bulk),
 }
 
 #[derive(Debug, Args)]
@@ -84,8 +90,9 @@ struct Create {
     owner: Option<UserId>,
 }
 
+/// Which tokens.
 #[derive(Debug, Args)]
-struct List {
+struct Filters {
     /// Only those in this state
     #[arg(long, value_parser = ["activated", "deactivated", "expired", "revoked"])]
     status: Option<String>,
@@ -95,9 +102,27 @@ struct List {
     /// Only those of this user; `me` for your own
     #[arg(long, value_name = "USER|me", value_parser = owner)]
     owner: Option<String>,
+    /// Only those that carry this role: `org_member`, or SERVICE/ROLE
+    #[arg(long, value_name = "ROLE")]
+    role: Option<RoleName>,
+    /// Only those whose life ends before this time
+    #[arg(long, value_name = "TIME")]
+    expires_before: Option<Timestamp>,
+    /// Only those that were used, and not since this time
+    #[arg(long, value_name = "TIME")]
+    used_before: Option<Timestamp>,
+    /// Only those that were never used
+    #[arg(long, conflicts_with = "used_before")]
+    never_used: bool,
     /// Only those with this in their name
     #[arg(long, value_name = "TEXT")]
     q: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct List {
+    #[command(flatten)]
+    filters: Filters,
     /// The column to sort by, `-` before it for the other way round
     #[arg(long, value_name = "COLUMN", allow_hyphen_values = true)]
     sort: Option<String>,
@@ -121,6 +146,54 @@ impl One {
 }
 
 #[derive(Debug, Args)]
+struct Rotate {
+    #[command(flatten)]
+    one: One,
+    /// For how long the old secret stays good, such as 12h or 7d [default: it is over at once]
+    #[arg(long, value_name = "TIME")]
+    overlap: Option<ShortTtl>,
+    /// The old secret is over as soon as the new one is used
+    #[arg(long)]
+    until_first_use: bool,
+    /// How long the token lives from now on [default: as long as before, or what policy allows]
+    #[arg(long)]
+    ttl: Option<Wish>,
+}
+
+#[derive(Debug, Args)]
+struct Transfer {
+    #[command(flatten)]
+    one: One,
+    /// Its new owner
+    #[arg(long, value_name = "USER")]
+    to: UserId,
+    /// Leave out the roles that the new owner does not hold
+    #[arg(long)]
+    narrow: bool,
+    /// Why
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct Bulk {
+    /// What to do
+    #[arg(value_parser = ["deactivate", "activate", "revoke"])]
+    action: String,
+    /// The tokens' identities (`tok_...`), never their secrets; or say which by the filters
+    #[arg(value_name = "TOKEN")]
+    ids: Vec<String>,
+    #[command(flatten)]
+    filters: Filters,
+    /// Why
+    #[arg(long)]
+    reason: Option<String>,
+    /// Tell what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Args)]
 struct Switch {
     #[command(flatten)]
     one: One,
@@ -140,9 +213,11 @@ impl Command {
     /// The token that it is about, if it is about one.
     const fn named(&self) -> Option<&One> {
         match self {
-            Self::Create(_) | Self::List(_) => None,
+            Self::Create(_) | Self::List(_) | Self::Bulk(_) => None,
             Self::Show(one) | Self::Revoke(one) => Some(one),
             Self::Deactivate(switch) | Self::Activate(switch) => Some(&switch.one),
+            Self::Rotate(rotate) => Some(&rotate.one),
+            Self::Transfer(transfer) => Some(&transfer.one),
         }
     }
 }
@@ -188,6 +263,20 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             let token = call(Method::POST, &path, Some(&switch.body()))?;
             if access.json { say_json(&token) } else { say_status(&token) }
         }
+        Command::Rotate(rotate) => {
+            let path = format!("{}/rotate", path(&rotate.one));
+            let made = call(Method::POST, &path, Some(&rotate.body()))?;
+            if access.json { say_json(&made) } else { say_made(&made) }
+        }
+        Command::Transfer(transfer) => {
+            let path = format!("{}/transfer", path(&transfer.one));
+            let token = call(Method::POST, &path, Some(&transfer.body()))?;
+            if access.json { say_json(&token) } else { say(&details(&token)) }
+        }
+        Command::Bulk(bulk) => {
+            let told = call(Method::POST, &format!("{tokens}/bulk"), Some(&bulk.body()?))?;
+            if access.json { say_json(&told) } else { say_results(&told, bulk.dry_run) }
+        }
         Command::Revoke(one) => {
             call(Method::DELETE, &path(one), None)?;
             if access.json {
@@ -214,11 +303,7 @@ impl Create {
         let scope = json!({ "org_roles": org_roles, "service_roles": service_roles });
         body.insert("scope".to_owned(), scope);
         if let Some(wish) = self.ttl {
-            let ttl = match wish {
-                Wish::Longest => json!("longest"),
-                Wish::Ttl(ShortTtl(ttl)) => json!(ttl),
-            };
-            body.insert("ttl".to_owned(), ttl);
+            body.insert("ttl".to_owned(), wish.json());
         }
         if let Some(expires_at) = self.expires_at {
             body.insert("expires_at".to_owned(), json!(expires_at));
@@ -230,9 +315,84 @@ impl Create {
     }
 }
 
+impl Rotate {
+    fn body(&self) -> Value {
+        let mut body = Map::new();
+        if let Some(ShortTtl(overlap)) = self.overlap {
+            body.insert("overlap".to_owned(), json!(overlap));
+        }
+        if self.until_first_use {
+            body.insert("until".to_owned(), json!("first_use"));
+        }
+        if let Some(wish) = self.ttl {
+            body.insert("ttl".to_owned(), wish.json());
+        }
+        Value::Object(body)
+    }
+}
+
+impl Transfer {
+    fn body(&self) -> Value {
+        let mut body = json!({ "owner": self.to, "narrow": self.narrow });
+        if let Some(reason) = &self.reason {
+            body["reason"] = json!(reason);
+        }
+        body
+    }
+}
+
+impl Bulk {
+    fn body(&self) -> anyhow::Result<Value> {
+        let mut body = json!({ "action": self.action, "dry_run": self.dry_run });
+        if let Some(reason) = &self.reason {
+            body["reason"] = json!(reason);
+        }
+        let filters = self.filters.said();
+        match (self.ids.is_empty(), filters.is_empty()) {
+            (false, true) => {
+                for id in &self.ids {
+                    let read = id.parse::<TokenId>();
+                    read.context("a token is named by its identity, never by its secret")?;
+                }
+                body["ids"] = json!(self.ids);
+            }
+            (true, false) => {
+                let mut filter: Map<String, Value> = filters
+                    .into_iter()
+                    .map(|(name, text)| (name.to_owned(), json!(text)))
+                    .collect();
+                if let Some(never) = filter.get_mut("never_used") {
+                    *never = json!(true);
+                }
+                body["filter"] = Value::Object(filter);
+            }
+            (false, false) => bail!("name tokens, or say by filters which ones, not both"),
+            (true, true) => bail!("name tokens, or say by filters which ones"),
+        }
+        Ok(body)
+    }
+}
+
 impl Switch {
     fn body(&self) -> Value {
         self.reason.as_ref().map_or_else(|| json!({}), |reason| json!({ "reason": reason }))
+    }
+}
+
+impl Filters {
+    /// What is said, as the admin port names it.
+    fn said(&self) -> Vec<(&'static str, String)> {
+        let filters = [
+            ("status", self.status.clone()),
+            ("violation", self.violation.clone()),
+            ("owner", self.owner.clone()),
+            ("role", self.role.as_ref().map(ToString::to_string)),
+            ("expires_before", self.expires_before.map(|time| time.to_string())),
+            ("used_before", self.used_before.map(|time| time.to_string())),
+            ("never_used", self.never_used.then(|| "true".to_owned())),
+            ("q", self.q.clone()),
+        ];
+        filters.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
 }
 
@@ -258,19 +418,12 @@ impl List {
     }
 
     fn query(&self, limit: usize, cursor: Option<&str>) -> String {
-        let filters = [
-            ("status", self.status.as_deref()),
-            ("violation", self.violation.as_deref()),
-            ("owner", self.owner.as_deref()),
-            ("q", self.q.as_deref()),
-            ("sort", self.sort.as_deref()),
-            ("cursor", cursor),
-        ];
+        let mut filters = self.filters.said();
+        let more = [("sort", self.sort.clone()), ("cursor", cursor.map(str::to_owned))];
+        filters.extend(more.into_iter().filter_map(|(name, value)| Some((name, value?))));
         let mut query = format!("limit={limit}");
         for (name, value) in filters {
-            if let Some(value) = value {
-                query = format!("{query}&{name}={}", escaped(value));
-            }
+            query = format!("{query}&{name}={}", escaped(&value));
         }
         query
     }
@@ -304,6 +457,22 @@ fn say_made(made: &Value) -> anyhow::Result<()> {
         }
         None => bail!("the admin port did not give the secret: the token may be a repeated one"),
     }
+}
+
+fn say_results(told: &Value, dry_run: bool) -> anyhow::Result<()> {
+    let results = told["results"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut refused = 0;
+    for result in results {
+        let good = result["ok"] == json!(true);
+        refused += usize::from(!good);
+        let done = if dry_run { "would be done" } else { "done" };
+        let fate = if good { done.to_owned() } else { text(&result["message"]) };
+        say(&format!("{}  {}", text(&result["id"]), table::printable(&fate)))?;
+    }
+    if refused > 0 {
+        bail!("{refused} of {} tokens are not as asked for", results.len());
+    }
+    Ok(())
 }
 
 fn say_status(token: &Value) -> anyhow::Result<()> {

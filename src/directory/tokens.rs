@@ -2,9 +2,9 @@
 
 use super::people::{People, Person};
 use super::window::{Asked, Column, Key, Page, Sort, Window};
-use crate::id::{OrgId, UserId};
+use crate::id::{OrgId, TokenId, UserId};
 use crate::policy::{Policies, PolicyKind};
-use crate::role::RoleTable;
+use crate::role::{RoleId, RoleTable};
 use crate::store::{Ledger, StoreError};
 use crate::time::Timestamp;
 use crate::token::{ApiToken, TokenState, Usage};
@@ -78,6 +78,38 @@ impl ViolationFilter {
     }
 }
 
+/// What tokens have to be like.
+#[derive(Clone, Debug, Default)]
+pub struct TokenFilter {
+    /// In this state.
+    pub state: Option<TokenState>,
+    /// With such violations.
+    pub violation: Option<ViolationFilter>,
+    /// A text in the token's name or its owner's name or address, in lower case.
+    pub search: Option<String>,
+    /// Carrying this role.
+    pub role: Option<RoleId>,
+    /// Ending before this.
+    pub expires_before: Option<Timestamp>,
+    /// Used, and not since this.
+    pub used_before: Option<Timestamp>,
+    /// Whether they were never used.
+    pub never_used: Option<bool>,
+}
+
+impl TokenFilter {
+    fn fits(&self, token: &ApiToken, usage: &Usage, people: &People, query: &TokenQuery) -> bool {
+        let used = usage.last_used_at;
+        self.state.is_none_or(|state| state == token.state(query.now))
+            && self.role.is_none_or(|role| token.scope.contains(role))
+            && self.expires_before.is_none_or(|end| token.expires_at < end)
+            && self.used_before.is_none_or(|end| used.is_some_and(|used| used < end))
+            && self.never_used.is_none_or(|never| used.is_none() == never)
+            && self.violation.is_none_or(|wanted| wanted.fits(token, usage, query))
+            && self.search.as_ref().is_none_or(|search| mentions(token, people, search))
+    }
+}
+
 /// Which tokens to list.
 #[derive(Clone, Debug)]
 pub struct TokenQuery {
@@ -85,12 +117,8 @@ pub struct TokenQuery {
     pub org: OrgId,
     /// One owner's only.
     pub owner: Option<UserId>,
-    /// Those in this state only.
-    pub state: Option<TokenState>,
-    /// Those with such violations only.
-    pub violation: Option<ViolationFilter>,
-    /// A text in the token's name or its owner's name or address, in lower case.
-    pub search: Option<String>,
+    /// Those that are like this only.
+    pub filter: TokenFilter,
     /// The policies as they are applied.
     pub policies: Policies,
     /// Which page.
@@ -133,16 +161,34 @@ pub fn tokens(
     let mut window = Window::new(query.asked.clone());
     ledger.visit_tokens(query.org, query.owner, &mut |token, stored| {
         let usage = stored.merged(still.pending(token.id));
-        if query.state.is_none_or(|state| state == token.state(query.now))
-            && query.violation.is_none_or(|wanted| wanted.fits(&token, &usage, query))
-            && query.search.as_ref().is_none_or(|search| mentions(&token, &people, search))
-        {
+        if query.filter.fits(&token, &usage, &people, query) {
             let key = key(&token, &usage, &people, &table, query);
             window.offer(key, token.id.bits(), || TokenRow::new(token, usage, &people));
         }
         ControlFlow::Continue(())
     })?;
     Ok(window.page())
+}
+
+/// The tokens that fit, in the order of their making, up to one more than `most`. May block for as
+/// long as it takes to visit all tokens of the organization.
+pub fn fitting(
+    ledger: &dyn Ledger,
+    uses: &dyn Uses,
+    query: &TokenQuery,
+    most: usize,
+) -> Result<Vec<TokenId>, StoreError> {
+    let people = People::of(ledger, query.org)?;
+    let still = uses.still();
+    let mut found = Vec::new();
+    ledger.visit_tokens(query.org, query.owner, &mut |token, stored| {
+        let usage = stored.merged(still.pending(token.id));
+        if query.filter.fits(&token, &usage, &people, query) {
+            found.push(token.id);
+        }
+        if found.len() > most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    Ok(found)
 }
 
 fn mentions(token: &ApiToken, people: &People, search: &str) -> bool {

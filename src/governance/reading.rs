@@ -41,6 +41,13 @@ impl Caller {
         governed(org)
     }
 
+    /// Permits to act upon all tokens that are like something, whoever owns them.
+    pub fn governs_tokens(&self, org: &Organization) -> Result<(), Refusal> {
+        self.within(org.id)?;
+        self.needs(Authority::Owner)?;
+        governed(org)
+    }
+
     /// Permits to read one token, owned by `owner`.
     pub fn reads_token(&self, org: &Organization, owner: UserId) -> Result<(), Refusal> {
         self.lists_tokens(org, Some(owner))

@@ -1,8 +1,10 @@
-//! API tokens: making, renaming, narrowing, switching off and on, revoking, rotating.
+//! API tokens: making, renaming, narrowing, switching off and on, revoking, rotating, transferring.
 
 mod rotation;
+mod transfer;
 
 pub use rotation::{Overlap, RotateToken, first_use};
+pub use transfer::TransferToken;
 
 use super::{
     Authority, Caller, Clash, Fields, Forbidden, Occasion, Plan, Refusal, Subject,

@@ -34,7 +34,13 @@ fn matches(template: &str, path: &str) -> bool {
 /// Fails when an endpoint answers with a status that its description does not have.
 #[track_caller]
 pub(super) fn check(method: &Method, path: &str, status: StatusCode) {
-    for (template, documented, operation) in operations() {
+    let all = operations();
+    // `/tokens/bulk` is no token.
+    let is_literal = all.iter().any(|(template, ..)| template == path);
+    for (template, documented, operation) in all {
+        if is_literal && template != path {
+            continue;
+        }
         if documented == *method && matches(&template, path) {
             let statuses = &operation.responses.responses;
             assert!(

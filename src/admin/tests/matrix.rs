@@ -196,6 +196,13 @@ fn body(house: &House, row: &Row<'_>) -> Value {
         ("POST", "ignore", _) => json!({"until": "2027-02-01T00:00:00Z", "reason": "known"}),
         ("POST", "validations", "") => json!({}),
         ("POST", "rotate", _) => json!({"until": "first_use"}),
+        ("POST", "transfer", _) => json!({"owner": house.admin.user}),
+        ("POST", "bulk", "by identities") => {
+            json!({"action": "deactivate", "ids": [house.bystander.token]})
+        }
+        ("POST", "bulk", "by a filter") => {
+            json!({"action": "deactivate", "filter": {"owner": house.bystander.user}})
+        }
         ("POST", "preview", "") => {
             json!({"idle_ttl": {"active": true, "value": 30, "unit": "days"}})
         }

@@ -49,6 +49,15 @@ pub(super) fn details(token: &Value) -> String {
     if let Some(reason) = change["reason"].as_str() {
         pairs.push(("Reason", reason.to_owned()));
     }
+    if token["reuse"]["count"].as_u64().is_some_and(|count| count > 0) {
+        let (count, last) = (&token["reuse"]["count"], text(&token["reuse"]["last_at"]));
+        pairs.push(("Reuse", format!("{count} requests with a former secret, last {last}")));
+    }
+    if let Some(end) = token["former_secret"]["ends_at"].as_str() {
+        let first_use = token["former_secret"]["until_first_use"] == json!(true);
+        let or = if first_use { ", or the new one's first use" } else { "" };
+        pairs.push(("Overlap", format!("the former secret is good until {end}{or}")));
+    }
     let violations = violations(token);
     if !violations.is_empty() {
         pairs.push(("Alert", violations.join(" ")));

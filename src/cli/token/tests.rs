@@ -74,6 +74,33 @@ fn what_is_asked_for_becomes_the_body() {
 }
 
 #[test]
+fn a_rotation_says_what_becomes_of_the_old_secret() {
+    let id = TokenId::from_bits(1);
+    let body = |rest: &str| match parse(&format!("rotate {id}{rest}")) {
+        Ok(Command::Rotate(rotate)) => rotate.body(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(body(""), json!({}));
+    let expected = json!({
+        "overlap": { "value": 7, "unit": "days" },
+        "until": "first_use",
+        "ttl": "longest",
+    });
+    assert_eq!(body(" --overlap 7d --until-first-use --ttl longest"), expected);
+    assert!(parse(&format!("rotate {id} --overlap 0d")).is_err());
+}
+
+#[test]
+fn filters_are_passed_on() {
+    let line = "list --role orders/reader --expires-before 2027-01-31T12:00:00+01:00 --never-used";
+    let Ok(Command::List(list)) = parse(line) else { panic!("a list") };
+    let expected = "limit=9&role=orders%2Freader&expires_before=2027-01-31T11%3A00%3A00.000Z\
+                    &never_used=true";
+    assert_eq!(list.query(9, None), expected);
+    assert!(parse("list --never-used --used-before 2027-01-31T12:00:00Z").is_err());
+}
+
+#[test]
 fn a_token_is_named_by_its_identity() {
     let named = |line: &str| parse(line).expect(line).named().map(One::id);
     let error = named("show bwt_0123456789").expect("one").expect_err("a secret");

@@ -14,6 +14,16 @@ pub(super) enum Wish {
     Ttl(ShortTtl),
 }
 
+impl Wish {
+    /// As the admin port takes it.
+    pub(super) fn json(self) -> serde_json::Value {
+        match self {
+            Self::Longest => serde_json::json!("longest"),
+            Self::Ttl(ShortTtl(ttl)) => serde_json::json!(ttl),
+        }
+    }
+}
+
 impl FromStr for Wish {
     type Err = NotATtl;
 
