@@ -13,6 +13,7 @@ mod audit;
 mod backup;
 mod desk;
 mod etag;
+mod exemptions;
 mod extract;
 mod front;
 mod health;
@@ -152,7 +153,10 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(tokens::transfer::transfer))
         .routes(routes!(tokens::bulk::switch))
         .routes(routes!(policies::read, policies::put))
+        .routes(routes!(policies::preview))
         .routes(routes!(validations::list, validations::create))
+        .routes(routes!(exemptions::list, exemptions::create))
+        .routes(routes!(exemptions::remove))
         .routes(routes!(audit::list))
         .routes(routes!(audit::head))
         .routes(routes!(backup::take))

@@ -101,6 +101,12 @@ pub enum Action {
     /// The first use of a token's new secret ended the one before it.
     #[serde(rename = "token.former_secret_ended")]
     FormerSecretEnded,
+    /// A token or a user was exempted from the enforcement of a policy.
+    #[serde(rename = "exemption.granted")]
+    ExemptionGranted,
+    /// An exemption was ended before its time.
+    #[serde(rename = "exemption.withdrawn")]
+    ExemptionWithdrawn,
     /// Calls of the admin port were refused: one, or several that were alike.
     #[serde(rename = "call.refused")]
     CallRefused,

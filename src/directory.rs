@@ -6,10 +6,12 @@
 //! tokens.
 
 mod people;
+mod preview;
 mod tokens;
 mod window;
 
 pub use people::{People, Person, UserColumn, UserQuery, users};
+pub use preview::{OWNERS_NAMED_MAX, Preview};
 pub use tokens::{
     TokenColumn, TokenFilter, TokenQuery, TokenRow, ViolationFilter, fitting, tokens,
 };

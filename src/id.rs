@@ -126,6 +126,10 @@ identity! {
     UserId, "usr_"
 }
 identity! {
+    /// An exemption from the enforcement of a policy, within one organization.
+    ExemptionId, "exm_"
+}
+identity! {
     /// An API token. It names the token everywhere; the secret never does.
     TokenId, "tok_"
 }

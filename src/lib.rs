@@ -21,7 +21,7 @@
 //! Each imports only what stands above it in this list.
 //!
 //! - Pure, without clock, I/O or runtime: [`time`], [`id`], [`role`], [`secret`], [`credential`],
-//!   [`org`], [`token`], [`policy`], [`validation`], [`audit`], [`change`], [`access`],
+//!   [`org`], [`token`], [`policy`], [`exemption`], [`validation`], [`audit`], [`change`], [`access`],
 //!   [`governance`].
 //! - What survives, and what time it is: [`store`], [`clock`].
 //! - What is held in memory: [`cache`], [`usage`], [`session`], [`directory`],
@@ -42,6 +42,7 @@ pub mod clock;
 pub mod config;
 pub mod credential;
 pub mod directory;
+pub mod exemption;
 pub mod gateway;
 pub mod governance;
 pub mod id;

@@ -25,6 +25,20 @@ pub struct TtlPolicy {
     pub active: bool,
     /// Its limit, in minutes, hours or days.
     pub ttl: Ttl,
+    /// What follows for tokens that break it; nothing as long as it only flags them.
+    pub enforcement: Option<Enforcement>,
+}
+
+/// The ladder of a policy that is enforced: first the token's owner is warned, then the token is
+/// deactivated, then, if it comes to that, revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enforcement {
+    /// How long after the warning the token is deactivated.
+    pub deactivate_after: Ttl,
+    /// How long after that it is revoked; never, if nothing is said.
+    pub revoke_after: Option<Ttl>,
+    /// Since when this ladder is in force: warnings from before do not count.
+    pub since: Timestamp,
 }
 
 /// The TTL policies of an organization.
@@ -39,13 +53,26 @@ pub struct Policies {
 impl Default for Policies {
     /// Both off, at 90 and 180 days.
     fn default() -> Self {
-        let off = |days| TtlPolicy { active: false, ttl: Ttl::new(days, Unit::Days) };
+        let off =
+            |days| TtlPolicy { active: false, ttl: Ttl::new(days, Unit::Days), enforcement: None };
         Self { idle_ttl: off(90), max_ttl: off(180) }
     }
 }
 
 /// Which policy a token violates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum PolicyKind {
     /// Unused for longer than the Idle Token TTL.
@@ -188,6 +215,25 @@ impl Violation {
 }
 
 impl Policies {
+    /// One of them.
+    #[must_use]
+    pub const fn of(&self, policy: PolicyKind) -> &TtlPolicy {
+        match policy {
+            PolicyKind::IdleTtl => &self.idle_ttl,
+            PolicyKind::MaxTtl => &self.max_ttl,
+        }
+    }
+
+    /// The same policies, with every ladder begun at `now`.
+    #[must_use]
+    pub fn enforced_since(self, now: Timestamp) -> Self {
+        let anew = |policy: TtlPolicy| TtlPolicy {
+            enforcement: policy.enforcement.map(|ladder| Enforcement { since: now, ..ladder }),
+            ..policy
+        };
+        Self { idle_ttl: anew(self.idle_ttl), max_ttl: anew(self.max_ttl) }
+    }
+
     /// The latest end that a token issued at `issued` may have, and whether it is the policy that
     /// sets it (else it is the absolute cap of 60 months).
     #[must_use]

@@ -4,6 +4,8 @@
 //! due stands in the store ([`Schedule`]), so a restart neither skips a run nor makes one twice.
 //!
 //! **Invariants.**
+//! - What a run takes away, it takes by ordinary changes: barred before they are committed, each with
+//!   its audit event, and only as long as policies and exemptions are as it read them.
 //! - A run reads its tokens a stretch at a time, each in a snapshot of its own, and lets others go
 //!   first in between. It holds neither the writer nor a snapshot for longer than a stretch.
 //! - While governance is deactivated nothing is run. What is due then is made up once after that.
@@ -205,7 +207,9 @@ fn begin(
         }
         RunState::Finished(_) => return Ok(None),
     };
-    Ok(Some(Pass::new(ledger, uses, org, run, schedule.compared, started_at)))
+    // After the organization: an exemption that is missing here has changed it since.
+    let exemptions = ledger.exemptions(org.id)?;
+    Ok(Some(Pass::new(ledger, uses, org, run, schedule.compared, exemptions, started_at)))
 }
 
 fn commit(ledger: &dyn Ledger, writes: Vec<validation::Write>) -> Result<(), CommitError> {

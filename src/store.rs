@@ -15,6 +15,7 @@ use crate::access::{OrgFacts, OwnerFacts, SecretFacts, TokenFacts};
 use crate::audit::chain::{Proof, Published, Row, Verdict};
 use crate::audit::{Draft, Event};
 use crate::change::{Change, Creation, Require};
+use crate::exemption::Exemption;
 use crate::id::{OrgId, TokenId, UserId};
 use crate::org::{Organization, Revision, User};
 use crate::role::RoleTable;
@@ -231,6 +232,9 @@ pub trait Validations: Send + Sync {
     fn flags(&self, org: OrgId, run: u64, number: u32) -> Result<Option<Vec<Flag>>, StoreError>;
     /// Runs, and which parts of their flags are stored, at most `limit` of them.
     fn segments(&self, org: OrgId, limit: usize) -> Result<Vec<(u64, u32)>, StoreError>;
+    /// The exemptions of an organization, those that are over included, in the order of their
+    /// making.
+    fn exemptions(&self, org: OrgId) -> Result<Vec<Exemption>, StoreError>;
     /// The tokens of an organization that were made after another one, with their stored usage,
     /// revoked ones included, in the order of their making, at most [`STRETCH_TOKENS_MAX`], in a
     /// snapshot of its own: who reads on sees what was committed meanwhile.

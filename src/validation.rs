@@ -1,14 +1,15 @@
 //! Validation runs: the pass over all tokens of an organization against its policies.
 //!
 //! Violations are derived whenever somebody looks; a run is there for what looking cannot do. It
-//! finds what is *new* since the last one and what is gone. For that it keeps a [`Flag`] for each token
-//! that it found in violation.
+//! finds what is *new* since the last one and what is gone, and it takes the steps of policies that are
+//! enforced. For that it keeps a [`Flag`] for each token that it found in violation.
 //!
 //! **Invariant.** All that a run decides, it decides as of the instant at which it was started, and
 //! that instant is stored before anything else is done: a run that a crash broke off is repeated
 //! under its number and decides the same again.
 
-use crate::id::{OrgId, TokenId, UserId};
+use crate::exemption::Exemption;
+use crate::id::{ExemptionId, OrgId, TokenId, UserId};
 use crate::policy::PolicyKind;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -101,6 +102,12 @@ pub struct Counts {
     pub new: u64,
     /// Violations of the run before that are gone: healed, ignored, or their token is dead.
     pub cleared: u64,
+    /// Tokens of whose violation the owner was warned, as a policy is enforced.
+    pub warned: u64,
+    /// Tokens that it deactivated for that.
+    pub deactivated: u64,
+    /// Tokens that it revoked for that.
+    pub revoked: u64,
 }
 
 /// Where the validation of an organization stands.
@@ -170,6 +177,13 @@ pub struct Flag {
 }
 
 impl Flag {
+    /// Takes back that the run which was started at `at` deactivated the token.
+    pub fn retract(&mut self, at: Timestamp) {
+        for mark in [&mut self.idle_ttl, &mut self.max_ttl].into_iter().flatten() {
+            mark.deactivated_at = mark.deactivated_at.filter(|deactivated| *deactivated != at);
+        }
+    }
+
     /// What is kept of a token's violation of one policy.
     #[must_use]
     pub const fn of(&self, policy: PolicyKind) -> Option<&Mark> {
@@ -185,6 +199,10 @@ impl Flag {
 pub struct Mark {
     /// When the run was started that found it first.
     pub found_at: Timestamp,
+    /// When the run was started that warned the owner of what follows.
+    pub warned_at: Option<Timestamp>,
+    /// When the run was started that deactivated the token.
+    pub deactivated_at: Option<Timestamp>,
 }
 
 /// A part of the flags of a run, in the order of their tokens.
@@ -200,7 +218,7 @@ pub struct Segment {
     pub flags: Vec<Flag>,
 }
 
-/// What is written of validation. Who runs it and who asks for it write at the same time, so these
+/// What is written of validation, exemptions from what follows of it included. Who runs it and who asks for it write at the same time, so these
 /// say what happened, and the writer finds out what that comes to. What names a run that does not
 /// exist is passed over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -229,6 +247,10 @@ pub enum Write {
         /// What it found.
         findings: Findings,
     },
+    /// An exemption is granted.
+    Exempt(Box<Exemption>),
+    /// An exemption is over.
+    Unexempt(OrgId, ExemptionId),
     /// Flags that nobody will compare with are forgotten.
     Forget {
         /// The organization.

@@ -7,9 +7,11 @@ use super::extract::{Call, Json, Params, Query};
 use super::me::Nothing;
 use super::openapi::{ChangeProblems, ReadProblems};
 use super::problem::Problem;
+use crate::directory::{People, Person, Preview};
 use crate::governance::policies::PutPolicies;
-use crate::policy::{Policies, TtlPolicy};
-use crate::time::{Ttl, Unit};
+use crate::id::UserId;
+use crate::policy::{Enforcement, Policies, TtlPolicy};
+use crate::time::{Timestamp, Ttl, Unit};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::ETAG;
@@ -24,6 +26,72 @@ enum PolicyUnit {
     Days,
 }
 
+/// A length of time.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Span {
+    /// How many units, at least 1.
+    #[schema(minimum = 1)]
+    value: u32,
+    unit: PolicyUnit,
+}
+
+impl From<Ttl> for Span {
+    fn from(ttl: Ttl) -> Self {
+        // Policies are never in months: the plan of their change refuses it.
+        let (value, unit) = match ttl.unit {
+            Unit::Minutes => (ttl.value, PolicyUnit::Minutes),
+            Unit::Hours => (ttl.value, PolicyUnit::Hours),
+            Unit::Days => (ttl.value, PolicyUnit::Days),
+            Unit::Months => (ttl.value.saturating_mul(30), PolicyUnit::Days),
+        };
+        Self { value, unit }
+    }
+}
+
+impl From<Span> for Ttl {
+    fn from(span: Span) -> Self {
+        let unit = match span.unit {
+            PolicyUnit::Minutes => Unit::Minutes,
+            PolicyUnit::Hours => Unit::Hours,
+            PolicyUnit::Days => Unit::Days,
+        };
+        Self::new(span.value, unit)
+    }
+}
+
+/// What follows for tokens that break a policy: their owner is warned by the next validation run,
+/// and later ones take the further steps.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = Enforcement)]
+#[serde(deny_unknown_fields)]
+struct EnforcementBody {
+    /// How long after the warning the token is deactivated; an owner can activate it again.
+    deactivate_after: Span,
+    /// How long after its deactivation it is revoked; never, if null or left out.
+    revoke_after: Option<Span>,
+}
+
+impl From<Enforcement> for EnforcementBody {
+    fn from(ladder: Enforcement) -> Self {
+        Self {
+            deactivate_after: ladder.deactivate_after.into(),
+            revoke_after: ladder.revoke_after.map(Into::into),
+        }
+    }
+}
+
+impl From<EnforcementBody> for Enforcement {
+    fn from(body: EnforcementBody) -> Self {
+        Self {
+            deactivate_after: body.deactivate_after.into(),
+            revoke_after: body.revoke_after.map(Into::into),
+            // The plan of the change knows better.
+            since: Timestamp::EPOCH,
+        }
+    }
+}
+
 /// One TTL policy.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -34,29 +102,22 @@ struct PolicyBody {
     #[schema(minimum = 1)]
     value: u32,
     unit: PolicyUnit,
+    /// What follows for tokens that break it. If null or left out they are flagged, and no more.
+    enforcement: Option<EnforcementBody>,
 }
 
 impl From<TtlPolicy> for PolicyBody {
     fn from(policy: TtlPolicy) -> Self {
-        // Policies are never in months: the plan of their change refuses it.
-        let (value, unit) = match policy.ttl.unit {
-            Unit::Minutes => (policy.ttl.value, PolicyUnit::Minutes),
-            Unit::Hours => (policy.ttl.value, PolicyUnit::Hours),
-            Unit::Days => (policy.ttl.value, PolicyUnit::Days),
-            Unit::Months => (policy.ttl.value.saturating_mul(30), PolicyUnit::Days),
-        };
-        Self { active: policy.active, value, unit }
+        let Span { value, unit } = policy.ttl.into();
+        let enforcement = policy.enforcement.map(Into::into);
+        Self { active: policy.active, value, unit, enforcement }
     }
 }
 
 impl From<PolicyBody> for TtlPolicy {
     fn from(policy: PolicyBody) -> Self {
-        let unit = match policy.unit {
-            PolicyUnit::Minutes => Unit::Minutes,
-            PolicyUnit::Hours => Unit::Hours,
-            PolicyUnit::Days => Unit::Days,
-        };
-        Self { active: policy.active, ttl: Ttl::new(policy.value, unit) }
+        let PolicyBody { active, value, unit, enforcement } = policy;
+        Self { active, ttl: Span { value, unit }.into(), enforcement: enforcement.map(Into::into) }
     }
 }
 
@@ -153,4 +214,103 @@ pub(crate) async fn put(
     .await?;
     state.bell.notify_one();
     Ok(([(ETAG, etag::tag(done.version))], axum::Json(done.answer)).into_response())
+}
+
+/// An owner of tokens that a change would concern.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ConcernedOwner)]
+struct ConcernedBody {
+    #[schema(value_type = String)]
+    id: UserId,
+    #[schema(required)]
+    name: Option<String>,
+    #[schema(required)]
+    email: Option<String>,
+    /// How many of their tokens it would flag.
+    tokens: u64,
+}
+
+/// What a change of the policies would come to, for the tokens as they are now.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = PoliciesPreview)]
+pub(crate) struct PreviewBody {
+    /// The policies as they would be.
+    policies: PoliciesBody,
+    /// Tokens that were read.
+    tokens_read: u64,
+    /// Tokens that would break a policy, where nobody has that ignored.
+    flagged: u64,
+    /// Of them, those that break none now.
+    newly_flagged: u64,
+    /// Tokens that break one now and would break none any more.
+    cleared: u64,
+    /// Those that would break the Idle Token TTL.
+    idle_ttl: u64,
+    /// Those that would break the Max Token TTL.
+    max_ttl: u64,
+    /// Live tokens whose length of life could not be had again: a token like it could not be made,
+    /// and it could not be regenerated for as long.
+    refused: u64,
+    /// How many users own flagged tokens.
+    owners_count: u64,
+    /// Those with most of them, at most 100.
+    owners: Vec<ConcernedBody>,
+    /// Flagged tokens that were used within the last 7 days.
+    used_last_7_days: u64,
+    /// Requests a day that flagged tokens were admitted with: for each its uses since it was made,
+    /// divided by its age, and rounded down.
+    requests_per_day: u64,
+}
+
+/// Tell what a change of the policies would come to, and change nothing. For owners.
+#[utoipa::path(
+    post,
+    path = "/api/v1/orgs/{org}/policies/preview",
+    tag = "policies",
+    operation_id = "preview_policies",
+    params(("org" = String, Path, description = "Identity of the organization")),
+    request_body = PoliciesChange,
+    responses(
+        (status = 200, description = "What it would come to", body = PreviewBody),
+        ChangeProblems
+    )
+)]
+pub(crate) async fn preview(
+    State(state): State<Shared>,
+    call: Call,
+    params: Params,
+    body: Json<PoliciesChange>,
+) -> Result<axum::Json<PreviewBody>, Problem> {
+    let wanted = body.value;
+    desk::read(&state, call, move |desk| {
+        let org = desk.org(params.id("org")?)?;
+        let command = PutPolicies {
+            org: &org,
+            idle_ttl: wanted.idle_ttl.map(Into::into),
+            max_ttl: wanted.max_ttl.map(Into::into),
+        };
+        let then = command.plan(desk.caller, &desk.at)?.record().policies;
+        let preview = Preview::of(desk.ledger(), &*desk.state.uses, &org, &then, desk.now())?;
+        let ids = preview.owners.iter().map(|(owner, _)| *owner);
+        let people = People::these(desk.ledger(), org.id, ids)?;
+        let concerned = |&(owner, tokens): &(UserId, u64)| {
+            let Person { id, name, email, .. } = people.find(owner);
+            ConcernedBody { id, name, email, tokens }
+        };
+        Ok(axum::Json(PreviewBody {
+            policies: then.into(),
+            tokens_read: preview.tokens,
+            flagged: preview.flagged,
+            newly_flagged: preview.newly_flagged,
+            cleared: preview.cleared,
+            idle_ttl: preview.idle_ttl,
+            max_ttl: preview.max_ttl,
+            refused: preview.refused,
+            owners_count: preview.owners_count,
+            owners: preview.owners.iter().map(concerned).collect(),
+            used_last_7_days: preview.used_lately,
+            requests_per_day: preview.requests_per_day,
+        }))
+    })
+    .await
 }

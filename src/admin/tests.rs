@@ -5,6 +5,7 @@ mod audit;
 mod backup;
 mod changes;
 mod documented;
+mod enforcement;
 mod lists;
 mod many;
 mod matrix;
@@ -299,7 +300,8 @@ impl House {
     /// Sets the Max Token TTL, in days; the tokens here live half a year.
     async fn limit_lives(&self, days: u32) {
         let mut org = self.organization();
-        org.policies.max_ttl = TtlPolicy { active: true, ttl: Ttl::new(days, Unit::Days) };
+        org.policies.max_ttl =
+            TtlPolicy { active: true, ttl: Ttl::new(days, Unit::Days), enforcement: None };
         self.write(Write::Organization(org)).await;
     }
 

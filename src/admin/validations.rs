@@ -60,6 +60,15 @@ pub(crate) struct RunBody {
     /// Violations of the run before that are gone: healed, ignored, or their token is dead.
     #[schema(required)]
     cleared_violations: Option<u64>,
+    /// Tokens of whose violation the owner was warned, as a policy is enforced.
+    #[schema(required)]
+    warned: Option<u64>,
+    /// Tokens that were deactivated for that.
+    #[schema(required)]
+    deactivated: Option<u64>,
+    /// Tokens that were revoked for that.
+    #[schema(required)]
+    revoked: Option<u64>,
 }
 
 impl From<Run> for RunBody {
@@ -83,6 +92,9 @@ impl From<Run> for RunBody {
             flagged: counts.map(|counts| counts.flagged),
             new_violations: counts.map(|counts| counts.new),
             cleared_violations: counts.map(|counts| counts.cleared),
+            warned: counts.map(|counts| counts.warned),
+            deactivated: counts.map(|counts| counts.deactivated),
+            revoked: counts.map(|counts| counts.revoked),
         }
     }
 }

@@ -245,6 +245,11 @@ impl UpdateOrganization<'_> {
             org.name = words::name("name", name)?;
         }
         org.governance = self.governance.unwrap_or(org.governance);
+        if (self.org.governance, org.governance) == (Governance::Deactivated, Governance::Activated)
+        {
+            // Whoever was warned before has had no reason to think of it since.
+            org.policies = org.policies.enforced_since(at.now);
+        }
         let fields = Fields::default().changed("name", &self.org.name, &org.name).changed(
             "governance",
             governance_text(self.org.governance),

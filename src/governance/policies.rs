@@ -4,14 +4,15 @@ use super::{Authority, Caller, Fields, Occasion, Plan, Refusal, Subject, governe
 use crate::audit::{Action, Target};
 use crate::change::Write;
 use crate::org::Organization;
-use crate::policy::TtlPolicy;
-use crate::time::Unit;
+use crate::policy::{Enforcement, TtlPolicy};
+use crate::time::{Ttl, Unit};
 use crate::validation::{self, Trigger, Wanted};
 
 /// The longest TTL that a policy may say, in days.
 pub const POLICY_DAYS_MAX: u32 = 36_500;
 
-/// A change of one policy or both; one that is not named stays as it is.
+/// A change of one policy or both; one that is not named stays as it is. When a ladder begins is
+/// found out by the plan.
 #[derive(Clone, Copy, Debug)]
 pub struct PutPolicies<'a> {
     /// The organization.
@@ -31,10 +32,10 @@ impl PutPolicies<'_> {
         governed(self.org)?;
         let mut org = self.org.clone();
         if let Some(policy) = self.idle_ttl {
-            org.policies.idle_ttl = accepted("idle_ttl", policy)?;
+            org.policies.idle_ttl = accepted("idle_ttl", policy, &self.org.policies.idle_ttl, at)?;
         }
         if let Some(policy) = self.max_ttl {
-            org.policies.max_ttl = accepted("max_ttl", policy)?;
+            org.policies.max_ttl = accepted("max_ttl", policy, &self.org.policies.max_ttl, at)?;
         }
         let (was, is) = (&self.org.policies, &org.policies);
         let fields = Fields::default()
@@ -54,8 +55,30 @@ impl PutPolicies<'_> {
     }
 }
 
-fn accepted(field: &str, policy: TtlPolicy) -> Result<TtlPolicy, Refusal> {
-    let most = match policy.ttl.unit {
+/// What is accepted of a policy. A ladder goes on if it is as it was, and begins anew otherwise, also
+/// where the policy was not applied before.
+fn accepted(
+    field: &str,
+    policy: TtlPolicy,
+    before: &TtlPolicy,
+    at: &Occasion<'_>,
+) -> Result<TtlPolicy, Refusal> {
+    within_bounds(field, policy.ttl)?;
+    let Some(ladder) = policy.enforcement else { return Ok(policy) };
+    within_bounds(&format!("{field}.enforcement.deactivate_after"), ladder.deactivate_after)?;
+    if let Some(after) = ladder.revoke_after {
+        within_bounds(&format!("{field}.enforcement.revoke_after"), after)?;
+    }
+    let going_on = before.enforcement.filter(|known| {
+        let steps = (known.deactivate_after, known.revoke_after);
+        before.active == policy.active && steps == (ladder.deactivate_after, ladder.revoke_after)
+    });
+    let since = going_on.map_or(at.now, |known| known.since);
+    Ok(TtlPolicy { enforcement: Some(Enforcement { since, ..ladder }), ..policy })
+}
+
+fn within_bounds(field: &str, ttl: Ttl) -> Result<(), Refusal> {
+    let most = match ttl.unit {
         Unit::Minutes => POLICY_DAYS_MAX * 24 * 60,
         Unit::Hours => POLICY_DAYS_MAX * 24,
         Unit::Days => POLICY_DAYS_MAX,
@@ -66,15 +89,21 @@ fn accepted(field: &str, policy: TtlPolicy) -> Result<TtlPolicy, Refusal> {
             ));
         }
     };
-    if (1..=most).contains(&policy.ttl.value) {
-        return Ok(policy);
+    if (1..=most).contains(&ttl.value) {
+        return Ok(());
     }
     Err(Refusal::invalid(&format!("{field}.value"), format!("expected 1 to {most}")))
 }
 
 fn text(policy: &TtlPolicy) -> String {
     let active = if policy.active { "activated" } else { "deactivated" };
-    format!("{active}, {}", policy.ttl)
+    let then = policy.enforcement.map_or_else(String::new, |ladder| {
+        let revoked = ladder
+            .revoke_after
+            .map_or_else(String::new, |after| format!(", revoked {after} after that"));
+        format!(", enforced: deactivated {} after a warning{revoked}", ladder.deactivate_after)
+    });
+    format!("{active}, {}{then}", policy.ttl)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::TOKENS_PER_USER_MAX;
 use crate::change::Require;
+use crate::exemption::EXEMPTIONS_MAX;
 
 /// Why a command is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -106,6 +107,9 @@ pub enum Clash {
     /// There is nothing to ignore.
     #[error("the token does not break this policy now, so there is nothing to ignore")]
     NotViolated,
+    /// Too many exemptions.
+    #[error("an organization has at most {EXEMPTIONS_MAX} exemptions that are not over")]
+    TooManyExemptions,
     /// Too many tokens.
     #[error("a user owns at most {TOKENS_PER_USER_MAX} tokens that are not revoked")]
     TooManyTokens,

@@ -1,14 +1,17 @@
 //! Validation runs: who asks for one, what it makes of each token, and how it ends.
 
+use super::enforcement::{self, Step};
 use super::token::policies_of;
 use super::{Authority, Caller, Fields, Occasion, Refusal, Subject, governed};
 use crate::audit::{Action, Actor, Target};
 use crate::change::{Change, Write};
+use crate::exemption::{Exempt, Exemption};
 use crate::org::Organization;
 use crate::policy::{Policies, PolicyKind};
 use crate::time::Timestamp;
 use crate::token::{ApiToken, Usage};
 use crate::validation::{self, Findings, Flag, Mark, Run, Trigger, Wanted};
+use std::collections::HashMap;
 
 impl Caller {
     /// Permits to read the history of the runs.
@@ -30,9 +33,11 @@ impl Caller {
 }
 
 /// What a run judges by.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Judge {
     policies: Policies,
+    /// Those that matter: of tokens and users, and not over.
+    exemptions: HashMap<Exempt, Vec<Exemption>>,
     now: Timestamp,
 }
 
@@ -45,13 +50,29 @@ pub struct Judged {
     pub new: u64,
     /// Violations of the run before that are gone.
     pub cleared: u64,
+    /// The hardest step that a policy asks for which is enforced.
+    pub step: Option<(Step, PolicyKind)>,
 }
 
 impl Judge {
-    /// Judges the tokens of an organization as of `now`.
+    /// Judges the tokens of an organization as of `now`, with the exemptions that it has.
     #[must_use]
-    pub fn new(org: &Organization, now: Timestamp) -> Self {
-        Self { policies: policies_of(org), now }
+    pub fn new(org: &Organization, exemptions: Vec<Exemption>, now: Timestamp) -> Self {
+        let mut of: HashMap<Exempt, Vec<Exemption>> = HashMap::new();
+        for exemption in exemptions {
+            if now < exemption.until {
+                of.entry(exemption.exempt).or_default().push(exemption);
+            }
+        }
+        Self { policies: policies_of(org), exemptions: of, now }
+    }
+
+    fn is_exempt(&self, token: &ApiToken, policy: PolicyKind) -> bool {
+        [Exempt::Token(token.id), Exempt::User(token.owner)]
+            .iter()
+            .filter_map(|exempt| self.exemptions.get(exempt))
+            .flatten()
+            .any(|exemption| exemption.covers(token, policy, self.now))
     }
 
     /// Judges a token, of which the run before kept `before`.
@@ -62,18 +83,22 @@ impl Judge {
         let mut mark = |policy: PolicyKind| {
             let is_broken =
                 found.iter().any(|violation| violation.policy == policy && violation.counts());
-            match (is_broken, before.and_then(|before| before.of(policy))) {
-                (true, Some(known)) => Some(*known),
-                (true, None) => {
-                    judged.new += 1;
-                    Some(Mark { found_at: self.now })
-                }
-                (false, Some(_)) => {
-                    judged.cleared += 1;
-                    None
-                }
-                (false, None) => None,
+            let known = before.and_then(|before| before.of(policy));
+            judged.new += u64::from(is_broken && known.is_none());
+            judged.cleared += u64::from(!is_broken && known.is_some());
+            if !is_broken {
+                return None;
             }
+            let fresh = Mark { found_at: self.now, warned_at: None, deactivated_at: None };
+            let mark = known.copied().unwrap_or(fresh);
+            let ladder = self.policies.of(policy).enforcement;
+            let Some(ladder) = ladder.filter(|_| !self.is_exempt(token, policy)) else {
+                // Who is not warned any more is warned anew before anything follows.
+                return Some(Mark { warned_at: None, deactivated_at: None, ..mark });
+            };
+            let (mark, step) = enforcement::due(&ladder, mark, token, self.now);
+            judged.step = judged.step.max(step.map(|step| (step, policy)));
+            Some(mark)
         };
         let (idle_ttl, max_ttl) = (mark(PolicyKind::IdleTtl), mark(PolicyKind::MaxTtl));
         if idle_ttl.is_some() || max_ttl.is_some() {
@@ -98,7 +123,9 @@ pub fn finished(run: &Run, org: &Organization, findings: Findings, at: &Occasion
         .made("tokens_read", counts.tokens.to_string())
         .made("flagged", counts.flagged.to_string())
         .made("new_violations", counts.new.to_string())
-        .made("cleared_violations", counts.cleared.to_string());
+        .made("cleared_violations", counts.cleared.to_string())
+        .made("deactivated", counts.deactivated.to_string())
+        .made("revoked", counts.revoked.to_string());
     let subject = Subject::new(Target::Organization(org.id), &org.name, fields);
     let event = at.event(org.id, Actor::System, Action::ValidationFinished, subject);
     let end = validation::Write::Finished { org: org.id, run: run.number, findings };

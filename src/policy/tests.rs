@@ -33,6 +33,7 @@ fn policies(idle: Option<u32>, max: Option<u32>) -> Policies {
     let policy = |days: Option<u32>| TtlPolicy {
         active: days.is_some(),
         ttl: Ttl::new(days.unwrap_or(1), Unit::Days),
+        enforcement: None,
     };
     Policies { idle_ttl: policy(idle), max_ttl: policy(max) }
 }

@@ -2,11 +2,14 @@
 
 use super::{Interrupted, commit};
 use crate::audit::Origin;
+use crate::change::Change;
+use crate::exemption::Exemption;
 use crate::governance::Occasion;
+use crate::governance::enforcement::{Step, SwitchOff};
 use crate::governance::validation::{Judge, finished, marks};
 use crate::id::{OrgId, TokenId};
 use crate::org::Organization;
-use crate::store::{Ledger, STRETCH_TOKENS_MAX, StoreError};
+use crate::store::{CommitError, Ledger, STRETCH_TOKENS_MAX, StoreError};
 use crate::time::Timestamp;
 use crate::token::Usage;
 use crate::usage::Uses;
@@ -17,6 +20,17 @@ use std::time::Instant;
 
 /// Parts of flags that are forgotten in one transaction.
 const FORGOTTEN_AT_A_TIME: usize = 16;
+
+/// Steps that are queued before the first of them is awaited: a change of somebody else waits for no
+/// more than these.
+const STEPS_AT_A_TIME: usize = 32;
+
+/// A step that is due: which flag it is about, and what it changes.
+struct Due {
+    flag: usize,
+    step: Step,
+    change: Change,
+}
 
 /// A run at work.
 pub(super) struct Pass {
@@ -46,10 +60,11 @@ impl Pass {
         org: Organization,
         run: Run,
         compared: Option<u64>,
+        exemptions: Vec<Exemption>,
         started_at: Timestamp,
     ) -> Self {
         Self {
-            judge: Judge::new(&org, started_at),
+            judge: Judge::new(&org, exemptions, started_at),
             before: Before { org: org.id, run: compared, next: 0, flags: VecDeque::new() },
             ledger,
             pending: uses.pending(),
@@ -67,6 +82,10 @@ impl Pass {
     /// Reads one stretch. Answers whether there may be more.
     pub(super) fn step(mut self) -> Result<(Self, bool), Interrupted> {
         let stretch = self.ledger.tokens_after(self.org.id, self.after)?;
+        let roles = self.ledger.roles();
+        let origin = Origin::default();
+        let at = Occasion { now: self.started_at, roles: &roles, origin: &origin };
+        let mut due: Vec<Due> = Vec::new();
         for (token, stored) in &stretch {
             let pending = self.pending.get(&token.id).copied().unwrap_or_default();
             let usage = &stored.merged(pending);
@@ -76,8 +95,17 @@ impl Pass {
             self.counts.new += judged.new;
             self.counts.cleared += judged.cleared + gone;
             self.counts.flagged += u64::from(judged.flag.is_some());
+            if let Some((step, policy)) = judged.step {
+                let switch = SwitchOff { org: &self.org, token, policy };
+                let flag = self.flags.len();
+                match switch.plan(step, &at) {
+                    Some(change) => due.push(Due { flag, step, change }),
+                    None => self.counts.warned += 1,
+                }
+            }
             self.flags.extend(judged.flag);
         }
+        self.take(due)?;
         self.after = stretch.last().map(|(token, _)| token.id).or(self.after);
         if self.flags.len() >= SEGMENT_FLAGS_MAX {
             let rest = self.flags.split_off(SEGMENT_FLAGS_MAX);
@@ -86,6 +114,35 @@ impl Pass {
         }
         let more = stretch.len() == STRETCH_TOKENS_MAX;
         Ok((self, more))
+    }
+
+    /// Takes the steps of policies that are enforced. One whose token, policies or exemptions changed
+    /// meanwhile is not taken; the next run judges anew.
+    fn take(&mut self, due: Vec<Due>) -> Result<(), Interrupted> {
+        let mut due = due.into_iter();
+        loop {
+            let part: Vec<_> = due
+                .by_ref()
+                .take(STEPS_AT_A_TIME)
+                .map(|Due { flag, step, change }| (flag, step, self.ledger.commit(change)))
+                .collect();
+            if part.is_empty() {
+                return Ok(());
+            }
+            for (flag, step, commit) in part {
+                match (commit.wait(), step) {
+                    (Ok(_), Step::Warn) => {}
+                    (Ok(_), Step::Deactivate) => self.counts.deactivated += 1,
+                    (Ok(_), Step::Revoke) => self.counts.revoked += 1,
+                    (Err(CommitError::Conflict(_)), _) => {
+                        if let Some(flag) = self.flags.get_mut(flag) {
+                            flag.retract(self.started_at);
+                        }
+                    }
+                    (Err(error), _) => return Err(error.into()),
+                }
+            }
+        }
     }
 
     /// Writes down what it found, and forgets what it compared with.

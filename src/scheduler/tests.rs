@@ -2,13 +2,13 @@ use super::*;
 use crate::audit::Action;
 use crate::id::{TokenId, UserId};
 use crate::org::{Organization, Revision, StatusChange};
-use crate::policy::{Ignore, Ignores, Policies, PolicyKind, TtlPolicy};
+use crate::policy::{Enforcement, Ignore, Ignores, Policies, PolicyKind, TtlPolicy};
 use crate::role::RoleSet;
 use crate::secret::Digest;
 use crate::store::Validations as _;
 use crate::store::memory::MemoryStore;
 use crate::time::{Ttl, Unit};
-use crate::token::{ApiToken, TokenStatus, Usage};
+use crate::token::{ApiToken, Standing, TokenStatus, Usage};
 use crate::usage::{self, Uses};
 use crate::validation::{Counts, Findings, Run, SEGMENT_FLAGS_MAX};
 use std::sync::Mutex;
@@ -125,7 +125,8 @@ impl Bench {
 }
 
 fn org() -> Organization {
-    let policy = |active, days| TtlPolicy { active, ttl: Ttl::new(days, Unit::Days) };
+    let policy =
+        |active, days| TtlPolicy { active, ttl: Ttl::new(days, Unit::Days), enforcement: None };
     Organization {
         id: ORG,
         version: Revision(0),
@@ -200,7 +201,13 @@ fn a_run_tells_what_is_new_and_what_is_gone() {
     let bench = Bench::new();
     bench.put([1, 2, 3].map(|number| Write::Token(token(number))));
     bench.put([Write::Token(good(4))]);
-    let counts = |tokens, flagged, new, cleared| Counts { tokens, flagged, new, cleared };
+    let counts = |tokens, flagged, new, cleared| Counts {
+        tokens,
+        flagged,
+        new,
+        cleared,
+        ..Counts::default()
+    };
     assert_eq!(bench.validate(), counts(4, 3, 3, 0));
     assert_eq!(bench.validate(), counts(4, 3, 0, 0));
     let first = bench.flags();
@@ -326,4 +333,117 @@ fn a_stop_ends_a_run_between_two_stretches() {
     assert!(matches!(bench.runs()[0].state, RunState::Running { .. }));
     bench.look();
     assert!(matches!(bench.runs()[0].state, RunState::Finished(_)));
+}
+
+/// The Max Token TTL is enforced: deactivated 2 days after the warning, revoked 3 days after that.
+fn enforced() -> Organization {
+    let mut org = org();
+    org.policies.max_ttl.enforcement = Some(Enforcement {
+        deactivate_after: Ttl::new(2, Unit::Days),
+        revoke_after: Some(Ttl::new(3, Unit::Days)),
+        since: at(NOW),
+    });
+    org
+}
+
+fn standing(bench: &Bench, number: u64) -> (Standing, Option<Timestamp>) {
+    let id = TokenId::from_bits(number.into());
+    let (token, _) = bench.store.token(id).expect("readable").expect("a token");
+    (token.standing(), token.status_change().map(|change| change.at))
+}
+
+fn validated(bench: &Bench, days: i64) -> [u64; 3] {
+    bench.set_now(NOW + days * DAY);
+    let counts = bench.validate();
+    [counts.warned, counts.deactivated, counts.revoked]
+}
+
+#[test]
+fn an_enforced_policy_warns_then_deactivates_then_revokes() {
+    let bench = Bench::new();
+    bench.put([Write::Organization(enforced()), Write::Token(token(1)), Write::Token(good(2))]);
+    assert_eq!(validated(&bench, 0), [1, 0, 0]);
+    assert_eq!(validated(&bench, 1), [0, 0, 0]);
+    assert_eq!(standing(&bench, 1), (Standing::Activated, None));
+    assert_eq!(validated(&bench, 2), [0, 1, 0]);
+    assert_eq!(standing(&bench, 1), (Standing::Deactivated, Some(at(NOW + 2 * DAY))));
+    assert_eq!(validated(&bench, 4), [0, 0, 0]);
+    assert_eq!(validated(&bench, 5), [0, 0, 1]);
+    assert_eq!(standing(&bench, 1).0, Standing::Revoked);
+    assert_eq!(validated(&bench, 6), [0, 0, 0]);
+    assert_eq!(bench.counts().cleared, 1);
+    assert_eq!(standing(&bench, 2), (Standing::Activated, None));
+    let events = bench.store.events(ORG, None, 100).expect("readable");
+    let steps: Vec<_> = events
+        .iter()
+        .rev()
+        .map(|event| &event.said)
+        .filter(|said| said.action != Action::ValidationFinished)
+        .map(|said| (&said.actor, said.action))
+        .collect();
+    let system = &crate::audit::Actor::System;
+    assert_eq!(steps, [(system, Action::TokenDeactivated), (system, Action::TokenRevoked)]);
+}
+
+#[test]
+fn what_an_owner_activates_again_is_warned_anew() {
+    let bench = Bench::new();
+    bench.put([Write::Organization(enforced()), Write::Token(token(1))]);
+    assert_eq!(validated(&bench, 0), [1, 0, 0]);
+    assert_eq!(validated(&bench, 2), [0, 1, 0]);
+    let by = Some(UserId::from_bits(9));
+    let change = StatusChange { at: at(NOW + 3 * DAY), by, reason: None, governed: true };
+    let status = TokenStatus::Activated(Some(change));
+    bench.put([Write::Token(ApiToken { status, ..token(1) })]);
+    assert_eq!(validated(&bench, 5), [1, 0, 0]);
+    assert_eq!(validated(&bench, 6), [0, 0, 0]);
+    assert_eq!(validated(&bench, 7), [0, 1, 0]);
+}
+
+#[test]
+fn a_broken_off_run_takes_its_steps_once() {
+    let bench = Bench::new();
+    bench.put([Write::Organization(enforced())]);
+    bench.put((0..1_100).map(|number| Write::Token(token(number))));
+    assert_eq!(validated(&bench, 0), [1_100, 0, 0]);
+    bench.set_now(NOW + 2 * DAY);
+    bench.want();
+    let ledger = Arc::clone(&bench.store) as Arc<dyn Ledger>;
+    let pass = begin(ledger, &*bench.uses, ORG, at(NOW + 2 * DAY));
+    let (pass, more) = pass.expect("readable").expect("a run").step().expect("readable");
+    assert!(more);
+    drop(pass);
+    assert_eq!(standing(&bench, 999).0, Standing::Deactivated);
+    assert_eq!(standing(&bench, 1_000).0, Standing::Activated);
+    bench.set_now(NOW + 3 * DAY);
+    bench.look();
+    // The first thousand are known to be its own doing, and go on down the ladder with the rest.
+    let second = bench.runs().into_iter().find(|run| run.number == 2).expect("it is repeated");
+    let RunState::Finished(found) = second.state else { panic!("{second:?}") };
+    assert_eq!(found.counts.deactivated, 100);
+    let when = Some(at(NOW + 2 * DAY));
+    assert_eq!(standing(&bench, 999), (Standing::Deactivated, when));
+    assert_eq!(standing(&bench, 1_000), (Standing::Deactivated, when));
+    assert_eq!(validated(&bench, 5), [0, 0, 1_100]);
+}
+
+#[test]
+fn a_step_is_not_taken_upon_policies_that_changed_meanwhile() {
+    let bench = Bench::new();
+    bench.put([Write::Organization(enforced()), Write::Token(token(1))]);
+    assert_eq!(validated(&bench, 0), [1, 0, 0]);
+    bench.set_now(NOW + 2 * DAY);
+    bench.want();
+    let ledger = Arc::clone(&bench.store) as Arc<dyn Ledger>;
+    let pass = begin(ledger, &*bench.uses, ORG, at(NOW + 2 * DAY));
+    let pass = pass.expect("readable").expect("a run");
+    // Between its reading of the policies and its first step.
+    let relaxed = Organization { policies: Policies::default(), ..org() };
+    bench.put([Write::Organization(relaxed)]);
+    let (pass, _) = pass.step().expect("readable");
+    pass.finish(at(NOW + 2 * DAY)).expect("writable");
+    assert_eq!(bench.counts().deactivated, 0);
+    assert_eq!(standing(&bench, 1), (Standing::Activated, None));
+    let mark = bench.flags()[0].max_ttl.expect("as it was read");
+    assert_eq!(mark.deactivated_at, None, "what was not done is not kept as done");
 }

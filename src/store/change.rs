@@ -225,7 +225,7 @@ pub(super) fn write(
             Write::ForgetEvents { org, through, at } => {
                 transaction.forget_events(key, org, through, at)?;
             }
-            Write::Validation(write) => transaction.put_validation(write)?,
+            Write::Validation(write) => transaction.put_validation(write, revision)?,
             Write::Roles(names) => {
                 for name in names {
                     if roles.id(&name).is_none() {

@@ -12,7 +12,7 @@
 
 use super::engine::Failure;
 use crate::audit::chain::Link;
-use crate::id::{OrgId, TokenId, UserId};
+use crate::id::{ExemptionId, OrgId, TokenId, UserId};
 use crate::time::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -61,6 +61,11 @@ pub(super) fn user(org: OrgId, user: UserId) -> [u8; 32] {
 /// The key of a token in its organization.
 pub(super) fn token(org: OrgId, token: TokenId) -> [u8; 32] {
     pair(org.bits(), token.bits())
+}
+
+/// The key of an exemption in its organization.
+pub(super) fn exemption(org: OrgId, exemption: ExemptionId) -> [u8; 32] {
+    pair(org.bits(), exemption.bits())
 }
 
 /// The key of a token among those of its owner.

@@ -127,6 +127,7 @@ suite! {
         the_next_time_is_kept_and_unknown_runs_are_passed_over
         of_finished_runs_the_oldest_goes
         flags_lie_in_parts_until_they_are_forgotten
+        exemptions_are_of_their_organization
         tokens_are_read_on_after_any_of_them;
 }
 

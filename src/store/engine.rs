@@ -45,6 +45,8 @@ pub enum Table {
     Runs,
     /// Organization, validation run, number -> a part of its flags.
     Flags,
+    /// Organization, exemption -> record.
+    Exemptions,
     /// Organization -> the last event of its trail.
     Heads,
     /// Organization -> what stands for the beginning of its trail.
@@ -53,7 +55,7 @@ pub enum Table {
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Meta,
         Self::Organizations,
         Self::Users,
@@ -71,6 +73,7 @@ impl Table {
         Self::Schedules,
         Self::Runs,
         Self::Flags,
+        Self::Exemptions,
         Self::Heads,
         Self::Checkpoints,
     ];
@@ -96,6 +99,7 @@ impl Table {
             Self::Schedules => "schedules",
             Self::Runs => "runs",
             Self::Flags => "flags",
+            Self::Exemptions => "exemptions",
             Self::Heads => "heads",
             Self::Checkpoints => "checkpoints",
         }

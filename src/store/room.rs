@@ -12,6 +12,7 @@ use super::{
 use crate::audit::Event;
 use crate::audit::chain::{Key, Published, Verdict};
 use crate::change::{Change, Creation};
+use crate::exemption::Exemption;
 use crate::id::{OrgId, TokenId, UserId};
 use crate::org::{Organization, Revision, User};
 use crate::role::RoleTable;
@@ -193,6 +194,10 @@ impl<E: Engine> Validations for Store<E> {
 
     fn segments(&self, org: OrgId, limit: usize) -> Result<Vec<(u64, u32)>, StoreError> {
         Ok(self.snapshot()?.segments(org, limit)?)
+    }
+
+    fn exemptions(&self, org: OrgId) -> Result<Vec<Exemption>, StoreError> {
+        Ok(self.snapshot()?.exemptions(org)?)
     }
 
     fn tokens_after(

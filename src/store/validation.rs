@@ -1,9 +1,11 @@
-//! The records of validation: schedules, runs, and the flags that runs compare with.
+//! The records of validation: schedules, runs, the flags that runs compare with, and exemptions.
 
 use super::codec;
 use super::engine::{Failure, Order, Read, Table, Write};
 use super::record::within;
+use crate::exemption::Exemption;
 use crate::id::OrgId;
+use crate::org::Revision;
 use crate::validation::{self, Flag, RUNS_KEPT_MAX, Run, RunState, Schedule, Segment, Wanted};
 use std::ops::ControlFlow;
 
@@ -50,6 +52,16 @@ pub(super) trait ValidationRecords: Read + Sized {
         self.get(Table::Flags, &codec::segment(org, run, number), codec::decode)?.transpose()
     }
 
+    fn exemptions(&self, org: OrgId) -> Result<Vec<Exemption>, Failure> {
+        let mut all = Vec::new();
+        let (first, last) = codec::all_of(org.bits());
+        self.scan(Table::Exemptions, within(&first, &last), Order::Ascending, &mut |_, value| {
+            all.push(codec::decode(value)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(all)
+    }
+
     /// The parts of flags that there are, of any run of the organization, at most so many.
     fn segments(&self, org: OrgId, limit: usize) -> Result<Vec<(u64, u32)>, Failure> {
         let mut all = Vec::new();
@@ -67,7 +79,12 @@ impl<R: Read> ValidationRecords for R {}
 
 /// Typed writes.
 pub(super) trait WriteValidationRecords: Write + ValidationRecords {
-    fn put_validation(&mut self, write: validation::Write) -> Result<(), Failure> {
+    /// As `revision`, where a record tells who wrote it.
+    fn put_validation(
+        &mut self,
+        write: validation::Write,
+        revision: Revision,
+    ) -> Result<(), Failure> {
         match write {
             validation::Write::Next(org, next_at) => {
                 let schedule = self.schedule(org)?.unwrap_or_else(|| Schedule::new(org, next_at));
@@ -93,6 +110,14 @@ pub(super) trait WriteValidationRecords: Write + ValidationRecords {
                     self.remove(Table::Runs, &codec::numbered(org, oldest))?;
                 }
                 self.put_run(&Run { state: RunState::Finished(findings), ..run })
+            }
+            validation::Write::Exempt(exemption) => {
+                let exemption = Exemption { version: revision, ..*exemption };
+                let key = codec::exemption(exemption.org, exemption.id);
+                self.put(Table::Exemptions, &key, &codec::encode(&exemption)?)
+            }
+            validation::Write::Unexempt(org, id) => {
+                self.remove(Table::Exemptions, &codec::exemption(org, id))
             }
             validation::Write::Forget { org, run, number } => {
                 self.remove(Table::Flags, &codec::segment(org, run, number))

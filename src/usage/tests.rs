@@ -2,6 +2,7 @@ use super::*;
 use crate::audit::Event;
 use crate::audit::chain::{Published, Verdict};
 use crate::change::{Change, Creation};
+use crate::exemption::Exemption;
 use crate::id::{OrgId, UserId};
 use crate::org::{Organization, Revision, User};
 use crate::role::RoleTable;
@@ -180,6 +181,9 @@ impl Validations for Book {
         unreachable!("not asked")
     }
     fn segments(&self, _: OrgId, _: usize) -> Result<Vec<(u64, u32)>, StoreError> {
+        unreachable!("not asked")
+    }
+    fn exemptions(&self, _: OrgId) -> Result<Vec<Exemption>, StoreError> {
         unreachable!("not asked")
     }
     fn tokens_after(

@@ -17,6 +17,7 @@ const PURE: &[&str] = &[
     "audit",
     "change",
     "credential",
+    "exemption",
     "governance",
     "id",
     "org",

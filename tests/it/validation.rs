@@ -1,7 +1,7 @@
 //! Validation runs of the real process: by the clock, on demand, and across crashes.
 
 use crate::upstream::{Upstream, ok};
-use crate::world::{Setup, World, eventually};
+use crate::world::{Setup, TokenWish, World, eventually};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -73,4 +73,39 @@ fn s14_s18_a_tightened_policy_is_validated_at_once_and_kills_nothing() {
     let runs = wait_for(&world, 3);
     assert_eq!(runs[0]["number"], 3);
     assert_eq!(runs[0]["new_violations"], 0);
+}
+
+#[test]
+fn an_enforced_policy_switches_a_token_off_at_the_gateway_and_an_owner_switches_it_on() {
+    let upstream = Upstream::start(ok());
+    let world = Setup::before(&upstream).clock().start();
+    let admin = world.admin();
+    let wish = TokenWish { ttl: (2, "days"), ..TokenWish::default() };
+    let (token, spared) = (admin.mint(&wish), admin.mint(&wish));
+    for id in [&spared.id, &world.owner_token] {
+        let until = world.admin().token(id)["expires_at"].clone();
+        let body = json!({"token": id, "policy": "max_ttl", "until": until});
+        admin.org("POST", "/exemptions", Some(&body)).expect(201);
+    }
+    let hour = json!({"value": 1, "unit": "hours"});
+    let max = json!({"active": true, "value": 1, "unit": "minutes",
+        "enforcement": {"deactivate_after": hour}});
+    admin.org("PUT", "/policies", Some(&json!({"max_ttl": max}))).expect(200);
+    let run = wait_for(&world, 1).remove(0);
+    assert_eq!((&run["flagged"], &run["warned"]), (&json!(3), &json!(1)), "{run}");
+    world.set_clock(HOUR - 60);
+    admin.org("POST", "/validations", None).expect(202);
+    assert_eq!(wait_for(&world, 2)[0]["deactivated"], 0);
+    assert_eq!(world.fetch("/orders/x", &token).status, 200);
+    world.set_clock(HOUR + 60);
+    admin.org("POST", "/validations", None).expect(202);
+    assert_eq!(wait_for(&world, 3)[0]["deactivated"], 1);
+    assert_eq!(world.fetch("/orders/x", &token).status, 401);
+    assert_eq!(world.fetch("/orders/x", &spared).status, 200);
+    let shown = admin.token(&token.id);
+    assert_eq!(shown["status_changed"]["by"], Value::Null);
+    let reason = shown["status_changed"]["reason"].as_str().expect("a reason");
+    assert!(reason.contains("Max Token TTL of 1 minute"), "{reason}");
+    admin.activate(&token);
+    assert_eq!(world.fetch("/orders/x", &token).status, 200);
 }

@@ -1,6 +1,10 @@
 //! The table of `docs/authorization.md`, cell by cell.
 
 use super::*;
+use crate::exemption::{Exempt, Exemption};
+use crate::id::ExemptionId;
+use crate::policy::PolicyKind;
+use crate::validation;
 use http::Method;
 
 const DOCUMENT: &str = include_str!("../../../docs/authorization.md");
@@ -70,6 +74,25 @@ async fn target(house: &House, roles: &[u32], status: UserStatus) -> UserId {
     user.id
 }
 
+/// An exemption of the bystander.
+async fn exempted(house: &House) -> ExemptionId {
+    let id = ExemptionId::from_bits(7);
+    let exemption = Exemption {
+        id,
+        version: Revision(0),
+        org: house.org,
+        exempt: Exempt::User(house.bystander.user),
+        policy: PolicyKind::MaxTtl,
+        until: at("2027-02-01T00:00:00Z"),
+        created_at: at(NOW),
+        created_by: house.owner.user,
+        reason: None,
+    };
+    let exempt = validation::Write::Exempt(Box::new(exemption));
+    house.write(Write::Validation(exempt)).await;
+    id
+}
+
 /// The path with its identities, the query, and the body of a row's request.
 async fn request(house: &House, row: &Row<'_>, me: UserId) -> (String, Value) {
     let on = || UserStatus::Activated(None);
@@ -116,12 +139,17 @@ async fn request(house: &House, row: &Row<'_>, me: UserId) -> (String, Value) {
             other => panic!("{other}"),
         };
     }
+    let mut exemption = String::new();
+    if row.path.contains("{exemption}") {
+        exemption = exempted(house).await.to_string();
+    }
     let path = row
         .path
         .replace("{org}", &house.org.to_string())
         .replace("{user}", &user)
         .replace("{token}", &token)
-        .replace("{policy}", "max_ttl");
+        .replace("{policy}", "max_ttl")
+        .replace("{exemption}", &exemption);
     (path + &query, body(house, row))
 }
 
@@ -175,6 +203,11 @@ fn body(house: &House, row: &Row<'_>) -> Value {
         ("POST", "bulk", "by a filter") => {
             json!({"action": "deactivate", "filter": {"owner": house.bystander.user}})
         }
+        ("POST", "preview", "") => {
+            json!({"idle_ttl": {"active": true, "value": 30, "unit": "days"}})
+        }
+        ("POST", "exemptions", "") => json!({"user": house.bystander.user, "policy": "max_ttl",
+            "until": "2027-02-01T00:00:00Z"}),
         ("PUT", "policies", "") => {
             json!({"max_ttl": {"active": true, "value": 30, "unit": "days"}})
         }

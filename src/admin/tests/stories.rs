@@ -49,9 +49,9 @@ async fn s13_s14_s15_policies_bind_new_tokens_and_flag_old_ones() {
     let house = House::new().await;
     let policies = house.at("/policies");
     let put = |by: &Member, body: Value| house.ask("PUT", &policies).by(by).json(&body).send();
-    let max = json!({"active": true, "value": 30, "unit": "days"});
+    let max = json!({"active": true, "value": 30, "unit": "days", "enforcement": null});
     let answer = put(&house.owner, json!({"max_ttl": max})).await.expect(200);
-    let idle = json!({"active": false, "value": 90, "unit": "days"});
+    let idle = json!({"active": false, "value": 90, "unit": "days", "enforcement": null});
     assert_eq!(answer.body, json!({"idle_ttl": idle, "max_ttl": max}));
     assert_eq!(house.get(&policies).by(&house.admin).send().await.body, answer.body);
 

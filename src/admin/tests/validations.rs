@@ -24,6 +24,9 @@ async fn s18_a_run_is_asked_for_and_joins_one_that_waits() {
         "flagged": null,
         "new_violations": null,
         "cleared_violations": null,
+        "warned": null,
+        "deactivated": null,
+        "revoked": null,
     });
     assert_eq!(run, expected);
     house.set_now(at("2027-01-01T00:00:01Z"));

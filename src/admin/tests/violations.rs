@@ -28,8 +28,10 @@ async fn three() -> (House, [String; 3]) {
         made.push(id.to_string());
     }
     let mut org = house.organization();
-    org.policies.max_ttl = TtlPolicy { active: true, ttl: Ttl::new(60, Unit::Days) };
-    org.policies.idle_ttl = TtlPolicy { active: true, ttl: Ttl::new(30, Unit::Days) };
+    org.policies.max_ttl =
+        TtlPolicy { active: true, ttl: Ttl::new(60, Unit::Days), enforcement: None };
+    org.policies.idle_ttl =
+        TtlPolicy { active: true, ttl: Ttl::new(30, Unit::Days), enforcement: None };
     house.write(Write::Organization(org)).await;
     house.set_now(day(40));
     (house, made.try_into().expect("three"))

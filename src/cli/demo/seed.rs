@@ -111,7 +111,7 @@ fn northwind(seeder: &mut Seeder<'_>) -> anyhow::Result<(OrgId, Issued, Named)> 
 
 /// Governed, both policies on, and older tokens that violate them: they are flagged, not killed.
 fn harbour(seeder: &mut Seeder<'_>) -> anyhow::Result<(OrgId, Issued)> {
-    let on = |days| TtlPolicy { active: true, ttl: Ttl::new(days, Unit::Days) };
+    let on = |days| TtlPolicy { active: true, ttl: Ttl::new(days, Unit::Days), enforcement: None };
     let policies = Policies { idle_ttl: on(30), max_ttl: on(90) };
     let org = seeder.org("Harbour Labs", 700, policies)?;
     let calls = |role| Held { role, calls: true };

@@ -98,3 +98,25 @@ fn only_owners_rename_and_switch_governance() {
     assert!(matches!(same, Ok(Plan::Nothing(_))));
     assert_eq!(invalid(plan(&by, Some("\t"), None)).0, "name");
 }
+
+#[test]
+fn ladders_begin_anew_when_governance_is_activated_again() {
+    let mut world = World::new();
+    let ladder = crate::policy::Enforcement {
+        deactivate_after: crate::time::Ttl::new(7, crate::time::Unit::Days),
+        revoke_after: None,
+        since: crate::time::Timestamp::EPOCH,
+    };
+    world.org.policies.max_ttl.enforcement = Some(ladder);
+    let since = |world: &World, governance| {
+        let by = world.by(&world.owner);
+        let update =
+            UpdateOrganization { org: &world.org, name: None, governance: Some(governance) };
+        let plan = update.plan(&by, &world.occasion()).expect("planned");
+        plan.record().policies.max_ttl.enforcement.map(|ladder| ladder.since)
+    };
+    assert_eq!(since(&world, Governance::Deactivated), Some(ladder.since));
+    assert_eq!(since(&world, Governance::Activated), Some(ladder.since));
+    world.org.governance = Governance::Deactivated;
+    assert_eq!(since(&world, Governance::Activated), Some(world.now));
+}

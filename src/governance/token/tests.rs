@@ -27,7 +27,8 @@ fn lived(world: &World, life: Life) -> Result<Plan<ApiToken>, Refusal> {
 }
 
 fn limit(world: &mut World, active: bool, days: u32) {
-    world.org.policies.max_ttl = TtlPolicy { active, ttl: Ttl::new(days, Unit::Days) };
+    world.org.policies.max_ttl =
+        TtlPolicy { active, ttl: Ttl::new(days, Unit::Days), enforcement: None };
 }
 
 #[test]

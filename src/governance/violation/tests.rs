@@ -9,7 +9,8 @@ use crate::token::Reuse;
 /// A world whose tokens, which live half a year, break the Max Token TTL.
 fn world() -> World {
     let mut world = World::new();
-    world.org.policies.max_ttl = TtlPolicy { active: true, ttl: Ttl::new(30, Unit::Days) };
+    world.org.policies.max_ttl =
+        TtlPolicy { active: true, ttl: Ttl::new(30, Unit::Days), enforcement: None };
     world
 }
 

@@ -2,8 +2,10 @@ use super::*;
 use crate::audit::chain::{Cause, Checkpoint, Head};
 use crate::audit::{Action, Actor, Draft, FieldChange, Origin, Target};
 use crate::change::Creation;
+use crate::exemption::{Exempt, Exemption};
+use crate::id::ExemptionId;
 use crate::org::{Governance, Organization, Revision, StatusChange, User, UserStatus};
-use crate::policy::{Ignore, Ignores, Policies, TtlPolicy};
+use crate::policy::{Enforcement, Ignore, Ignores, Policies, PolicyKind, TtlPolicy};
 use crate::role::{RoleId, RoleName, RoleSet};
 use crate::secret::Digest;
 use crate::store::engine::Table;
@@ -35,8 +37,16 @@ fn an_organization() -> Organization {
         name: "Acme".to_owned(),
         governance: Governance::Deactivated,
         policies: Policies {
-            idle_ttl: TtlPolicy { active: true, ttl: Ttl::new(90, Unit::Days) },
-            max_ttl: TtlPolicy { active: false, ttl: Ttl::new(7, Unit::Months) },
+            idle_ttl: TtlPolicy {
+                active: true,
+                ttl: Ttl::new(90, Unit::Days),
+                enforcement: Some(Enforcement {
+                    deactivate_after: Ttl::new(7, Unit::Days),
+                    revoke_after: None,
+                    since: at(4),
+                }),
+            },
+            max_ttl: TtlPolicy { active: false, ttl: Ttl::new(7, Unit::Months), enforcement: None },
         },
         created_at: at(1_800_000_000_000),
     }
@@ -156,7 +166,7 @@ fn what_is_stored_stays_readable() {
     let expected = [
         (
             bytes(&an_organization()),
-            "01 ffffffffffffffffffffffffffffffffffff03 ac02 0441636d65 01 015a02 000703 80c0e285e368",
+            "01 ffffffffffffffffffffffffffffffffffff03 ac02 0441636d65 01 015a02 0107020008 00070300 80c0e285e368",
         ),
         (
             bytes(&a_user(UserStatus::Activated(None))),
@@ -212,6 +222,16 @@ fn what_is_stored_stays_readable() {
             "01 0101010101010101010101010101010101010101010101010101010101010101 \
              0202020202020202020202020202020202020202020202020202020202020202 03746f6b 0e",
         ),
+    ];
+    for (bytes, expected) in expected {
+        assert_eq!(bytes, expected.replace(' ', ""));
+    }
+}
+
+/// As above, for what validation stores.
+#[test]
+fn what_validation_stores_stays_readable() {
+    let expected = [
         (
             bytes(&Schedule {
                 org: OrgId::from_bits(2),
@@ -230,17 +250,43 @@ fn what_is_stored_stays_readable() {
                 started_at: at(7),
                 finished_at: at(8),
                 took: Duration::from_millis(1_001),
-                counts: Counts { tokens: 300, flagged: 4, new: 3, cleared: 2 },
+                counts: Counts {
+                    tokens: 300,
+                    flagged: 4,
+                    new: 3,
+                    cleared: 2,
+                    warned: 5,
+                    deactivated: 6,
+                    revoked: 7,
+                },
             }))),
-            "01 02 03 01 0103 0c 02 0e 10 01 c0843d ac02 04 03 02",
+            "01 02 03 01 0103 0c 02 0e 10 01 c0843d ac02 04 03 02 05 06 07",
         ),
         (
             bytes(&vec![Flag {
                 token: TokenId::from_bits(4),
                 idle_ttl: None,
-                max_ttl: Some(Mark { found_at: at(9) }),
+                max_ttl: Some(Mark {
+                    found_at: at(9),
+                    warned_at: Some(at(10)),
+                    deactivated_at: None,
+                }),
             }]),
-            "01 01 04 00 01 12",
+            "01 01 04 00 01 12 0114 00",
+        ),
+        (
+            bytes(&Exemption {
+                id: ExemptionId::from_bits(5),
+                version: Revision(1),
+                org: OrgId::from_bits(2),
+                exempt: Exempt::User(UserId::from_bits(3)),
+                policy: PolicyKind::MaxTtl,
+                until: at(9),
+                created_at: at(8),
+                created_by: UserId::from_bits(3),
+                reason: None,
+            }),
+            "01 05 01 02 0103 01 12 10 03 00",
         ),
     ];
     for (bytes, expected) in expected {
@@ -292,10 +338,12 @@ fn variants_keep_their_numbers() {
         Action::ValidationFinished,
         Action::TokenRotated,
         Action::FormerSecretEnded,
+        Action::ExemptionGranted,
+        Action::ExemptionWithdrawn,
         Action::CallRefused,
     ];
     let encoded = actions.iter().map(|action| encode(action).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(encoded), (0..21).collect::<Vec<u8>>());
+    assert_eq!(numbers(encoded), (0..23).collect::<Vec<u8>>());
     let units = [Unit::Minutes, Unit::Hours, Unit::Days, Unit::Months];
     let encoded = units.iter().map(|unit| encode(unit).unwrap()[1..].to_vec()).collect();
     assert_eq!(numbers(encoded), [0, 1, 2, 3]);
@@ -378,8 +426,8 @@ fn keys_stay_as_they_are() {
     assert_eq!(end[..], [&[0, 0, 0, 0, 0, 0, 1, 2][..], &[7; 32]].concat());
     let names = Table::ALL.map(Table::name);
     let expected = "meta organizations users user_homes emails tokens token_homes digests owned \
-                    usage events roles creations creation_ends schedules runs flags heads \
-                    checkpoints";
+                    usage events roles creations creation_ends schedules runs flags exemptions \
+                    heads checkpoints";
     assert_eq!(names.join(" "), expected);
     assert!(Table::ALL.into_iter().enumerate().all(|(number, table)| table as usize == number));
 }

@@ -3,7 +3,10 @@
 use super::Bed;
 use super::fixture::*;
 use crate::change::Write as Written;
-use crate::id::OrgId;
+use crate::exemption::{Exempt, Exemption};
+use crate::id::{ExemptionId, OrgId};
+use crate::org::Revision;
+use crate::policy::PolicyKind;
 use crate::store::STRETCH_TOKENS_MAX;
 use crate::validation::{
     Counts, Findings, Flag, Mark, RUNS_KEPT_MAX, RunState, Schedule, Segment, Trigger, Wanted,
@@ -95,7 +98,7 @@ pub(super) fn of_finished_runs_the_oldest_goes(bed: &Bed) {
 pub(super) fn flags_lie_in_parts_until_they_are_forgotten(bed: &Bed) {
     furnish(&bed.store);
     let flags = |numbers: &[u64]| -> Vec<Flag> {
-        let mark = Some(Mark { found_at: at(3) });
+        let mark = Some(Mark { found_at: at(3), warned_at: None, deactivated_at: None });
         let flag = |number: &u64| Flag { token: token_id(*number), idle_ttl: None, max_ttl: mark };
         numbers.iter().map(flag).collect()
     };
@@ -112,6 +115,30 @@ pub(super) fn flags_lie_in_parts_until_they_are_forgotten(bed: &Bed) {
     assert_eq!(bed.store.flags(ACME, 2, 0).unwrap(), None);
     assert_eq!(bed.store.segments(ACME, 9).unwrap(), [(1, 0), (2, 1)]);
     assert_eq!(bed.store.segments(OTHER, 9).unwrap(), [(1, 0)]);
+}
+
+pub(super) fn exemptions_are_of_their_organization(bed: &Bed) {
+    furnish(&bed.store);
+    let exemption = |org, bits| Exemption {
+        id: ExemptionId::from_bits(bits),
+        version: Revision(0),
+        org,
+        exempt: Exempt::User(ANN),
+        policy: PolicyKind::IdleTtl,
+        until: at(9),
+        created_at: at(1),
+        created_by: ANN,
+        reason: None,
+    };
+    let grant = |org, bits| Write::Exempt(Box::new(exemption(org, bits)));
+    say(bed, [grant(ACME, 2), grant(ACME, 1), grant(OTHER, 3)]);
+    let version = Revision(2);
+    let expected = [1, 2].map(|bits| Exemption { version, ..exemption(ACME, bits) });
+    assert_eq!(bed.store.exemptions(ACME).unwrap(), expected);
+    let gone = |org, bits| Write::Unexempt(org, ExemptionId::from_bits(bits));
+    say(bed, [gone(ACME, 1), gone(OTHER, 2), gone(ACME, 7)]);
+    assert_eq!(bed.store.exemptions(ACME).unwrap(), expected[1..]);
+    assert_eq!(bed.store.exemptions(OTHER).unwrap().len(), 1);
 }
 
 pub(super) fn tokens_are_read_on_after_any_of_them(bed: &Bed) {

@@ -128,7 +128,8 @@ fn s9_a_new_life_keeps_within_policy_and_60_months() {
     assert_eq!(lived(&world, ttl(60, Unit::Months)), Ok(at("2032-01-01T00:00:00Z")));
     let (field, message) = refused(&world, ttl(61, Unit::Months));
     assert!(field == "ttl" && message.contains("60 months"), "{message}");
-    world.org.policies.max_ttl = TtlPolicy { active: true, ttl: Ttl::new(30, Unit::Days) };
+    let limit = Ttl::new(30, Unit::Days);
+    world.org.policies.max_ttl = TtlPolicy { active: true, ttl: limit, enforcement: None };
     assert_eq!(lived(&world, ttl(30, Unit::Days)), Ok(at("2027-01-31T00:00:00Z")));
     let (field, message) = refused(&world, ttl(31, Unit::Days));
     assert!(field == "ttl" && message.contains("30 days"), "{message}");

@@ -1,0 +1,115 @@
+//! What a change of the policies would come to.
+
+use crate::governance::token::policies_of;
+use crate::id::UserId;
+use crate::org::Organization;
+use crate::policy::{Policies, PolicyKind, Violation};
+use crate::store::{Ledger, STRETCH_TOKENS_MAX, StoreError};
+use crate::time::Timestamp;
+use crate::token::{ApiToken, Standing, Usage};
+use crate::usage::Uses;
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Owners that a preview names.
+pub const OWNERS_NAMED_MAX: usize = 100;
+/// A token that was used within this time is in use.
+const LATELY: Duration = Duration::from_hours(7 * 24);
+
+/// What policies would come to, for the tokens as they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Preview {
+    /// Tokens that were read.
+    pub tokens: u64,
+    /// Tokens that would have a violation that counts.
+    pub flagged: u64,
+    /// Of them, those that have none now.
+    pub newly_flagged: u64,
+    /// Tokens that have one now and would have none.
+    pub cleared: u64,
+    /// Those that would break the Idle Token TTL.
+    pub idle_ttl: u64,
+    /// Those that would break the Max Token TTL.
+    pub max_ttl: u64,
+    /// Live tokens whose length of life would be refused to a new one.
+    pub refused: u64,
+    /// Flagged tokens that were used within the last 7 days.
+    pub used_lately: u64,
+    /// Requests a day that depend on flagged tokens.
+    pub requests_per_day: u64,
+    /// How many users own flagged tokens.
+    pub owners_count: u64,
+    /// Those with most of them, at most [`OWNERS_NAMED_MAX`].
+    pub owners: Vec<(UserId, u64)>,
+}
+
+impl Preview {
+    /// Reads all tokens of an organization, a stretch at a time, and says what `then` would come to
+    /// in place of the present policies. May block for as long as that takes.
+    pub fn of(
+        ledger: &dyn Ledger,
+        uses: &dyn Uses,
+        org: &Organization,
+        then: &Policies,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let present = policies_of(org);
+        let mut preview = Self::default();
+        let mut owners: HashMap<UserId, u64> = HashMap::new();
+        let mut after = None;
+        loop {
+            let still = uses.still();
+            let stretch = ledger.tokens_after(org.id, after)?;
+            for (token, stored) in &stretch {
+                let usage = stored.merged(still.pending(token.id));
+                if preview.count(token, &usage, &present, then, now) {
+                    *owners.entry(token.owner).or_default() += 1;
+                }
+            }
+            after = stretch.last().map(|(token, _)| token.id);
+            if stretch.len() < STRETCH_TOKENS_MAX {
+                break;
+            }
+        }
+        preview.owners_count = owners.len() as u64;
+        preview.owners = owners.into_iter().collect();
+        preview.owners.sort_unstable_by_key(|&(owner, tokens)| (Reverse(tokens), owner));
+        preview.owners.truncate(OWNERS_NAMED_MAX);
+        Ok(preview)
+    }
+
+    /// Counts one token, and answers whether it would be flagged.
+    fn count(
+        &mut self,
+        token: &ApiToken,
+        usage: &Usage,
+        present: &Policies,
+        then: &Policies,
+        now: Timestamp,
+    ) -> bool {
+        let broken = |policies: &Policies| {
+            let mut found = policies.violations(token, usage, now);
+            found.retain(Violation::counts);
+            found
+        };
+        let (was, would) = (broken(present), broken(then));
+        self.tokens += 1;
+        self.cleared += u64::from(!was.is_empty() && would.is_empty());
+        let is_live = token.standing() != Standing::Revoked && !token.is_expired(now);
+        let (latest, _) = then.latest_end(token.issued_at);
+        self.refused += u64::from(is_live && token.expires_at > latest);
+        if would.is_empty() {
+            return false;
+        }
+        let breaks = |policy| u64::from(would.iter().any(|broken| broken.policy == policy));
+        self.flagged += 1;
+        self.newly_flagged += u64::from(was.is_empty());
+        self.idle_ttl += breaks(PolicyKind::IdleTtl);
+        self.max_ttl += breaks(PolicyKind::MaxTtl);
+        let used_lately = usage.last_used_at.is_some_and(|last| now.since(last) <= LATELY);
+        self.used_lately += u64::from(used_lately);
+        self.requests_per_day += usage.per_day(token.created_at, now);
+        true
+    }
+}
