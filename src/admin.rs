@@ -11,9 +11,11 @@
 
 mod audit;
 mod backup;
+mod chunks;
 mod desk;
 mod etag;
 mod exemptions;
+mod export;
 mod extract;
 mod front;
 mod health;
@@ -35,6 +37,7 @@ mod validations;
 mod violations;
 
 pub use backup::Backups;
+pub use export::EXPORTS_MAX;
 pub use openapi::openapi;
 pub use serve::serve;
 
@@ -80,6 +83,8 @@ pub struct AdminState {
     pub evidences: Arc<dyn Evidences>,
     /// What backups are made of.
     pub backups: Backups,
+    /// Turns of those who export.
+    pub exports: Arc<Semaphore>,
     /// The use of tokens that is not stored yet.
     pub uses: Arc<dyn Uses>,
     /// The patience with wrong tokens.
@@ -159,6 +164,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(exemptions::remove))
         .routes(routes!(audit::list))
         .routes(routes!(audit::head))
+        .routes(routes!(export::export))
         .routes(routes!(backup::take))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))

@@ -17,6 +17,8 @@ pub mod backup;
 pub mod catalogue;
 pub mod enforcement;
 pub mod exemption;
+pub mod export;
+pub mod import;
 pub mod org;
 pub mod policies;
 pub mod reading;

@@ -21,7 +21,8 @@
 //! Each imports only what stands above it in this list.
 //!
 //! - Pure, without clock, I/O or runtime: [`time`], [`id`], [`role`], [`secret`], [`credential`],
-//!   [`org`], [`token`], [`policy`], [`exemption`], [`validation`], [`audit`], [`change`], [`access`],
+//!   [`org`], [`token`], [`policy`], [`exemption`], [`validation`], [`audit`], [`change`],
+//!   [`inventory`], [`access`],
 //!   [`governance`].
 //! - What survives, and what time it is: [`store`], [`clock`].
 //! - What is held in memory: [`cache`], [`usage`], [`session`], [`directory`],
@@ -46,6 +47,7 @@ pub mod exemption;
 pub mod gateway;
 pub mod governance;
 pub mod id;
+pub mod inventory;
 pub mod listener;
 pub mod org;
 pub mod phase;

@@ -4,7 +4,7 @@ mod verify;
 
 use super::client::{Access, escaped};
 use super::unfinished::Unfinished;
-use super::{ConfigArgument, OutputError, say, table, tell};
+use super::{ConfigArgument, say, table, tell};
 use anyhow::{Context, bail};
 use bearward::app;
 use bearward::audit::chain::Published;
@@ -15,7 +15,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use hyper::Method;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 
 /// The most that one page of a list has.
@@ -215,15 +215,11 @@ impl Export {
         let path = format!("/api/v1/orgs/{org}/audit?format={format}{}", self.filter.query());
         let Some(file) = &self.output else {
             let mut out = io::stdout().lock();
-            return client.save(Method::GET, &path, &ProgressBar::hidden(), &mut |chunk| {
-                Ok(out.write_all(chunk).map_err(OutputError)?)
-            });
+            return client.save(Method::GET, &path, &mut out, &ProgressBar::hidden());
         };
         // An export that broke off never has the name of a whole one.
         let (unfinished, mut out) = Unfinished::beside(file, ".partial")?;
-        client.save(Method::GET, &path, &ProgressBar::hidden(), &mut |chunk| {
-            out.write_all(chunk).context("cannot write the file")
-        })?;
+        client.save(Method::GET, &path, &mut out, &ProgressBar::hidden())?;
         unfinished.keep(file)
     }
 }

@@ -13,7 +13,6 @@ use bearward::store::{Archive as _, Facts as _, Ledger as _, StoreError};
 use clap::Args;
 use hyper::Method;
 use std::fs::{self, File};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -45,7 +44,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (unfinished, file) = Unfinished::beside(&place, ".partial")?;
     match store {
         Some(store) => copy(&store, &file)?,
-        None => fetch(arguments, &config, &file)?,
+        None => fetch(arguments, &config, &mut &file)?,
     }
     drop(file);
     let held = Held::of(&*open(unfinished.path(), &config)?)?;
@@ -60,9 +59,9 @@ fn default_place() -> PathBuf {
 }
 
 /// The store, if no gateway works with it.
-fn stopped(config: &Config) -> anyhow::Result<Option<Arc<RedbStore>>> {
+pub(super) fn stopped(config: &Config) -> anyhow::Result<Option<Arc<RedbStore>>> {
     if !config.store.path.exists() {
-        bail!("there is no store {} to back up", config.store.path.display());
+        bail!("there is no store {}", config.store.path.display());
     }
     match redb::open(app::store_options(config)) {
         Ok(store) => Ok(Some(store)),
@@ -78,17 +77,14 @@ fn copy(store: &RedbStore, file: &File) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn fetch(arguments: &Arguments, config: &Config, file: &File) -> anyhow::Result<()> {
+fn fetch(arguments: &Arguments, config: &Config, file: &mut &File) -> anyhow::Result<()> {
     let secret = client::secret(arguments.token_file.as_deref())
         .context("a gateway works with the store, so its admin port is asked")?;
     let admin = arguments.admin.clone();
     let admin = admin.unwrap_or_else(|| format!("http://{}", config.admin.listen));
     let mut client = Client::connect(&admin, &secret)?;
     let bar = progress::bytes();
-    let mut file = file;
-    client.save(Method::POST, "/api/v1/backup", &bar, &mut |chunk| {
-        file.write_all(chunk).context("cannot write the file")
-    })?;
+    client.save(Method::POST, "/api/v1/backup", file, &bar)?;
     bar.finish_and_clear();
     Ok(())
 }

@@ -7,6 +7,7 @@
 mod audit;
 mod chunks;
 mod clock;
+mod faults;
 mod framing;
 mod headers;
 mod messages;

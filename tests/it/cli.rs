@@ -2,6 +2,7 @@
 
 mod archive;
 mod audit;
+mod inventory;
 mod running;
 
 use bearward::audit::{Action, Actor};

@@ -20,6 +20,7 @@ const PURE: &[&str] = &[
     "exemption",
     "governance",
     "id",
+    "inventory",
     "org",
     "policy",
     "role",

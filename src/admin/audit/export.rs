@@ -4,9 +4,9 @@
 //! reader that is slow keeps no old page of the store alive. An export that cannot go on breaks
 //! off, so that it does not look complete.
 
-use super::super::Shared;
 use super::super::extract::Call;
 use super::super::problem::{Kind, Problem};
+use super::super::{EXPORTS_MAX, Shared};
 use crate::audit::{Event, Filter, Line, csv};
 use crate::id::OrgId;
 use crate::session;
@@ -18,19 +18,15 @@ use http::{HeaderMap, HeaderValue};
 use http_body::Frame;
 use std::ops::ControlFlow;
 use std::pin::Pin;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{self, Receiver, Sender};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Exports at once; each has a thread of its own.
-const EXPORTS_MAX: usize = 4;
 /// Events that are read at a time.
 const STRETCH_EVENTS_MAX: usize = 1_000;
 /// Stretches that may wait for a slow reader.
 const STRETCHES_WAITING_MAX: usize = 2;
-
-static SLOTS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(EXPORTS_MAX)));
 
 /// How a trail is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +99,7 @@ pub(super) fn start(
     filter: Filter,
     format: Format,
 ) -> Result<Response, Problem> {
-    let slot = Arc::clone(&SLOTS).try_acquire_owned();
+    let slot = Arc::clone(&state.exports).try_acquire_owned();
     let slot = slot.map_err(|_full| {
         Problem::new(Kind::Busy, format!("{EXPORTS_MAX} exports are under way; try again"))
     })?;

@@ -338,12 +338,14 @@ fn variants_keep_their_numbers() {
         Action::ValidationFinished,
         Action::TokenRotated,
         Action::FormerSecretEnded,
+        Action::TokensImported,
+        Action::TokensExported,
         Action::ExemptionGranted,
         Action::ExemptionWithdrawn,
         Action::CallRefused,
     ];
     let encoded = actions.iter().map(|action| encode(action).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(encoded), (0..23).collect::<Vec<u8>>());
+    assert_eq!(numbers(encoded), (0..25).collect::<Vec<u8>>());
     let units = [Unit::Minutes, Unit::Hours, Unit::Days, Unit::Months];
     let encoded = units.iter().map(|unit| encode(unit).unwrap()[1..].to_vec()).collect();
     assert_eq!(numbers(encoded), [0, 1, 2, 3]);
