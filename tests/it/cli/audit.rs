@@ -253,8 +253,7 @@ fn what_has_outlived_its_time_is_forgotten_behind_a_checkpoint() {
     let (seq, hash) = before.split_once(':').expect("SEQ:HASH");
     // The first look is at the start.
     stop(&mut world);
-    world.set_clock(3 * 86_400);
-    world.serve();
+    world.serve_ahead(3 * 86_400);
     let admin = world.admin();
     let forgotten = || admin.org("GET", "/audit/head", None).expect(200)["checkpoint"].clone();
     let went = eventually(PATIENCE, || !forgotten().is_null());
