@@ -120,7 +120,7 @@ fn report(what: &str, count: u64, began: Instant) {
 fn main() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.redb");
-    let options = || Options { path: path.clone(), cache_bytes: CACHE_BYTES };
+    let options = || Options::new(path.clone(), CACHE_BYTES);
     let store = open(options()).unwrap();
     let tokens = Tokens::new();
     let began = Instant::now();

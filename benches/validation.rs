@@ -188,7 +188,7 @@ impl Bench {
 fn main() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.redb");
-    let store = open(Options { path, cache_bytes: CACHE_BYTES }).unwrap();
+    let store = open(Options::new(path, CACHE_BYTES)).unwrap();
     let mut digests: Vec<Digest> =
         (0..TOKENS).map(|number| Digest::of(&number.to_le_bytes())).collect();
     digests.sort_unstable();

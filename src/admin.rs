@@ -26,6 +26,7 @@ mod openapi;
 mod orgs;
 mod policies;
 mod problem;
+mod refused;
 mod roles;
 mod scope;
 mod serve;
@@ -44,6 +45,7 @@ use crate::governance::catalogue::Catalogue;
 use crate::session::Evidences;
 use crate::store::Ledger;
 use crate::time::Timestamp;
+use crate::trails::{Guesses, Refusals};
 use crate::usage::Uses;
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -85,6 +87,10 @@ pub struct AdminState {
     pub exports: Arc<Semaphore>,
     /// The use of tokens that is not stored yet.
     pub uses: Arc<dyn Uses>,
+    /// The patience with wrong tokens.
+    pub guesses: Guesses,
+    /// What was refused, on its way into the audit trail.
+    pub refusals: Arc<Refusals>,
     /// The roles that can be given, as the configuration names them now.
     pub catalogue: Arc<ArcSwap<Catalogue>>,
     /// Names that a `Host` field may hold beside `localhost` and the loopback addresses.
@@ -157,6 +163,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(exemptions::list, exemptions::create))
         .routes(routes!(exemptions::remove))
         .routes(routes!(audit::list))
+        .routes(routes!(audit::head))
         .routes(routes!(export::export))
         .routes(routes!(backup::take))
         .routes(routes!(health::live))

@@ -13,9 +13,10 @@ use crate::role::{RoleName, RoleTable};
 use crate::rotation;
 use crate::scheduler::{Scheduler, Stop};
 use crate::session::Cached;
-use crate::store::redb::{OpenError, RedbStore};
+use crate::store::redb::{KeySource, OpenError, RedbStore};
 use crate::store::{self, CommitError, Facts, Ledger, StoreError};
 use crate::telemetry::{Counters, Metrics, Reading};
+use crate::trails::{Guesses, Keeper, Refusals};
 use crate::usage::Board;
 use arc_swap::ArcSwap;
 use std::io;
@@ -113,6 +114,7 @@ pub struct Running {
     listener: Listener,
     flusher: Flusher,
     control: Control,
+    keeper: Keeper,
     log: Option<JoinHandle<()>>,
 }
 
@@ -122,10 +124,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
     let admin_socket = bind("admin.listen", config.admin.listen)?;
     let store = match options.store {
         Some(store) => store,
-        None => store::redb::open(store::redb::Options {
-            path: config.store.path.clone(),
-            cache_bytes: config.store.cache_bytes,
-        })?,
+        None => store::redb::open(store_options(&config))?,
     };
     let facts: Arc<dyn Facts> = Arc::clone(&store) as _;
     let key = getrandom::u64().map_err(StartError::Random)?;
@@ -175,6 +174,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         Arc::clone(&cache),
         config.gateway.usage_flush_interval,
     )?;
+    let (keeper, refusals) = keep_trails(&store, &config)?;
     let ready = Arc::new(AtomicBool::new(true));
     let metrics = Metrics::new(counters, gauges(&cache, listener.connections()));
     let catalogue = Arc::new(ArcSwap::from_pointee(catalogue_of(&config)));
@@ -185,6 +185,8 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         exports: Arc::new(Semaphore::new(admin::EXPORTS_MAX)),
         backups: Backups::new(Arc::clone(&store) as _, directory_of(&config.store.path)),
         uses: Arc::clone(&board) as _,
+        guesses: Guesses::default(),
+        refusals,
         catalogue: Arc::clone(&catalogue),
         hosts: config.admin.hosts.clone(),
         bell: Arc::clone(&bell),
@@ -217,6 +219,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         listener,
         flusher,
         control,
+        keeper,
         log,
     })
 }
@@ -248,6 +251,7 @@ impl Running {
         self.listener.drain();
         self.flusher.stop();
         self.control.stop();
+        self.keeper.stop();
         rotation::record(&self.cache, self.store.as_ref(), clock::now());
         if let Err(error) = self.board.flush(self.store.as_ref()) {
             tracing::error!(%error, "the last uses could not be written");
@@ -275,6 +279,7 @@ fn read_once(old: &Config, new: &Config) -> impl Iterator<Item = &'static str> {
         ("gateway", old.gateway == new.gateway),
         ("admin", old.admin == new.admin),
         ("store", old.store == new.store),
+        ("audit", old.audit == new.audit),
         ("limits", old.limits == new.limits),
         ("identity", old.identity == new.identity),
     ];
@@ -297,6 +302,28 @@ fn access_log(
         StartError::AccessLog { path, error }
     })?;
     Ok((Some(writer), Some(thread)))
+}
+
+/// How the store of a configuration is opened.
+#[must_use]
+pub fn store_options(config: &Config) -> store::redb::Options {
+    let path = config.store.path.clone();
+    let audit_key = match &config.audit.key {
+        Some(key) => KeySource::Configured(key.clone()),
+        None => KeySource::Beside(path.clone()),
+    };
+    store::redb::Options { path, cache_bytes: config.store.cache_bytes, audit_key }
+}
+
+/// What comes into the audit trails beside the changes, and the thread that writes it.
+fn keep_trails(
+    store: &Arc<RedbStore>,
+    config: &Config,
+) -> Result<(Keeper, Arc<Refusals>), StartError> {
+    let refusals = Arc::<Refusals>::default();
+    let ledger = Arc::clone(store) as Arc<dyn Ledger>;
+    let keeper = Keeper::start(ledger, Arc::clone(&refusals), config.audit.keep, clock::now);
+    Ok((keeper.map_err(StartError::Thread)?, refusals))
 }
 
 /// The directory that a file lies in.

@@ -1,12 +1,23 @@
 //! The audit trail: who did what to what, when, from where.
 //!
 //! **Invariant.** An event is written in the transaction that it describes: a change without its
-//! event, or an event without its change, cannot exist.
+//! event, or an event without its change, cannot exist. What is told of without a change (a refused
+//! call, a run, a delivery) is a [`Draft`] in a change of nothing but events.
+
+pub mod chain;
+pub mod csv;
+mod filter;
+mod line;
+
+pub use filter::{ActorFilter, Filter};
+pub use line::{Line, NotAnEvent};
 
 use crate::id::{OrgId, TokenId, UserId};
 use crate::org::Revision;
 use crate::time::Timestamp;
+use chain::Link;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::net::IpAddr;
 
 /// Who did it.
@@ -23,6 +34,8 @@ pub enum Actor {
     Offline,
     /// Bearward itself.
     System,
+    /// Somebody whom nobody knows.
+    Unknown,
 }
 
 /// What was done. The text forms are stable.
@@ -88,18 +101,28 @@ pub enum Action {
     /// The first use of a token's new secret ended the one before it.
     #[serde(rename = "token.former_secret_ended")]
     FormerSecretEnded,
-    /// A token or a user was exempted from the enforcement of a policy.
-    #[serde(rename = "exemption.granted")]
-    ExemptionGranted,
-    /// An exemption was ended before its time.
-    #[serde(rename = "exemption.withdrawn")]
-    ExemptionWithdrawn,
     /// Tokens that were made elsewhere were taken in.
     #[serde(rename = "tokens.imported")]
     TokensImported,
     /// All tokens of the organization were written to a file.
     #[serde(rename = "tokens.exported")]
     TokensExported,
+    /// A token or a user was exempted from the enforcement of a policy.
+    #[serde(rename = "exemption.granted")]
+    ExemptionGranted,
+    /// An exemption was ended before its time.
+    #[serde(rename = "exemption.withdrawn")]
+    ExemptionWithdrawn,
+    /// Calls of the admin port were refused: one, or several that were alike.
+    #[serde(rename = "call.refused")]
+    CallRefused,
+}
+
+impl fmt::Display for Action {
+    /// The stable text.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
 }
 
 /// What it was done to.
@@ -111,6 +134,18 @@ pub enum Target {
     User(UserId),
     /// A token.
     Token(TokenId),
+}
+
+impl Target {
+    /// Its identity, as text.
+    #[must_use]
+    pub fn id(&self) -> String {
+        match self {
+            Self::Organization(id) => id.to_string(),
+            Self::User(id) => id.to_string(),
+            Self::Token(id) => id.to_string(),
+        }
+    }
 }
 
 /// From where it was done.
@@ -156,8 +191,48 @@ pub struct Draft {
     pub changes: Vec<FieldChange>,
 }
 
+impl Draft {
+    /// What was done to `target` at `at`, by whom; for a start.
+    #[must_use]
+    pub fn new(org: OrgId, at: Timestamp, actor: Actor, action: Action, target: Target) -> Self {
+        Self {
+            org,
+            at,
+            actor,
+            action,
+            target,
+            target_name: String::new(),
+            origin: Origin::default(),
+            reason: None,
+            changes: Vec::new(),
+        }
+    }
+
+    /// The same with the target's name.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.target_name);
+        self
+    }
+
+    /// The same from there.
+    #[must_use]
+    pub fn from(mut self, origin: Origin) -> Self {
+        self.origin = origin;
+        self
+    }
+
+    /// The same with a figure or a finding, which never is a secret.
+    #[must_use]
+    pub fn telling(mut self, field: &str, what: impl fmt::Display) -> Self {
+        let after = Some(what.to_string());
+        self.changes.push(FieldChange { field: field.to_owned(), before: None, after });
+        self
+    }
+}
+
 /// A written event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// Its place in the trail of its organization, from 1 without a gap.
     pub seq: u64,
@@ -165,4 +240,8 @@ pub struct Event {
     pub revision: Revision,
     /// What it says.
     pub said: Draft,
+    /// The link of the event before it.
+    pub previous: Link,
+    /// Its own link.
+    pub link: Link,
 }

@@ -76,6 +76,16 @@ pub enum Write {
     Validation(validation::Write),
     /// Gives these roles numbers, in this order, where they have none.
     Roles(Vec<RoleName>),
+    /// Forgets the oldest events of a trail, up to one, as outlived; at most a thousand. A signed
+    /// checkpoint stands in their place.
+    ForgetEvents {
+        /// Whose trail.
+        org: OrgId,
+        /// The last event that may be forgotten.
+        through: u64,
+        /// When.
+        at: Timestamp,
+    },
 }
 
 /// What a creation under an idempotency key made, so that a repeat can be answered.

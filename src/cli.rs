@@ -1,6 +1,7 @@
 //! The commands, a file each. What they say goes through [`say`] (results, standard output) and
 //! [`tell`] (everything else, standard error).
 
+mod audit;
 mod backup;
 mod check;
 mod client;
@@ -42,6 +43,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Govern API tokens through the admin port
     Token(token::Arguments),
+    /// Read the audit trail through the admin port, and prove it
+    Audit(audit::Arguments),
     /// Take in tokens that were made elsewhere, from CSV or JSON lines
     Import(import::Arguments),
     /// Write the tokens of an organization as CSV or JSON lines, without secrets
@@ -63,6 +66,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
+        Command::Audit(arguments) => audit::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Backup(arguments) => backup::run(&arguments),

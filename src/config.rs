@@ -8,6 +8,7 @@ mod resolve;
 pub use error::{Error, Errors, Place};
 
 use crate::access::Organizations;
+use crate::audit::chain::Key;
 use crate::role::{Name, RoleName};
 use http::{HeaderName, HeaderValue, Method};
 use std::net::SocketAddr;
@@ -23,6 +24,8 @@ pub struct Config {
     pub admin: Admin,
     /// The store file.
     pub store: Store,
+    /// The audit trails.
+    pub audit: Audit,
     /// Limits and timeouts of the data port.
     pub limits: Limits,
     /// Names of the identity headers.
@@ -102,6 +105,15 @@ pub struct Store {
     pub path: PathBuf,
     /// Memory for its pages.
     pub cache_bytes: usize,
+}
+
+/// The audit trails.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Audit {
+    /// The key that they are chained under; none for the one that is kept beside the store.
+    pub key: Option<Key>,
+    /// How long an event is kept; for ever when nothing is said.
+    pub keep: Option<Duration>,
 }
 
 /// Limits and timeouts of the data port.

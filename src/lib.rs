@@ -25,7 +25,7 @@
 //!   [`inventory`], [`access`], [`http1`], [`governance`].
 //! - What survives, and what time it is: [`store`], [`clock`].
 //! - What is held in memory: [`cache`], [`usage`], [`session`], [`directory`],
-//!   [`rotation`].
+//!   [`rotation`], [`trails`].
 //! - Settings and figures: [`config`], [`telemetry`].
 //! - The edges: [`listener`], [`upstream`], [`gateway`], [`admin`], [`scheduler`].
 //! - [`app`] puts them together.
@@ -62,6 +62,7 @@ pub mod store;
 pub mod telemetry;
 pub mod time;
 pub mod token;
+pub mod trails;
 pub mod upstream;
 pub mod usage;
 pub mod validation;

@@ -11,6 +11,7 @@ use crate::access::{self, OrgFacts, OwnerFacts, SecretFacts, TokenFacts};
 use crate::cache::{Lookup, Readers, Resolved};
 use crate::credential::{self, Credential};
 use crate::governance::Caller;
+use crate::id::{OrgId, TokenId, UserId};
 use crate::secret::{self, Digest};
 use crate::store::{Facts, Found, Ledger, StoreError};
 use crate::time::Timestamp;
@@ -35,6 +36,39 @@ pub enum Refused {
     /// Nobody can say now.
     #[error("the token cannot be checked at the moment")]
     Unavailable,
+}
+
+/// Whose token it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Whose {
+    /// The organization.
+    pub org: OrgId,
+    /// The user.
+    pub user: UserId,
+    /// The token.
+    pub token: TokenId,
+}
+
+impl From<&Caller> for Whose {
+    fn from(caller: &Caller) -> Self {
+        Self { org: caller.org(), user: caller.user(), token: caller.token() }
+    }
+}
+
+/// Nobody is calling, and why. Whose token it was that is dead, if it ever was one, is for the
+/// audit trail alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TurnedAway {
+    /// Why.
+    pub why: Refused,
+    /// Whose dead token it was.
+    pub whose: Option<Whose>,
+}
+
+impl From<Refused> for TurnedAway {
+    fn from(why: Refused) -> Self {
+        Self { why, whose: None }
+    }
 }
 
 /// The facts about a token could not be had.
@@ -129,31 +163,35 @@ pub struct Room<'a> {
 pub async fn authenticate(
     headers: &HeaderMap,
     room: Room<'_>,
-) -> Result<(Caller, Digest), Refused> {
+) -> Result<(Caller, Digest), TurnedAway> {
     let digest = match credential::extract(headers) {
-        Credential::Absent => return Err(Refused::NoCredential),
-        Credential::Malformed => return Err(Refused::Malformed),
+        Credential::Absent => return Err(Refused::NoCredential.into()),
+        Credential::Malformed => return Err(Refused::Malformed.into()),
         Credential::Bearer(token) if !secret::plausible(token, room.prefix) => {
-            return Err(Refused::Dead);
+            return Err(Refused::Dead.into());
         }
         Credential::Bearer(token) => Digest::of(token),
     };
     let found = match room.evidences.known(&digest).await {
-        Err(Unavailable) => return Err(Refused::Unavailable),
+        Err(Unavailable) => return Err(Refused::Unavailable.into()),
         Ok(found) => found.ok_or(Refused::Dead)?,
     };
     let now = (room.clock)();
     let used = Usage::once(now);
+    let turned_away = || {
+        let whose = Whose { org: found.org.id, user: found.owner.id, token: found.token.id };
+        TurnedAway { why: Refused::Dead, whose: Some(whose) }
+    };
     if let SecretFacts::Former(former) = &found.secret {
         // Whether its heir was used is known already: then nothing was found.
         if access::over(former, false, now) {
             let refused = Usage { last_used_at: None, use_count: 0, ..used.by_former_secret() };
             room.uses.touch(found.token.id, refused);
-            return Err(Refused::Dead);
+            return Err(turned_away());
         }
     }
     let caller = Caller::admitted(&found.token, &found.owner, &found.org, now)
-        .map_err(|_one_answer_for_all| Refused::Dead)?;
+        .map_err(|_one_answer_for_all| turned_away())?;
     room.evidences.used(&digest, &found, now);
     room.uses.touch(
         caller.token(),

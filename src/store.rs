@@ -12,7 +12,8 @@
 //! - Revisions grow by one with each change; a record's `version` is the revision that wrote it.
 
 use crate::access::{OrgFacts, OwnerFacts, SecretFacts, TokenFacts};
-use crate::audit::Event;
+use crate::audit::chain::{Proof, Published, Row, Verdict};
+use crate::audit::{Draft, Event};
 use crate::change::{Change, Creation, Require};
 use crate::exemption::Exemption;
 use crate::id::{OrgId, TokenId, UserId};
@@ -37,10 +38,12 @@ pub mod memory;
 mod record;
 pub mod redb;
 mod room;
+mod trail;
 mod validation;
 mod writer;
 
 pub use room::Store;
+pub use trail::{Ends, FORGOTTEN_AT_A_TIME_MAX};
 
 /// What a commit did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,6 +133,27 @@ pub trait Ledger: Validations + Send + Sync {
         before: Option<u64>,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError>;
+    /// Visits the events of an organization behind one, oldest first, within one snapshot, until
+    /// told to stop.
+    fn visit_events(
+        &self,
+        org: OrgId,
+        after: u64,
+        visit: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<(), StoreError>;
+    /// Visits the events of an organization before one, or all of them, newest first, within one
+    /// snapshot, until told to stop.
+    fn visit_events_back(
+        &self,
+        org: OrgId,
+        before: Option<u64>,
+        visit: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<(), StoreError>;
+    /// Where the trail of an organization begins and ends.
+    fn trail(&self, org: OrgId) -> Result<Ends, StoreError>;
+    /// Proves the trail of an organization under the store's key, and that a published head is in
+    /// it. Reads all of it.
+    fn prove(&self, org: OrgId, published: Option<Published>) -> Result<Verdict, StoreError>;
     /// What was made under an idempotency key.
     fn creation(&self, key: &[u8; 32]) -> Result<Option<Creation>, StoreError>;
     /// The interned roles, as of the last commit.
@@ -139,6 +163,10 @@ pub trait Ledger: Validations + Send + Sync {
     /// To load very many tokens, make them in the order of their digests (so that all indexes grow
     /// at their ends) and queue up to 128 changes of a thousand before awaiting the first.
     fn commit(&self, change: Change) -> Commit;
+    /// Appends events that tell of no change of a record: a refused call, a run, a delivery.
+    fn tell(&self, events: Vec<Draft>) -> Commit {
+        self.commit(Change { events, ..Change::default() })
+    }
     /// Adds usage to what is stored: the later use, the sum of the counts. Tokens that are not
     /// there are passed over, at once or later. Usage makes no revision and no follower hears of it:
     /// the answer has the revision of the last change before it.
@@ -147,6 +175,14 @@ pub trait Ledger: Validations + Send + Sync {
     fn follow(&self, follower: Arc<dyn Follower>);
     /// Whether changes are still taken.
     fn is_writable(&self) -> bool;
+}
+
+/// Shows a proof an event that was exported, in the place that it says it has.
+pub fn see_exported(proof: &mut Proof<'_>, event: &Event) -> Result<(), StoreError> {
+    let body = trail::body_of(event)?;
+    let Event { seq, previous, link, .. } = *event;
+    proof.see(Row { place: seq, seq, previous, link, event: &body });
+    Ok(())
 }
 
 /// What a copy of a store holds.

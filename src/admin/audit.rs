@@ -1,111 +1,36 @@
-//! `/orgs/{org}/audit`: the audit trail, newest first.
+//! `/orgs/{org}/audit`: the audit trail, newest first; and its head.
+
+mod export;
 
 use super::Shared;
-use super::desk;
+use super::desk::{self, Desk};
 use super::extract::{Call, Params, Query};
 use super::list::{self, PageBody};
+use super::me::Nothing;
 use super::openapi::ReadProblems;
 use super::problem::Problem;
-use crate::audit::{Action, Actor, Event, FieldChange, Target};
-use crate::id::{TokenId, UserId};
+use crate::audit::chain::{Cause, Link};
+use crate::audit::{Action, ActorFilter, Filter, Line};
+use crate::id::{OrgId, TokenId};
+use crate::store::Ends;
 use crate::time::Timestamp;
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use export::Format;
+use http::HeaderMap;
+use serde::de::IntoDeserializer as _;
+use serde::de::value::Error as ValueError;
 use serde::{Deserialize, Serialize};
+use std::ops::ControlFlow;
 
-/// Who did it.
-#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-#[serde(tag = "type", rename_all = "snake_case")]
-#[schema(as = AuditActor)]
-enum ActorBody {
-    /// A user, with a token.
-    User {
-        #[schema(value_type = String)]
-        user: UserId,
-        #[schema(value_type = String)]
-        token: TokenId,
-    },
-    /// Somebody on the machine itself.
-    Offline,
-    /// Bearward itself.
-    System,
-}
-
-impl From<Actor> for ActorBody {
-    fn from(actor: Actor) -> Self {
-        match actor {
-            Actor::User { user, token } => Self::User { user, token },
-            Actor::Offline => Self::Offline,
-            Actor::System => Self::System,
-        }
-    }
-}
-
-/// Of what kind it is that something was done to.
-#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum TargetKind {
-    Organization,
-    User,
-    Token,
-}
-
-/// What it was done to.
-#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-#[schema(as = AuditTarget)]
-struct TargetBody {
-    r#type: TargetKind,
-    id: String,
-    /// Its name at that time.
-    name: String,
-}
-
-/// One event.
-#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-#[schema(as = AuditEvent)]
-pub(crate) struct EventBody {
-    /// Its place in the trail, from 1 without a gap.
-    seq: u64,
-    #[schema(value_type = String, format = DateTime)]
-    at: Timestamp,
-    actor: ActorBody,
-    action: Action,
-    target: TargetBody,
-    /// From where; null for what was done on the machine itself.
-    #[schema(required)]
-    address: Option<String>,
-    /// The `X-Request-Id` of the request.
-    #[schema(required)]
-    request_id: Option<String>,
-    /// Why, in the words of who did it.
-    #[schema(required)]
-    reason: Option<String>,
-    changes: Vec<FieldChange>,
-}
-
-impl From<Event> for EventBody {
-    fn from(Event { seq, revision: _, said }: Event) -> Self {
-        let (r#type, id) = match said.target {
-            Target::Organization(id) => (TargetKind::Organization, id.to_string()),
-            Target::User(id) => (TargetKind::User, id.to_string()),
-            Target::Token(id) => (TargetKind::Token, id.to_string()),
-        };
-        Self {
-            seq,
-            at: said.at,
-            actor: said.actor.into(),
-            action: said.action,
-            target: TargetBody { r#type, id, name: said.target_name },
-            address: said.origin.address.map(|address| address.to_string()),
-            request_id: said.origin.request_id,
-            reason: said.reason,
-            changes: said.changes,
-        }
-    }
-}
+/// Events that are looked at for one page; a page that finds few is short.
+pub(crate) const EVENTS_READ_MAX: usize = 20_000;
+/// Actions that may be asked for at once.
+const ACTIONS_MAX: usize = 64;
 
 /// Parameters of the audit trail.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[derive(Clone, Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct AuditQuery {
@@ -114,9 +39,28 @@ pub(crate) struct AuditQuery {
     limit: Option<String>,
     /// The `next_cursor` of the page before.
     cursor: Option<String>,
+    /// Who did it: the identity of a user, `me`, `offline`, `system` or `unknown`.
+    actor: Option<String>,
+    /// To what it was done: an identity.
+    target: Option<String>,
+    /// The identity of a token that it was done to, or with.
+    token: Option<String>,
+    /// What was done: `token.deactivated`, or several with commas between.
+    action: Option<String>,
+    /// Then or later.
+    #[param(value_type = Option<String>, format = DateTime)]
+    since: Option<String>,
+    /// Before then.
+    #[param(value_type = Option<String>, format = DateTime)]
+    until: Option<String>,
+    /// `json` for a page; `jsonl` or `csv` for all of it, oldest first. The `Accept` field decides
+    /// if nothing is said.
+    format: Option<String>,
 }
 
-/// List what was done in the organization, newest first.
+/// List what was done in the organization, newest first; or export all of it, oldest first.
+///
+/// A page of a filtered list may hold fewer rows than asked for, even none, while there are more.
 #[utoipa::path(
     get,
     path = "/api/v1/orgs/{org}/audit",
@@ -124,7 +68,11 @@ pub(crate) struct AuditQuery {
     operation_id = "list_audit_events",
     params(("org" = String, Path, description = "Identity of the organization"), AuditQuery),
     responses(
-        (status = 200, description = "A page of events", body = PageBody<EventBody>),
+        (status = 200, description = "A page of events, or an export", content(
+            (PageBody<Line> = "application/json"),
+            (String = "application/x-ndjson"),
+            (String = "text/csv"),
+        )),
         ReadProblems
     )
 )]
@@ -132,22 +80,206 @@ pub(crate) async fn list(
     State(state): State<Shared>,
     call: Call,
     params: Params,
+    headers: HeaderMap,
     Query(query): Query<AuditQuery>,
-) -> Result<Json<PageBody<EventBody>>, Problem> {
+) -> Result<Response, Problem> {
+    let format = export::format(query.format.as_deref(), &headers)?;
+    let again = call.clone();
+    let asked = desk::read(&state, call, move |desk| {
+        let org = params.id("org")?;
+        desk.caller.reads_audit(org)?;
+        let filter = query.filter(desk)?;
+        if format == Format::Json {
+            return Ok(Asked::Page(page(desk, org, &filter, &query)?));
+        }
+        for (name, said) in [("limit", &query.limit), ("cursor", &query.cursor)] {
+            if said.is_some() {
+                return Err(Problem::field(name, "an export has no pages"));
+            }
+        }
+        Ok(Asked::Export(org, filter))
+    })
+    .await?;
+    match asked {
+        Asked::Page(page) => Ok(Json(page).into_response()),
+        Asked::Export(org, filter) => export::start(&state, again, org, filter, format),
+    }
+}
+
+enum Asked {
+    Page(PageBody<Line>),
+    Export(OrgId, Filter),
+}
+
+fn page(
+    desk: &Desk<'_>,
+    org: OrgId,
+    filter: &Filter,
+    query: &AuditQuery,
+) -> Result<PageBody<Line>, Problem> {
+    let limit = list::limit(query.limit.as_deref())?;
+    let before = match query.cursor.as_deref() {
+        None => None,
+        Some(text) => Some(text.parse().map_err(|_not_ours| list::broken_cursor())?),
+    };
+    let (mut items, mut read, mut next) = (Vec::new(), 0, None);
+    desk.ledger().visit_events_back(org, before, &mut |event| {
+        let seq = event.seq;
+        read += 1;
+        if filter.admits(&event.said) {
+            if items.len() == limit {
+                next = Some(seq + 1);
+                return ControlFlow::Break(());
+            }
+            items.push(Line::from(event));
+        }
+        if read == EVENTS_READ_MAX && seq > 1 {
+            next = Some(seq);
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(PageBody { items, next_cursor: next.map(|seq| seq.to_string()) })
+}
+
+impl AuditQuery {
+    fn filter(&self, desk: &Desk<'_>) -> Result<Filter, Problem> {
+        let time = |name: &str, text: &Option<String>| -> Result<Option<Timestamp>, Problem> {
+            let Some(text) = text else { return Ok(None) };
+            text.parse().map(Some).map_err(|error| wrong(name, &error))
+        };
+        let token = self.token.as_ref().map(|text| text.parse::<TokenId>()).transpose();
+        Ok(Filter {
+            actor: self.actor.as_deref().map(|text| actor(text, desk)).transpose()?,
+            target: self.target.as_deref().map(identity).transpose()?,
+            token: token.map_err(|error| wrong("token", &error))?,
+            actions: self.action.as_deref().map_or(Ok(Vec::new()), actions)?,
+            since: time("since", &self.since)?,
+            until: time("until", &self.until)?,
+        })
+    }
+}
+
+fn wrong(field: &str, error: &dyn std::fmt::Display) -> Problem {
+    Problem::field(field, error.to_string())
+}
+
+fn actor(text: &str, desk: &Desk<'_>) -> Result<ActorFilter, Problem> {
+    match text {
+        "me" => Ok(ActorFilter::User(desk.caller.user())),
+        "offline" => Ok(ActorFilter::Offline),
+        "system" => Ok(ActorFilter::System),
+        "unknown" => Ok(ActorFilter::Unknown),
+        _ => text.parse().map(ActorFilter::User).map_err(|_unspecific| {
+            Problem::field(
+                "actor",
+                "expected a user's identity, `me`, `offline`, `system` or `unknown`",
+            )
+        }),
+    }
+}
+
+/// An identity of whatever kind.
+fn identity(text: &str) -> Result<String, Problem> {
+    let looks_right = text.split_once('_').is_some_and(|(kind, rest)| {
+        let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        !kind.is_empty() && plain(kind) && rest.len() == 26 && plain(rest)
+    });
+    if looks_right {
+        return Ok(text.to_owned());
+    }
+    Err(Problem::field("target", "expected an identity, such as `tok_01jgfjjy2g3q8n5r7s9t1v3w5x`"))
+}
+
+fn actions(text: &str) -> Result<Vec<Action>, Problem> {
+    let action = |name: &str| {
+        Action::deserialize(name.into_deserializer())
+            .map_err(|error: ValueError| Problem::field("action", error.to_string()))
+    };
+    let actions: Vec<Action> = text.split(',').map(action).collect::<Result<_, _>>()?;
+    if actions.len() > ACTIONS_MAX {
+        return Err(Problem::field("action", format!("at most {ACTIONS_MAX}")));
+    }
+    Ok(actions)
+}
+
+/// What stands for the beginning of a trail.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = AuditCheckpoint)]
+struct CheckpointBody {
+    /// The number of the last event that it stands for.
+    seq: u64,
+    /// That event's hash.
+    #[schema(value_type = String)]
+    hash: Link,
+    /// When that event was.
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+    /// When the checkpoint was made.
+    #[schema(value_type = String, format = DateTime)]
+    made_at: Timestamp,
+    /// `retention`: the events up to it outlived the time they are kept. `new_key`: they are there,
+    /// and were chained under another key.
+    cause: Cause,
+    /// HMAC-SHA-256 of all of it, under the gateway's key.
+    #[schema(value_type = String)]
+    signature: Link,
+}
+
+/// The end of the trail.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = AuditHead)]
+pub(crate) struct HeadBody {
+    /// The number of the last event; 0 before the first.
+    seq: u64,
+    /// Its hash, which stands for all events up to it; null before the first.
+    #[schema(required, value_type = Option<String>)]
+    hash: Option<Link>,
+    /// When it was.
+    #[schema(required, value_type = Option<String>, format = DateTime)]
+    at: Option<Timestamp>,
+    /// What stands for the beginning of the trail; null where all of it is there.
+    #[schema(required)]
+    checkpoint: Option<CheckpointBody>,
+}
+
+impl From<Ends> for HeadBody {
+    fn from(Ends { head, checkpoint }: Ends) -> Self {
+        Self {
+            seq: head.map_or(0, |head| head.seq),
+            hash: head.map(|head| head.link),
+            at: head.map(|head| head.at),
+            checkpoint: checkpoint.map(|checkpoint| CheckpointBody {
+                seq: checkpoint.through.seq,
+                hash: checkpoint.through.link,
+                at: checkpoint.through.at,
+                made_at: checkpoint.made_at,
+                cause: checkpoint.cause,
+                signature: checkpoint.seal,
+            }),
+        }
+    }
+}
+
+/// Read the head of the audit trail: who keeps it elsewhere sees when events before it are gone.
+#[utoipa::path(
+    get,
+    path = "/api/v1/orgs/{org}/audit/head",
+    tag = "audit",
+    operation_id = "read_audit_head",
+    params(("org" = String, Path, description = "Identity of the organization")),
+    responses((status = 200, description = "The head", body = HeadBody), ReadProblems)
+)]
+pub(crate) async fn head(
+    State(state): State<Shared>,
+    call: Call,
+    params: Params,
+    _query: Query<Nothing>,
+) -> Result<Json<HeadBody>, Problem> {
     desk::read(&state, call, move |desk| {
         let org = params.id("org")?;
         desk.caller.reads_audit(org)?;
-        let limit = list::limit(query.limit.as_deref())?;
-        let before = match query.cursor.as_deref() {
-            None => None,
-            Some(text) => Some(text.parse().map_err(|_not_ours| list::broken_cursor())?),
-        };
-        let mut events = desk.ledger().events(org, before, limit + 1)?;
-        let has_next = events.len() > limit;
-        events.truncate(limit);
-        let next_cursor = events.last().filter(|_| has_next).map(|last| last.seq.to_string());
-        let items = events.into_iter().map(EventBody::from).collect();
-        Ok(Json(PageBody { items, next_cursor }))
+        Ok(Json(desk.ledger().trail(org)?.into()))
     })
     .await
 }

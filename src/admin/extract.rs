@@ -2,20 +2,21 @@
 //! strict; what is not understood is refused by name.
 
 use super::problem::{Kind, Problem};
-use super::{BODY_BYTES_MAX, BODY_TIMEOUT, Shared, front};
+use super::refused::{self, Visitor};
+use super::{BODY_BYTES_MAX, BODY_TIMEOUT, Shared};
 use crate::audit::Origin;
 use crate::governance::Caller;
 use crate::secret::Digest;
 use crate::session;
+use crate::trails::Who;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, Uri};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
-use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -38,14 +39,11 @@ impl FromRequestParts<Shared> for Call {
             uses: &*state.uses,
             clock: &*state.clock,
         };
-        let (caller, shown) = session::authenticate(&parts.headers, room).await?;
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        let id = parts.extensions.get::<front::RequestId>();
-        let origin = Origin {
-            address: peer.map(|ConnectInfo(peer)| peer.ip().to_canonical()),
-            request_id: id.map(|id| id.0.clone()),
-        };
-        Ok(Self { caller, shown, origin })
+        let admitted = session::authenticate(&parts.headers, room).await;
+        let (caller, shown) =
+            admitted.map_err(|turned| refused::answer(state, turned, &parts.extensions))?;
+        Visitor::tell(&parts.extensions, Who::Live((&caller).into()));
+        Ok(Self { caller, shown, origin: refused::origin(&parts.extensions) })
     }
 }
 

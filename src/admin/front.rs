@@ -7,6 +7,7 @@
 
 use super::Shared;
 use super::problem::{Kind, Problem};
+use super::refused::{self, Incoming};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -47,6 +48,7 @@ pub(crate) async fn enter(
         Err(problem) => return dressed(problem.into_response(), None),
     };
     request.extensions_mut().insert(RequestId(id.clone()));
+    let incoming = Incoming::of(&mut request);
     let response = match entrance.slots.try_acquire() {
         Err(_full) => Problem::new(Kind::Busy, "try again").into_response(),
         Ok(_slot) => match vet(&request, &entrance.state.hosts) {
@@ -54,6 +56,9 @@ pub(crate) async fn enter(
             Ok(()) => next.run(request).await,
         },
     };
+    if let Some(event) = incoming.answered(&entrance.state, &response) {
+        refused::record(&entrance.state, event).await;
+    }
     dressed(response, Some(&id))
 }
 

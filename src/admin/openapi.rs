@@ -108,6 +108,7 @@ const READ: &[Kind] = &[
     Kind::MalformedCredential,
     Kind::Forbidden,
     Kind::NotFound,
+    Kind::TooManyGuesses,
     Kind::Unavailable,
 ];
 /// What else can go wrong where something is changed.

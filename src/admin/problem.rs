@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
+use std::time::Duration;
 
 /// The media type of a problem.
 pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
@@ -30,6 +31,7 @@ pub(crate) enum Kind {
     UnsupportedMediaType,
     Misdirected,
     KeyReused,
+    TooManyGuesses,
     Internal,
     NotRecorded,
     Unavailable,
@@ -93,6 +95,11 @@ impl Kind {
                 "idempotency-key-reused",
                 "The idempotency key belongs to another request",
             ),
+            Self::TooManyGuesses => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too-many-guesses",
+                "Too many wrong tokens came from this address",
+            ),
             Self::Internal => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here")
             }
@@ -144,11 +151,16 @@ pub(crate) struct Problem {
     kind: Kind,
     detail: String,
     field: Option<String>,
+    retry_after: Option<Duration>,
 }
+
+/// What the audit trail hears of a problem: the last part of its `type`, and its detail.
+#[derive(Clone, Debug)]
+pub(crate) struct Why(pub(crate) String);
 
 impl Problem {
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), field: None }
+        Self { kind, detail: detail.into(), field: None, retry_after: None }
     }
 
     /// A request whose `field` is not acceptable.
@@ -165,6 +177,12 @@ impl Problem {
     /// What was wrong, in a sentence.
     pub(crate) fn detail(&self) -> &str {
         &self.detail
+    }
+
+    /// Another wrong token, after many; a good one is welcome at any time.
+    pub(crate) fn too_many_guesses(wait: Duration) -> Self {
+        let detail = "a token that is not valid has to wait; one that is valid need not";
+        Self { retry_after: Some(wait), ..Self::new(Kind::TooManyGuesses, detail) }
     }
 
     pub(crate) fn not_found() -> Self {
@@ -244,6 +262,7 @@ impl From<StoreError> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, name, title) = self.kind.about();
+        let why = Why(format!("{name}: {}", self.detail));
         let body = ProblemBody {
             r#type: format!("urn:bearward:problem:{name}"),
             title,
@@ -267,6 +286,12 @@ impl IntoResponse for Problem {
         if matches!(self.kind, Kind::Busy | Kind::Unavailable) {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
+        if let Some(wait) = self.retry_after {
+            // Whole seconds, rounded up: who waits so long is not early.
+            let seconds = wait.as_millis().div_ceil(1000).max(1);
+            headers.insert(RETRY_AFTER, HeaderValue::from(u64::try_from(seconds).unwrap_or(1)));
+        }
+        response.extensions_mut().insert(why);
         response
     }
 }

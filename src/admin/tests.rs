@@ -1,6 +1,7 @@
 //! The admin port as its clients meet it: the real router over the store in memory.
 
 mod attacks;
+mod audit;
 mod backup;
 mod changes;
 mod documented;
@@ -28,11 +29,13 @@ use crate::time::{Ttl, Unit};
 use crate::token::{ApiToken, TokenStatus, Usage};
 use crate::usage;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 use tower::ServiceExt as _;
@@ -69,6 +72,7 @@ struct House {
     store: Arc<MemoryStore>,
     now: Arc<AtomicI64>,
     pending: Arc<Pending>,
+    refusals: Arc<Refusals>,
     /// The organization that the tests are about, and another one.
     org: OrgId,
     other_org: OrgId,
@@ -145,6 +149,12 @@ impl Ask<'_> {
         self
     }
 
+    /// As if it came over a connection from there.
+    fn from(mut self, address: IpAddr) -> Self {
+        self.request = self.request.extension(ConnectInfo(SocketAddr::new(address, 40_000)));
+        self
+    }
+
     fn json(self, body: &Value) -> Self {
         let mut ask = self.header(CONTENT_TYPE.as_str(), "application/json");
         ask.body = Body::from(body.to_string());
@@ -211,6 +221,7 @@ impl House {
 
         let now = Arc::new(AtomicI64::new(at(NOW).millis()));
         let pending = Arc::new(Pending::default());
+        let refusals = Arc::<Refusals>::default();
         let clock = Arc::clone(&now);
         let router = router(AdminState {
             ledger: Arc::clone(&store) as Arc<dyn Ledger>,
@@ -218,6 +229,8 @@ impl House {
             backups: Backups::new(Arc::clone(&store) as Arc<dyn Archive>, std::env::temp_dir()),
             evidences: Arc::new(Stored(Arc::clone(&store) as Arc<dyn Facts>)),
             uses: Arc::clone(&pending) as Arc<dyn Uses>,
+            guesses: Guesses::default(),
+            refusals: Arc::clone(&refusals),
             catalogue: Arc::new(ArcSwap::from_pointee(catalogue)),
             hosts: vec!["admin.example.com".to_owned()],
             bell: Arc::default(),
@@ -232,6 +245,7 @@ impl House {
             store,
             now,
             pending,
+            refusals,
             org,
             other_org,
             operator,

@@ -4,6 +4,7 @@ use super::client::{self, Client};
 use super::unfinished::Unfinished;
 use super::{ConfigArgument, progress, say};
 use anyhow::{Context, bail};
+use bearward::app;
 use bearward::clock;
 use bearward::config::Config;
 use bearward::org::Revision;
@@ -62,10 +63,7 @@ pub(super) fn stopped(config: &Config) -> anyhow::Result<Option<Arc<RedbStore>>>
     if !config.store.path.exists() {
         bail!("there is no store {}", config.store.path.display());
     }
-    match redb::open(redb::Options {
-        path: config.store.path.clone(),
-        cache_bytes: config.store.cache_bytes,
-    }) {
+    match redb::open(app::store_options(config)) {
         Ok(store) => Ok(Some(store)),
         Err(OpenError::InUse { .. }) => Ok(None),
         Err(error) => Err(error.into()),
@@ -93,8 +91,12 @@ fn fetch(arguments: &Arguments, config: &Config, file: &mut &File) -> anyhow::Re
 
 /// Opens a copy, which reads all of it and compares its checksums.
 pub(super) fn open(path: &Path, config: &Config) -> anyhow::Result<Arc<RedbStore>> {
-    let cache_bytes = config.store.cache_bytes;
-    Ok(redb::open(redb::Options { path: path.to_owned(), cache_bytes })?)
+    Ok(redb::open(copy_options(path, config))?)
+}
+
+/// How a copy is opened: its audit trails go on under the key of the store.
+pub(super) fn copy_options(path: &Path, config: &Config) -> redb::Options {
+    redb::Options { path: path.to_owned(), ..app::store_options(config) }
 }
 
 /// What a store holds, in a line.

@@ -1,6 +1,7 @@
 //! A client of the admin port: one connection for a command, HTTP/1.1, this machine only.
 
 use anyhow::{Context, bail};
+use clap::Args;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body as _, Bytes};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -10,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use indicatif::ProgressBar;
 use serde_json::Value;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
@@ -25,6 +26,38 @@ const BEGIN_PATIENCE: Duration = Duration::from_mins(5);
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// Longest secret.
 const SECRET_BYTES_MAX: u64 = 4096;
+
+/// How the admin port is reached.
+#[derive(Debug, Args)]
+pub(super) struct Access {
+    /// The admin port
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "BEARWARD_ADMIN",
+        default_value = "http://127.0.0.1:8081"
+    )]
+    admin: String,
+    /// A file that holds the token to ask with, in place of the variable `BEARWARD_TOKEN`
+    #[arg(long, global = true, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Print JSON, as the admin port answers it
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+}
+
+impl Access {
+    /// Connects as the bearer of the token; and the organization that it belongs to.
+    pub(super) fn connect(&self) -> anyhow::Result<(Client, String)> {
+        let secret = secret(self.token_file.as_deref())?;
+        let mut client = Client::connect(&self.admin, &secret)?;
+        let me = client.call(Method::GET, "/api/v1/me", None)?;
+        let org = me["organization"]["id"].as_str();
+        let org = org.context("the admin port did not say whose token this is")?.to_owned();
+        Ok((client, org))
+    }
+}
 
 /// The admin port, and the token that it is asked with.
 pub(super) struct Client {
@@ -203,6 +236,17 @@ fn problem(status: StatusCode, json: Option<&Value>) -> String {
         words.push_str(" (the token comes from BEARWARD_TOKEN or --token-file)");
     }
     words
+}
+
+/// A value as it stands in a query (RFC 3986 section 2.3: all but the unreserved characters).
+pub(super) fn escaped(value: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            char::from(byte).to_string()
+        }
+        other => format!("%{other:02X}"),
+    };
+    value.bytes().map(byte).collect()
 }
 
 /// The secret of the calling token, from a file or from the environment. Never from an argument:

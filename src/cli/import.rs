@@ -10,6 +10,7 @@ mod lines;
 use super::unfinished::Unfinished;
 use super::{ConfigArgument, init, progress, say, tell};
 use anyhow::{Context, bail};
+use bearward::app;
 use bearward::audit::Origin;
 use bearward::change::Change;
 use bearward::clock;
@@ -152,13 +153,17 @@ fn open(config: &Config) -> anyhow::Result<Arc<RedbStore>> {
         bail!("there is no store {}: run `bearward init` first", path.display());
     }
     let cache_bytes = config.store.cache_bytes.max(CACHE_BYTES_MIN);
-    redb::open(redb::Options { path: path.clone(), cache_bytes }).map_err(|error| match error {
-        OpenError::InUse { .. } => anyhow::Error::from(error)
-            .context("a gateway works with the store, and an import needs it for itself"),
-        OpenError::NotAStore { .. }
-        | OpenError::Format { .. }
-        | OpenError::Damaged { .. }
-        | OpenError::Io { .. } => error.into(),
+    redb::open(redb::Options { cache_bytes, ..app::store_options(config) }).map_err(|error| {
+        match error {
+            OpenError::InUse { .. } => anyhow::Error::from(error)
+                .context("a gateway works with the store, and an import needs it for itself"),
+            OpenError::NotAStore { .. }
+            | OpenError::Format { .. }
+            | OpenError::Damaged { .. }
+            | OpenError::Key { .. }
+            | OpenError::AnotherKey { .. }
+            | OpenError::Io { .. } => error.into(),
+        }
     })
 }
 

@@ -4,6 +4,7 @@
 
 use super::{ConfigArgument, say, table, tell};
 use anyhow::{Context, bail};
+use bearward::app;
 use bearward::audit::Origin;
 use bearward::change::{Change, Write};
 use bearward::clock;
@@ -100,9 +101,7 @@ pub(super) fn first_start(config: &Config) -> anyhow::Result<Arc<RedbStore>> {
 
 /// Opens the store of a configuration, or makes it.
 pub(super) fn open(config: &Config) -> anyhow::Result<Arc<RedbStore>> {
-    let options =
-        redb::Options { path: config.store.path.clone(), cache_bytes: config.store.cache_bytes };
-    Ok(redb::open(options)?)
+    Ok(redb::open(app::store_options(config))?)
 }
 
 /// The names of what is made first.

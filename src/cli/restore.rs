@@ -9,6 +9,7 @@ use super::backup::{self, Held};
 use super::unfinished::{Unfinished, sync_directory_of, with_ending};
 use super::{ConfigArgument, say, table, tell};
 use anyhow::{Context, bail};
+use bearward::app;
 use bearward::audit::Origin;
 use bearward::clock;
 use bearward::config::Config;
@@ -59,7 +60,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     duplicate(&arguments.from, place, &file)?;
     drop(file);
     // Reads all of it, so a backup that is damaged is refused here.
-    let copy = backup::open(unfinished.path(), &config)
+    let copy = open_copy(unfinished.path(), &config)
         .with_context(|| format!("{} cannot be restored", arguments.from.display()))?;
     let now = clock::now();
     let comparison = consequences(&copy, &present, now)?;
@@ -83,11 +84,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn present(config: &Config) -> anyhow::Result<Present> {
-    let path = config.store.path.clone();
-    if !path.exists() {
+    if !config.store.path.exists() {
         return Ok(Present::Absent);
     }
-    match redb::open(redb::Options { path, cache_bytes: config.store.cache_bytes }) {
+    match redb::open(app::store_options(config)) {
         Ok(store) => Ok(Present::Whole(store)),
         Err(error @ OpenError::InUse { .. }) => {
             Err(anyhow::Error::from(error).context("a gateway works with the store"))
@@ -95,7 +95,29 @@ fn present(config: &Config) -> anyhow::Result<Present> {
         Err(error @ (OpenError::Damaged { .. } | OpenError::Format { .. })) => {
             Ok(Present::Unreadable(error))
         }
-        Err(error @ (OpenError::NotAStore { .. } | OpenError::Io { .. })) => Err(error.into()),
+        Err(
+            error @ (OpenError::NotAStore { .. }
+            | OpenError::Io { .. }
+            | OpenError::Key { .. }
+            | OpenError::AnotherKey { .. }),
+        ) => Err(error.into()),
+    }
+}
+
+/// Opens the copy of the backup. Where that was taken under another audit key its trails begin anew
+/// under this one: whoever restores it has no other.
+fn open_copy(path: &Path, config: &Config) -> anyhow::Result<Arc<RedbStore>> {
+    let options = || backup::copy_options(path, config);
+    match redb::open(options()) {
+        Err(OpenError::AnotherKey { .. }) => {
+            tell(
+                "The backup's audit trails are chained under another key: they are kept, and what",
+            );
+            tell("is in them cannot be proved under the one that is here.");
+            redb::rekey(options())?;
+            Ok(redb::open(options())?)
+        }
+        opened => Ok(opened?),
     }
 }
 

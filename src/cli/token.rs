@@ -3,7 +3,7 @@
 mod shown;
 mod ttl;
 
-use super::client::{self, Client};
+use super::client::{Access, escaped};
 use super::{say, table, tell};
 use anyhow::{Context, bail};
 use bearward::id::{TokenId, UserId};
@@ -13,7 +13,6 @@ use clap::{Args, Subcommand};
 use hyper::Method;
 use serde_json::{Map, Value, json};
 use shown::{details, list_table, status, text};
-use std::path::PathBuf;
 use ttl::{ShortTtl, Wish};
 
 /// The most that one page of a list has.
@@ -26,26 +25,6 @@ pub(super) struct Arguments {
     access: Access,
     #[command(subcommand)]
     command: Command,
-}
-
-/// How the admin port is reached.
-#[derive(Debug, Args)]
-struct Access {
-    /// The admin port
-    #[arg(
-        long,
-        global = true,
-        value_name = "URL",
-        env = "BEARWARD_ADMIN",
-        default_value = "http://127.0.0.1:8081"
-    )]
-    admin: String,
-    /// A file that holds the token to ask with, in place of the variable `BEARWARD_TOKEN`
-    #[arg(long, global = true, value_name = "FILE")]
-    token_file: Option<PathBuf>,
-    /// Print JSON, as the admin port answers it
-    #[arg(long, global = true)]
-    json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -226,10 +205,7 @@ impl Command {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (access, command) = (&arguments.access, &arguments.command);
     command.named().map(One::id).transpose()?;
-    let secret = client::secret(access.token_file.as_deref())?;
-    let mut client = Client::connect(&access.admin, &secret)?;
-    let me = client.call(Method::GET, "/api/v1/me", None)?;
-    let org = organization(&me).context("the admin port did not say whose token this is")?;
+    let (mut client, org) = access.connect()?;
     let tokens = format!("/api/v1/orgs/{org}/tokens");
     let path = |one: &One| format!("{tokens}/{}", one.id);
     let mut call = |method, path: &str, body: Option<&Value>| client.call(method, path, body);
@@ -427,21 +403,6 @@ impl List {
         }
         query
     }
-}
-
-/// A value as it stands in a query (RFC 3986 section 2.3: all but the unreserved characters).
-fn escaped(value: &str) -> String {
-    let byte = |byte: u8| match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-            char::from(byte).to_string()
-        }
-        other => format!("%{other:02X}"),
-    };
-    value.bytes().map(byte).collect()
-}
-
-fn organization(me: &Value) -> Option<&str> {
-    me["organization"]["id"].as_str()
 }
 
 fn say_json(value: &Value) -> anyhow::Result<()> {

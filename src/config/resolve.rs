@@ -8,8 +8,10 @@ pub(super) mod value;
 use super::error::{Errors, Report};
 use super::file::{self, Entry, Surroundings, Table};
 use super::{
-    AccessLog, Address, Admin, Config, Gateway, IdentityHeaders, Limits, Service, Store, Upstream,
+    AccessLog, Address, Admin, Audit, Config, Gateway, IdentityHeaders, Limits, Service, Store,
+    Upstream,
 };
+use crate::audit::chain::Key;
 use crate::role::Name;
 use crate::secret::DEFAULT_PREFIX;
 use http::{HeaderName, HeaderValue};
@@ -21,6 +23,8 @@ const WORKERS: RangeInclusive<u64> = 1..=1024;
 const CACHE_ENTRIES: RangeInclusive<u64> = 16..=50_000_000;
 const FLUSH_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_mins(5);
 const STORE_CACHE_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 40;
+/// A day at least: less would hide what happened before anybody can look.
+const KEEP: RangeInclusive<Duration> = Duration::from_hours(24)..=Duration::from_hours(24 * 36_500);
 const CONNECTIONS: RangeInclusive<u64> = 1..=1_000_000;
 /// The least is what clients may count on everywhere.
 const HEAD_BYTES: RangeInclusive<u64> = 8 << 10..=1 << 20;
@@ -44,6 +48,7 @@ fn config(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config>
     let admin = admin(root.section("admin"), gateway_listen);
     let ports = Ports { gateway: gateway_listen, admin: admin.as_ref().map(|admin| admin.listen) };
     let store = store(root.section("store"), surroundings);
+    let audit = audit(root.section("audit"), surroundings);
     let limits = limits(root.section("limits"));
     let identity = identity(root.section("identity"));
     let organization_roles = organization_roles(root.section("roles"));
@@ -68,6 +73,7 @@ fn config(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config>
         gateway: gateway?,
         admin: admin?,
         store: store?,
+        audit,
         limits,
         identity,
         organization_roles,
@@ -144,6 +150,18 @@ fn store(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<Store> 
     let cache_bytes = table.take("cache_bytes").and_then(|entry| entry.count(&STORE_CACHE_BYTES));
     table.finish();
     Some(Store { path: path?, cache_bytes: cache_bytes.unwrap_or(16 << 20) })
+}
+
+fn audit(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Audit {
+    let key = table.take("key").and_then(|entry| {
+        let secret = entry.secret(surroundings)?;
+        Key::of(secret.value.trim())
+            .map_err(|error| entry.error(format!("what {} holds {error}", secret.source)))
+            .ok()
+    });
+    let keep = table.take("keep").and_then(|entry| entry.duration(&KEEP));
+    table.finish();
+    Audit { key, keep }
 }
 
 fn limits(mut table: Table<'_>) -> Limits {

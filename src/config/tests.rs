@@ -7,6 +7,7 @@ const SAMPLE: &str = include_str!("../../config/bearward.toml");
 fn env(name: &str) -> Option<String> {
     match name {
         "ORDERS_AUTHORIZATION" => Some("Basic c2VjcmV0".to_owned()),
+        "AUDIT_KEY" => Some("0123456789abcdef0123456789abcdef".to_owned()),
         "BROKEN" => Some("two\nlines".to_owned()),
         "EMPTY" => Some(String::new()),
         _ => None,
@@ -80,6 +81,9 @@ fn the_defaults_are_those_that_the_sample_names() {
     plain.gateway.access_log = Some(AccessLog::Stdout);
     assert_eq!(plain.gateway.workers, std::thread::available_parallelism().map_or(1, usize::from));
     plain.gateway.workers = 2;
+    assert_eq!((plain.audit.key.as_ref(), plain.audit.keep), (None, None));
+    plain.audit.key.clone_from(&every.audit.key);
+    plain.audit.keep = Some(Duration::from_hours(24 * 400));
     assert!(plain.organization_roles.is_empty());
     plain.organization_roles = vec!["auditor".parse().expect("a name")];
     assert!(plain.upstreams[0].credential.is_none());
@@ -95,7 +99,9 @@ fn a_secret_is_read_and_never_shown() {
     let config = parse(&uncommented()).expect("the sample with every key");
     let credential = config.upstreams[0].credential.as_ref().expect("a credential");
     assert_eq!(credential, "Basic c2VjcmV0");
-    assert!(!format!("{config:?}").contains("c2VjcmV0"));
+    let shown = format!("{config:?}");
+    assert!(config.audit.key.is_some());
+    assert!(!shown.contains("c2VjcmV0") && !shown.contains("0123456789abcdef"), "{shown}");
 
     let dir = tempfile::tempdir().expect("a directory");
     std::fs::write(dir.path().join("key"), "Bearer from-a-file\n").expect("a file");
@@ -395,10 +401,23 @@ fn durations_are_a_number_and_a_unit() {
     assert_eq!(of("10s"), Ok(Duration::from_secs(10)));
     assert_eq!(of("5m"), Ok(Duration::from_mins(5)));
     assert_eq!(of("24h"), Ok(Duration::from_hours(24)));
-    for text in ["", "s", "10", "-1s", "1.5s", "10 s", "1d", "99999999999999999999s", "10S"] {
+    assert_eq!(of("90d"), Ok(Duration::from_hours(24 * 90)));
+    for text in ["", "s", "10", "-1s", "1.5s", "10 s", "1w", "99999999999999999999s", "10S"] {
         assert!(of(text).is_err(), "{text}");
     }
     assert!(of(&format!("{}h", u64::MAX)).is_err());
+}
+
+#[test]
+fn an_audit_key_is_long_and_events_are_kept_for_a_day_at_least() {
+    let error = error_of("audit.key = { env = 'EMPTY' }");
+    assert!(error.contains("is empty"), "{error}");
+    let error = error_of("audit.key = { env = 'ORDERS_AUTHORIZATION' }");
+    assert!(error.contains("at least 32 characters") && !error.contains("c2Vj"), "{error}");
+    assert!(error_of("audit.key = 'in the clear'").contains("never written here"));
+    assert!(error_of("audit.keep = '23h'").contains("out of range"));
+    let kept = parse(&good_and("audit.keep = '1d'")).expect("a day");
+    assert_eq!(kept.audit.keep, Some(Duration::from_hours(24)));
 }
 
 #[test]

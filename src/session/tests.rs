@@ -78,7 +78,7 @@ async fn at(
     bearer: Option<&'static str>,
     known: Result<Option<Found>, Unavailable>,
     now: i64,
-) -> (Result<Caller, Refused>, usize) {
+) -> (Result<Caller, TurnedAway>, usize) {
     let mut headers = HeaderMap::new();
     if let Some(bearer) = bearer {
         headers.insert(AUTHORIZATION, HeaderValue::from_static(bearer));
@@ -113,8 +113,16 @@ async fn every_dead_token_gets_one_answer_and_counts_no_use() {
         (dead(&|found| found.owner.org = OrgId::from_bits(9)), 0),
         (Ok(None), 0),
     ] {
-        let answer = at(Some("Bearer foreign-token"), known, now).await;
-        assert_eq!(answer, (Err(Refused::Dead), 0));
+        let is_known = known != Ok(None);
+        let (answer, touched) = at(Some("Bearer foreign-token"), known, now).await;
+        let turned = answer.expect_err("dead");
+        assert_eq!((turned.why, touched), (Refused::Dead, 0));
+        let whose = Whose {
+            org: OrgId::from_bits(1),
+            user: UserId::from_bits(2),
+            token: TokenId::from_bits(3),
+        };
+        assert_eq!(turned.whose, is_known.then_some(whose), "for the audit trail alone");
     }
 }
 
@@ -128,7 +136,9 @@ async fn a_former_secret_is_good_until_its_end_and_counted_as_reuse_beyond() {
     for now in [500, 501] {
         let (caller, touched) =
             at(Some("Bearer foreign-token"), Ok(Some(known.clone())), now).await;
-        assert_eq!((caller, touched), (Err(Refused::Dead), 1), "counted, as reuse");
+        let turned = caller.expect_err("over");
+        assert_eq!((turned.why, touched), (Refused::Dead, 1), "counted, as reuse");
+        assert!(turned.whose.is_some());
     }
 }
 
@@ -146,6 +156,7 @@ async fn what_is_no_credential_is_not_looked_up() {
         (Some("Bearer bwt_wrong"), Refused::Dead),
         (Some("Bearer foreign-token"), Refused::Unavailable),
     ] {
-        assert_eq!(at(bearer, Err(Unavailable), 0).await, (Err(refused), 0), "{bearer:?}");
+        let answer = at(bearer, Err(Unavailable), 0).await;
+        assert_eq!(answer, (Err(refused.into()), 0), "{bearer:?}");
     }
 }

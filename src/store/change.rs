@@ -3,9 +3,11 @@
 
 use super::engine::{Failure, Write as Transaction};
 use super::record::{Records, WriteRecords};
+use super::trail::WriteTrails;
 use super::validation::WriteValidationRecords;
 use super::{CommitError, Fact, FactKey};
 use crate::access::{OrgFacts, OwnerFacts, TokenFacts};
+use crate::audit::chain::Key;
 use crate::change::{Change, RecordKey, Require, Write};
 use crate::id::{OrgId, TokenId, UserId};
 use crate::org::Revision;
@@ -96,7 +98,11 @@ fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failu
             Write::User(user) => _ = users.insert(user.id),
             Write::RemoveUser(id) => _ = (users.insert(*id), removed.insert(*id)),
             Write::Token(token) => _ = tokens.entry(token.id).or_insert(token.org),
-            Write::Organization(_) | Write::Usage(..) | Write::Roles(_) | Write::Validation(_) => {}
+            Write::Organization(_)
+            | Write::Usage(..)
+            | Write::Roles(_)
+            | Write::ForgetEvents { .. }
+            | Write::Validation(_) => {}
         }
     }
     let mut emails: HashMap<(OrgId, String), UserId> = HashMap::new();
@@ -136,6 +142,7 @@ fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failu
             | Write::Organization(_)
             | Write::Usage(..)
             | Write::Roles(_)
+            | Write::ForgetEvents { .. }
             | Write::Validation(_) => {}
         }
     }
@@ -169,7 +176,10 @@ pub(super) fn barred(state: &impl Records, change: &Change) -> Result<Vec<FactKe
                 let given_up = old.filter(|digest| !token.digests().any(|kept| kept == *digest));
                 keys.extend(given_up.chain(token.digests()).map(FactKey::Token));
             }
-            Write::Usage(..) | Write::Roles(_) | Write::Validation(_) => {}
+            Write::Usage(..)
+            | Write::Roles(_)
+            | Write::ForgetEvents { .. }
+            | Write::Validation(_) => {}
         }
     }
     Ok(keys)
@@ -179,6 +189,7 @@ pub(super) fn barred(state: &impl Records, change: &Change) -> Result<Vec<FactKe
 /// know of it once it is committed.
 pub(super) fn write(
     transaction: &mut impl Transaction,
+    key: &Key,
     roles: &mut Arc<RoleTable>,
     revision: Revision,
     change: Change,
@@ -211,6 +222,9 @@ pub(super) fn write(
                 }
             }
             Write::Usage(id, usage) => transaction.add_usage(id, usage)?,
+            Write::ForgetEvents { org, through, at } => {
+                transaction.forget_events(key, org, through, at)?;
+            }
             Write::Validation(write) => transaction.put_validation(write, revision)?,
             Write::Roles(names) => {
                 for name in names {
@@ -224,7 +238,7 @@ pub(super) fn write(
         }
     }
     for event in change.events {
-        transaction.append_event(revision, event)?;
+        transaction.append_event(key, revision, event)?;
     }
     if let Some(creation) = &change.creation {
         transaction.put_creation(creation)?;

@@ -14,6 +14,7 @@
 //! [postcard]: https://postcard.jamesmunns.com/wire-format
 
 use super::engine::Failure;
+use crate::audit::chain::Link;
 use crate::id::{ExemptionId, OrgId, TokenId, UserId};
 use crate::time::Timestamp;
 use crate::token::{Reuse, Usage};
@@ -99,6 +100,24 @@ pub(super) fn event(org: OrgId, seq: u64) -> [u8; 24] {
     key[..16].copy_from_slice(&id(org.bits()));
     key[16..].copy_from_slice(&seq.to_be_bytes());
     key
+}
+
+/// The value of an event: the link before its own, its own, and its bytes.
+pub(super) fn chained(previous: Link, link: Link, body: &[u8]) -> Vec<u8> {
+    [previous.as_bytes(), &link.as_bytes()[..], body].concat()
+}
+
+/// The parts of an event's value.
+pub(super) fn read_chained(value: &[u8]) -> Result<(Link, Link, &[u8]), Failure> {
+    let (previous, rest) = value.split_first_chunk().ok_or_else(|| stray("an event"))?;
+    let (link, body) = rest.split_first_chunk().ok_or_else(|| stray("an event"))?;
+    Ok((Link::from_bytes(*previous), Link::from_bytes(*link), body))
+}
+
+/// The number that a record begins with, whatever follows it.
+pub(super) fn read_first_number(bytes: &[u8]) -> Option<u64> {
+    let (_version, body) = bytes.split_first()?;
+    postcard::take_from_bytes(body).ok().map(|(number, _rest)| number)
 }
 
 /// The sequence number in an event's key.

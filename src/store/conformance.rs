@@ -13,6 +13,7 @@ mod followers;
 mod model;
 mod reads;
 mod requires;
+mod trails;
 mod validations;
 
 /// Both sides of a store.
@@ -122,6 +123,10 @@ suite! {
         usage_fails_with_the_store
         a_sweep_fails_with_the_store
         a_closed_store_finishes_what_it_took;
+    trails:
+        events_are_chained_in_each_trail_by_itself
+        events_are_visited_from_both_ends
+        the_oldest_events_are_forgotten_and_the_rest_is_proved;
     validations:
         a_wanted_run_joins_one_that_waits_and_none_at_work
         the_next_time_is_kept_and_unknown_runs_are_passed_over

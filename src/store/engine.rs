@@ -10,7 +10,8 @@ use std::ops::{Bound, ControlFlow};
 /// records of one organization lie together and in the order of their making.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Table {
-    /// `format` -> the format's version; `revision` -> the last revision.
+    /// `format` -> the format's version; `revision` -> the last revision; `audit_key` -> what tells
+    /// the key of the trails from others.
     Meta,
     /// Organization -> record.
     Organizations,
@@ -32,7 +33,7 @@ pub enum Table {
     Usage,
     /// Run, first token -> uses that are on their way into the usage table.
     UsageJournal,
-    /// Organization, sequence number -> event.
+    /// Organization, sequence number -> links and event.
     Events,
     /// Role number -> name.
     Roles,
@@ -48,11 +49,15 @@ pub enum Table {
     Flags,
     /// Organization, exemption -> record.
     Exemptions,
+    /// Organization -> the last event of its trail.
+    Heads,
+    /// Organization -> what stands for the beginning of its trail.
+    Checkpoints,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::Meta,
         Self::Organizations,
         Self::Users,
@@ -72,6 +77,8 @@ impl Table {
         Self::Runs,
         Self::Flags,
         Self::Exemptions,
+        Self::Heads,
+        Self::Checkpoints,
     ];
 
     /// The table's name in the file. Never changes.
@@ -97,6 +104,8 @@ impl Table {
             Self::Runs => "runs",
             Self::Flags => "flags",
             Self::Exemptions => "exemptions",
+            Self::Heads => "heads",
+            Self::Checkpoints => "checkpoints",
         }
     }
 }

@@ -6,6 +6,7 @@ use super::engine::{End, Engine, Failure, Order, Read, Span, Table, Visit, Write
 use super::journal::Folding;
 use super::record::WriteRecords;
 use super::room::Store;
+use crate::audit::chain::Key;
 use crate::role::RoleTable;
 use std::collections::BTreeMap;
 use std::iter::Peekable;
@@ -29,13 +30,16 @@ impl Store<Memory> {
     /// The same, which folds its usage journal at other sizes.
     pub(super) fn folding(folding: Folding) -> Result<Arc<Self>, Failure> {
         let memory = Memory::default();
+        // A trail that goes with the process is proved by nobody else.
+        let key = Key::of("the key of every store in memory")
+            .map_err(|error| Failure::Broken(error.to_string()))?;
         memory.transact(|transaction| {
             for (number, name) in RoleTable::new().names().iter().enumerate() {
                 transaction.put_role(number, name)?;
             }
             Ok((End::Commit, ()))
         })?;
-        Self::start_folding(memory, folding)
+        Self::start_folding(memory, key, folding)
     }
 
     /// For tests: the next commit of a transaction writes nothing and fails, as a full disk

@@ -8,7 +8,6 @@ use super::codec;
 use super::engine::{Failure, Order, Read, Table, Write};
 use super::journal::Journal;
 use crate::access::{OrgFacts, OwnerFacts, SecretFacts, TokenFacts};
-use crate::audit::{Draft, Event};
 use crate::change::{CREATIONS_KEPT, Creation};
 use crate::id::{OrgId, TokenId, UserId};
 use crate::org::{Organization, Revision, User};
@@ -145,34 +144,6 @@ pub(super) trait Records: Read + Sized {
 
     fn creation(&self, key: &[u8; 32]) -> Result<Option<Creation>, Failure> {
         self.get(Table::Creations, key, codec::decode)?.transpose()
-    }
-
-    fn last_event(&self, org: OrgId) -> Result<u64, Failure> {
-        let (first, last) = (codec::event(org, 0), codec::event(org, u64::MAX));
-        let mut seq = 0;
-        self.scan(Table::Events, within(&first, &last), Order::Descending, &mut |key, _| {
-            seq = codec::read_event_seq(key)?;
-            Ok(ControlFlow::Break(()))
-        })?;
-        Ok(seq)
-    }
-
-    fn events(&self, org: OrgId, before: Option<u64>, limit: usize) -> Result<Vec<Event>, Failure> {
-        let mut events = Vec::new();
-        if limit == 0 || before == Some(0) {
-            return Ok(events);
-        }
-        let (first, end) = (codec::event(org, 0), codec::event(org, before.unwrap_or(u64::MAX)));
-        let span = (Bound::Included(&first[..]), Bound::Excluded(&end[..]));
-        self.scan(Table::Events, span, Order::Descending, &mut |_, value| {
-            events.push(codec::decode(value)?);
-            Ok(if events.len() < limit {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
-            })
-        })?;
-        Ok(events)
     }
 
     fn found(&self, digest: &Digest) -> Result<Option<Found>, Failure> {
@@ -370,12 +341,6 @@ pub(super) trait WriteRecords: Write + Records {
         let Some(org) = self.token_home(id)? else { return Ok(()) };
         let sum = self.folded_usage(org, id)?.merged(usage);
         self.put(Table::Usage, &codec::token(org, id), &codec::encode(&sum)?)
-    }
-
-    fn append_event(&mut self, revision: Revision, said: Draft) -> Result<(), Failure> {
-        let event = Event { seq: self.last_event(said.org)? + 1, revision, said };
-        let key = codec::event(event.said.org, event.seq);
-        self.put(Table::Events, &key, &codec::encode(&event)?)
     }
 
     /// Remembers a creation, and forgets some that have outlived [`CREATIONS_KEPT`].

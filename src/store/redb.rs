@@ -19,10 +19,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 mod copy;
+mod key;
 mod open;
 
 pub(super) use copy::copy;
-pub use open::{OpenError, Options, open};
+pub use key::{KeySource, key_path, stored_key};
+pub use open::{OpenError, Options, open, rekey};
 
 /// A store in one file.
 pub type RedbStore = Store<File>;

@@ -1,8 +1,9 @@
 //! Both sides of the store over any engine.
 
-use super::engine::{Engine, Failure};
+use super::engine::{Engine, Failure, Order};
 use super::journal::Folding;
 use super::record::Records;
+use super::trail::{Ends, Trails};
 use super::validation::ValidationRecords;
 use super::writer::Writer;
 use super::{
@@ -10,6 +11,7 @@ use super::{
     StoreError, Validations, redb,
 };
 use crate::audit::Event;
+use crate::audit::chain::{Key, Published, Verdict};
 use crate::change::{Change, Creation};
 use crate::exemption::Exemption;
 use crate::id::{OrgId, TokenId, UserId};
@@ -28,19 +30,24 @@ pub struct Store<E: Engine> {
     // Before the engine: the thread ends first, and with it its hold on the engine.
     writer: Writer,
     engine: Arc<E>,
+    key: Arc<Key>,
 }
 
 impl<E: Engine> Store<E> {
-    /// A store upon an engine that is already set up.
-    pub(super) fn start(engine: E) -> Result<Arc<Self>, Failure> {
-        Self::start_folding(engine, Folding::default())
+    /// A store upon an engine that is already set up, its trails chained under `key`.
+    pub(super) fn start(engine: E, key: Key) -> Result<Arc<Self>, Failure> {
+        Self::start_folding(engine, key, Folding::default())
     }
 
     /// The same, which folds its usage journal at other sizes.
-    pub(super) fn start_folding(engine: E, folding: Folding) -> Result<Arc<Self>, Failure> {
-        let engine = Arc::new(engine);
-        let writer = Writer::start(Arc::clone(&engine), folding)?;
-        Ok(Arc::new(Self { writer, engine }))
+    pub(super) fn start_folding(
+        engine: E,
+        key: Key,
+        folding: Folding,
+    ) -> Result<Arc<Self>, Failure> {
+        let (engine, key) = (Arc::new(engine), Arc::new(key));
+        let writer = Writer::start(Arc::clone(&engine), Arc::clone(&key), folding)?;
+        Ok(Arc::new(Self { writer, engine, key }))
     }
 
     /// The engine below.
@@ -116,7 +123,41 @@ impl<E: Engine> Ledger for Store<E> {
         before: Option<u64>,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
-        Ok(self.snapshot()?.events(org, before, limit)?)
+        let mut events = Vec::new();
+        if limit == 0 {
+            return Ok(events);
+        }
+        self.visit_events_back(org, before, &mut |event| {
+            events.push(event);
+            if events.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok(events)
+    }
+
+    fn visit_events(
+        &self,
+        org: OrgId,
+        after: u64,
+        visit: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        Ok(self.snapshot()?.visit_events(org, (after, None), Order::Ascending, visit)?)
+    }
+
+    fn visit_events_back(
+        &self,
+        org: OrgId,
+        before: Option<u64>,
+        visit: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        Ok(self.snapshot()?.visit_events(org, (0, before), Order::Descending, visit)?)
+    }
+
+    fn trail(&self, org: OrgId) -> Result<Ends, StoreError> {
+        Ok(self.snapshot()?.ends(org)?)
+    }
+
+    fn prove(&self, org: OrgId, published: Option<Published>) -> Result<Verdict, StoreError> {
+        Ok(self.snapshot()?.prove(&self.key, org, published)?)
     }
 
     fn creation(&self, key: &[u8; 32]) -> Result<Option<Creation>, StoreError> {

@@ -23,6 +23,7 @@ use super::engine::{End, Engine, Failure};
 use super::journal::{self, Backlog, Folding, WriteJournal};
 use super::record::{Records, WriteRecords};
 use super::{Commit, CommitError, Committed, Fact, Follower};
+use crate::audit::chain::Key;
 use crate::change::Change;
 use crate::id::TokenId;
 use crate::org::Revision;
@@ -65,7 +66,11 @@ struct Shared {
 
 impl Writer {
     /// Starts the thread upon an engine that is already set up.
-    pub(super) fn start<E: Engine>(engine: Arc<E>, folding: Folding) -> Result<Self, Failure> {
+    pub(super) fn start<E: Engine>(
+        engine: Arc<E>,
+        key: Arc<Key>,
+        folding: Folding,
+    ) -> Result<Self, Failure> {
         let snapshot = engine.snapshot()?;
         let (revision, roles) = (snapshot.revision()?, snapshot.roles()?);
         let backlog = Backlog::of(&snapshot, folding)?;
@@ -75,7 +80,7 @@ impl Writer {
             followers: Mutex::default(),
             roles: ArcSwap::from_pointee(roles),
         });
-        let desk = Desk { engine, shared: Arc::clone(&shared), revision, backlog };
+        let desk = Desk { engine, shared: Arc::clone(&shared), key, revision, backlog };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || desk.work())
@@ -138,6 +143,7 @@ impl Drop for Writer {
 struct Desk<E> {
     engine: Arc<E>,
     shared: Arc<Shared>,
+    key: Arc<Key>,
     revision: Revision,
     backlog: Backlog,
 }
@@ -201,7 +207,7 @@ impl<E: Engine> Desk<E> {
                         follower.bar(&keys);
                     }
                 }
-                let facts = change::write(transaction, &mut roles, next, change)?;
+                let facts = change::write(transaction, &self.key, &mut roles, next, change)?;
                 if let Some(last) = written.last_mut() {
                     last.facts = facts;
                 }

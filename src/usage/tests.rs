@@ -1,11 +1,12 @@
 use super::*;
 use crate::audit::Event;
+use crate::audit::chain::{Published, Verdict};
 use crate::change::{Change, Creation};
 use crate::exemption::Exemption;
 use crate::id::{OrgId, UserId};
 use crate::org::{Organization, Revision, User};
 use crate::role::RoleTable;
-use crate::store::{Commit, Committed, Follower, StoreError, Validations};
+use crate::store::{Commit, Committed, Ends, Follower, StoreError, Validations};
 use crate::token::ApiToken;
 use crate::validation::{Flag, Run, Schedule};
 use std::ops::ControlFlow;
@@ -125,6 +126,28 @@ impl Ledger for Book {
         unreachable!("not asked")
     }
     fn events(&self, _: OrgId, _: Option<u64>, _: usize) -> Result<Vec<Event>, StoreError> {
+        unreachable!("not asked")
+    }
+    fn visit_events(
+        &self,
+        _: OrgId,
+        _: u64,
+        _: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        unreachable!("not asked")
+    }
+    fn visit_events_back(
+        &self,
+        _: OrgId,
+        _: Option<u64>,
+        _: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        unreachable!("not asked")
+    }
+    fn trail(&self, _: OrgId) -> Result<Ends, StoreError> {
+        unreachable!("not asked")
+    }
+    fn prove(&self, _: OrgId, _: Option<Published>) -> Result<Verdict, StoreError> {
         unreachable!("not asked")
     }
     fn creation(&self, _: &[u8; 32]) -> Result<Option<Creation>, StoreError> {

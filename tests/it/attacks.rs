@@ -4,6 +4,7 @@
 //! Every refusal here is asked for *with a live token*, so that nothing is refused for want of one,
 //! and beside an honest request that passes, so that nothing passes because everything is refused.
 
+mod audit;
 mod chunks;
 mod clock;
 mod faults;

@@ -1,6 +1,7 @@
 //! The commands, run as people run them. What needs a serving gateway is in `running`.
 
 mod archive;
+mod audit;
 mod inventory;
 mod running;
 
@@ -49,7 +50,7 @@ impl Site {
     }
 
     fn open(&self) -> Arc<RedbStore> {
-        let options = redb::Options { path: self.store(), cache_bytes: 1 << 20 };
+        let options = redb::Options::new(self.store(), 1 << 20);
         redb::open(options).expect("the store opens")
     }
 

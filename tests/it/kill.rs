@@ -5,7 +5,7 @@
 //! `BEARWARD_KILLS` says how often: 20 times unless told otherwise, on one and the same store, and
 //! on a fresh one after that.
 
-use bearward::audit::{Action, Actor, Draft, Event, Origin, Target};
+use bearward::audit::{Action, Actor, Draft, Origin, Target};
 use bearward::change::{Change, Creation, RecordKey, Require, Write};
 use bearward::id::{OrgId, TokenId, UserId};
 use bearward::org::{Governance, Organization, Revision, StatusChange, User, UserStatus};
@@ -67,7 +67,7 @@ fn a_second_process_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.redb");
     let (mut child, _lines, _) = run(&path);
-    let error = open(Options { path: path.clone(), cache_bytes: 4 << 20 }).unwrap_err();
+    let error = open(Options::new(path.clone(), 4 << 20)).unwrap_err();
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(matches!(error, OpenError::InUse { .. }), "{error:?}");
@@ -106,7 +106,7 @@ fn random() -> u64 {
 
 /// A killed process lets go of its lock when the kernel has cleaned up behind it.
 fn reopen(path: &Path) -> Arc<RedbStore> {
-    open(Options { path: path.to_owned(), cache_bytes: 4 << 20 }).unwrap()
+    open(Options::new(path.to_owned(), 4 << 20)).unwrap()
 }
 
 /// The child: commits for ever. Nothing to do when it is not one.
@@ -251,11 +251,13 @@ fn verify(store: &RedbStore) -> u64 {
     let mut events = store.events(ORG, None, usize::MAX).unwrap();
     events.reverse();
     assert_eq!(events.len() as u64, (2 * count).saturating_sub(1), "two events a change");
+    let verdict = store.prove(ORG, None).unwrap();
+    assert_eq!((verdict.faults, verdict.proved), (vec![], events.len() as u64), "the chain");
     let mut trail = (1..).zip(&events);
     let mut expect = |number: u64, action: Action, revision: Revision| {
         let (seq, event) = trail.next().unwrap();
-        let expected = Event { seq, revision, said: self::event(number, action) };
-        assert_eq!(*event, expected);
+        let expected = (seq, revision, self::event(number, action));
+        assert_eq!((event.seq, event.revision, event.said.clone()), expected);
     };
     for (number, (token, usage)) in (1..).zip(&tokens) {
         let is_last = number == count;

@@ -33,7 +33,7 @@ const PURE: &[&str] = &[
 /// L1: what survives, and what time it is.
 const GROUND: &[&str] = &["clock", "store"];
 /// L2: what is held in memory.
-const MIDDLE: &[&str] = &["cache", "directory", "rotation", "session", "usage"];
+const MIDDLE: &[&str] = &["cache", "directory", "rotation", "session", "trails", "usage"];
 /// Read by the edges, above nothing but L0.
 const SETTINGS: &[&str] = &["config", "telemetry"];
 

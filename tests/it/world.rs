@@ -199,13 +199,26 @@ pub(crate) struct World {
     setup: Setup,
     home: TempDir,
     child: Option<Child>,
+    /// So many seconds its clock is ahead when the process starts, if it has one that moves.
+    starts_at: i64,
 }
 
 impl World {
     fn unstarted(setup: Setup, home: TempDir) -> Self {
         let [gateway, admin] = free_ports(own_address());
         let [org, owner, owner_token, owner_secret] = [const { String::new() }; 4];
-        Self { gateway, admin, org, owner, owner_token, owner_secret, setup, home, child: None }
+        Self {
+            gateway,
+            admin,
+            org,
+            owner,
+            owner_token,
+            owner_secret,
+            setup,
+            home,
+            child: None,
+            starts_at: 0,
+        }
     }
 
     /// Makes the store and its first organization.
@@ -269,6 +282,12 @@ impl World {
         }
     }
 
+    /// The same, under a wall clock that is so many seconds ahead from the start.
+    pub(crate) fn serve_ahead(&mut self, seconds: i64) {
+        self.starts_at = seconds;
+        self.serve();
+    }
+
     fn spawn(&mut self) {
         let log = |name| {
             let log = File::options().create(true).append(true).open(self.file(name));
@@ -285,7 +304,7 @@ impl World {
         command.arg("serve").arg("--config").arg(self.config());
         command.stdin(Stdio::null()).stdout(log("stdout")).stderr(log("stderr"));
         if self.setup.clock {
-            self.set_clock(0);
+            self.set_clock(self.starts_at);
             command
                 .env("LD_PRELOAD", faketime())
                 .env("FAKETIME_TIMESTAMP_FILE", self.file("clock"))

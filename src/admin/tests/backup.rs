@@ -8,7 +8,7 @@ use crate::store::{CommitError, Found};
 fn opened(bytes: &[u8], directory: &tempfile::TempDir) -> Arc<crate::store::redb::RedbStore> {
     let path = directory.path().join("copy.redb");
     std::fs::write(&path, bytes).expect("the directory is writable");
-    open(Options { path, cache_bytes: 4 << 20 }).expect("the backup is a whole store")
+    open(Options::new(path, 4 << 20)).expect("the backup is a whole store")
 }
 
 fn everything(store: &dyn Ledger, org: OrgId) -> String {

@@ -16,7 +16,8 @@ const HEADER_NAME_BYTES_MAX: usize = 64;
 
 /// A duration: a whole number and its unit.
 pub(in crate::config) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || "is not a duration: expected \"250ms\", \"10s\", \"5m\" or \"24h\"".to_owned();
+    let wrong =
+        || "is not a duration: expected \"250ms\", \"10s\", \"5m\", \"24h\" or \"90d\"".to_owned();
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().map_err(|_overflow| wrong())?;
@@ -25,6 +26,7 @@ pub(in crate::config) fn duration(text: &str) -> Result<Duration, String> {
         "s" => number.checked_mul(1000),
         "m" => number.checked_mul(60_000),
         "h" => number.checked_mul(3_600_000),
+        "d" => number.checked_mul(86_400_000),
         _ => None,
     };
     millis.map(Duration::from_millis).ok_or_else(wrong)

@@ -1,5 +1,6 @@
 use super::*;
-use crate::audit::{Action, Actor, Draft, Event, FieldChange, Origin, Target};
+use crate::audit::chain::{Cause, Checkpoint, Head};
+use crate::audit::{Action, Actor, Draft, FieldChange, Origin, Target};
 use crate::change::Creation;
 use crate::exemption::{Exempt, Exemption};
 use crate::id::ExemptionId;
@@ -8,6 +9,7 @@ use crate::policy::{Enforcement, Ignore, Ignores, Policies, PolicyKind, TtlPolic
 use crate::role::{RoleId, RoleName, RoleSet};
 use crate::secret::Digest;
 use crate::store::engine::Table;
+use crate::store::trail::Body;
 use crate::time::{Ttl, Unit};
 use crate::token::{ApiToken, FormerSecret, Reuse, TokenStatus, Usage};
 use crate::validation::{Counts, Findings, Flag, Mark, Run, RunState, Schedule, Trigger};
@@ -97,8 +99,8 @@ fn a_usage() -> Usage {
     Usage { last_used_at: Some(at(8)), use_count: 300, reuse }
 }
 
-fn an_event() -> Event {
-    Event {
+fn an_event() -> Body {
+    Body {
         seq: 1,
         revision: Revision(2),
         said: Draft {
@@ -120,6 +122,15 @@ fn an_event() -> Event {
             }],
         },
     }
+}
+
+fn a_head() -> Head {
+    Head { seq: 300, link: Link::from_bytes([0xcd; 32]), at: at(6) }
+}
+
+fn a_checkpoint() -> Checkpoint {
+    let seal = Link::from_bytes([0xef; 32]);
+    Checkpoint { through: a_head(), made_at: at(8), cause: Cause::NewKey, seal }
 }
 
 fn a_creation() -> Creation {
@@ -329,6 +340,25 @@ fn pages_of_the_journal_stay_readable() {
     }
 }
 
+/// The same of what stands beside the events of a trail.
+#[test]
+fn the_ends_of_a_trail_stay_readable() {
+    let expected = [
+        (
+            bytes(&a_head()),
+            "01 ac02 cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd 0c",
+        ),
+        (
+            bytes(&a_checkpoint()),
+            "01 ac02 cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd 0c 10 01 \
+             efefefefefefefefefefefefefefefefefefefefefefefefefefefefefefefef",
+        ),
+    ];
+    for (bytes, expected) in expected {
+        assert_eq!(bytes, expected.replace(' ', ""));
+    }
+}
+
 /// A variant in the middle of an enum would renumber those behind it.
 #[test]
 fn variants_keep_their_numbers() {
@@ -354,13 +384,14 @@ fn variants_keep_their_numbers() {
         Action::ValidationFinished,
         Action::TokenRotated,
         Action::FormerSecretEnded,
-        Action::ExemptionGranted,
-        Action::ExemptionWithdrawn,
         Action::TokensImported,
         Action::TokensExported,
+        Action::ExemptionGranted,
+        Action::ExemptionWithdrawn,
+        Action::CallRefused,
     ];
     let encoded = actions.iter().map(|action| encode(action).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(encoded), (0..24).collect::<Vec<u8>>());
+    assert_eq!(numbers(encoded), (0..25).collect::<Vec<u8>>());
     let units = [Unit::Minutes, Unit::Hours, Unit::Days, Unit::Months];
     let encoded = units.iter().map(|unit| encode(unit).unwrap()[1..].to_vec()).collect();
     assert_eq!(numbers(encoded), [0, 1, 2, 3]);
@@ -371,10 +402,14 @@ fn variants_keep_their_numbers() {
     let triggers = [Trigger::Scheduled, Trigger::PolicyChanged, Trigger::OnDemand];
     let encoded = triggers.iter().map(|trigger| encode(trigger).unwrap()[1..].to_vec()).collect();
     assert_eq!(numbers(encoded), [0, 1, 2]);
-    let actors =
-        [Actor::User { user, token: TokenId::from_bits(0) }, Actor::Offline, Actor::System];
+    let actors = [
+        Actor::User { user, token: TokenId::from_bits(0) },
+        Actor::Offline,
+        Actor::System,
+        Actor::Unknown,
+    ];
     let encoded = actors.iter().map(|actor| encode(actor).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(encoded), [0, 0, 0, 1, 2]);
+    assert_eq!(numbers(encoded), [0, 0, 0, 1, 2, 3]);
     let org = OrgId::from_bits(0);
     let targets =
         [Target::Organization(org), Target::User(user), Target::Token(TokenId::from_bits(0))];
@@ -398,7 +433,14 @@ fn what_is_no_record_is_an_error() {
         read_pair(bytes).unwrap_err();
         read_number(bytes).unwrap_err();
         read_event_seq(bytes).unwrap_err();
+        read_chained(bytes).unwrap_err();
     }
+    let links = (Link::from_bytes([1; 32]), Link::from_bytes([2; 32]));
+    let value = chained(links.0, links.1, b"body");
+    assert_eq!(value, [&[1; 32][..], &[2; 32], b"body"].concat());
+    assert_eq!(read_chained(&value), Ok((links.0, links.1, &b"body"[..])));
+    assert_eq!(read_first_number(&encode(&an_event()).unwrap()), Some(1));
+    assert_eq!(read_first_number(&[1, 0x80]), None);
 }
 
 #[test]
@@ -433,7 +475,7 @@ fn keys_stay_as_they_are() {
     let names = Table::ALL.map(Table::name);
     let expected = "meta organizations users user_homes emails tokens token_homes digests owned \
                     usage usage_journal events roles creations creation_ends schedules runs flags \
-                    exemptions";
+                    exemptions heads checkpoints";
     assert_eq!(names.join(" "), expected);
     assert!(Table::ALL.into_iter().enumerate().all(|(number, table)| table as usize == number));
 }

@@ -3,7 +3,7 @@
 use super::Bed;
 use super::fixture::*;
 use crate::access::SecretFacts;
-use crate::audit::Event;
+use crate::audit::Draft;
 use crate::change::{Change, Creation, RecordKey, Require, Write};
 use crate::id::{OrgId, TokenId, UserId};
 use crate::org::{Organization, Revision, User};
@@ -199,7 +199,7 @@ struct Model {
     users: BTreeMap<UserId, User>,
     tokens: BTreeMap<TokenId, ApiToken>,
     usage: HashMap<TokenId, Usage>,
-    events: HashMap<OrgId, Vec<Event>>,
+    events: HashMap<OrgId, Vec<(u64, Revision, Draft)>>,
     creations: HashMap<[u8; 32], Creation>,
     roles: Vec<RoleName>,
 }
@@ -284,6 +284,7 @@ impl Model {
                 Write::Organization(_)
                 | Write::Usage(..)
                 | Write::Roles(_)
+                | Write::ForgetEvents { .. }
                 | Write::Validation(_) => {}
             }
         }
@@ -311,14 +312,17 @@ impl Model {
                 Write::Token(token) => _ = made.insert(token.id),
                 Write::Usage(id, usage) if made.contains(id) => self.use_token(*id, *usage),
                 Write::Roles(names) => self.intern(names),
-                Write::Usage(..) | Write::User(_) | Write::RemoveUser(_) | Write::Validation(_) => {
-                }
+                Write::Usage(..)
+                | Write::User(_)
+                | Write::RemoveUser(_)
+                | Write::ForgetEvents { .. }
+                | Write::Validation(_) => {}
             }
         }
         for said in &change.events {
             let trail = self.events.entry(said.org).or_default();
             let seq = trail.len() as u64 + 1;
-            trail.push(Event { seq, revision: version, said: said.clone() });
+            trail.push((seq, version, said.clone()));
         }
         if let Some(creation) = &change.creation {
             self.creations.insert(creation.key, creation.clone());
@@ -363,7 +367,11 @@ impl Model {
             }
             let trail = self.events.get(&org).map_or(&[][..], Vec::as_slice);
             let stored = store.events(org, None, usize::MAX).unwrap();
-            assert!(stored.iter().rev().eq(trail));
+            let told =
+                stored.into_iter().rev().map(|event| (event.seq, event.revision, event.said));
+            assert!(told.eq(trail.iter().cloned()));
+            let verdict = store.prove(org, None).unwrap();
+            assert_eq!((verdict.faults, verdict.proved), (vec![], trail.len() as u64));
         }
         for user in (0..USERS).map(UserId::from_bits) {
             assert_eq!(store.user(user).unwrap().as_ref(), self.users.get(&user));

@@ -1,11 +1,14 @@
 //! Opening the file: making it when it is missing, refusing it when it is not whole, not ours, or
 //! somebody else's.
 
+use super::key::KeySource;
 use super::{File, RedbStore, Snapshot, broken, definition};
+use crate::audit::chain::Key;
 use crate::role::RoleTable;
 use crate::store::engine::{End, Engine, Failure, Table};
 use crate::store::record::{Records, WriteRecords};
 use crate::store::room::Store;
+use crate::store::trail::{Trails as _, WriteTrails as _};
 use ::redb::backends::FileBackend;
 use ::redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError, TableError};
 use std::fs;
@@ -26,6 +29,16 @@ pub struct Options {
     pub path: PathBuf,
     /// Memory for pages of the file, in bytes; 16 MiB suit a million tokens.
     pub cache_bytes: usize,
+    /// Where the key comes from that its audit trails are chained under.
+    pub audit_key: KeySource,
+}
+
+impl Options {
+    /// A store with its key beside it.
+    #[must_use]
+    pub fn new(path: PathBuf, cache_bytes: usize) -> Self {
+        Self { audit_key: KeySource::Beside(path.clone()), path, cache_bytes }
+    }
 }
 
 /// Why a store could not be opened.
@@ -65,6 +78,24 @@ pub enum OpenError {
         /// What is wrong with it.
         why: String,
     },
+    /// The audit key is none.
+    #[error("the audit key {path} is not usable: {why}")]
+    Key {
+        /// The file of the key.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The audit key is not the store's.
+    #[error(
+        "the audit trails in {path} are chained under another key than the one that is there now: \
+         put the former key back, or have `bearward audit rekey` begin anew under this one, after \
+         which what was written before cannot be proved any more"
+    )]
+    AnotherKey {
+        /// The store.
+        path: PathBuf,
+    },
     /// The system refused.
     #[error("{path} cannot be opened: {error}")]
     Io {
@@ -77,13 +108,44 @@ pub enum OpenError {
 
 /// Opens a store, or makes it where there is none.
 pub fn open(options: Options) -> Result<Arc<RedbStore>, OpenError> {
-    let Options { path, cache_bytes } = options;
+    let Options { path, cache_bytes, audit_key } = options;
     let file = match fs::symlink_metadata(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => create(&path, cache_bytes)?,
         Err(error) => return Err(OpenError::Io { path, error }),
         Ok(_) => open_existing(&path, cache_bytes)?,
     };
-    Store::start(file).map_err(|failure| damaged(&path, failure))
+    // From here on the lock on the file is ours, so nobody makes another key meanwhile.
+    let (key, is_new) = audit_key.key()?;
+    let known = file.snapshot().and_then(|snapshot| snapshot.key_fingerprint());
+    match known.map_err(|failure| damaged(&path, failure))? {
+        Some(known) if known == key.fingerprint() => {}
+        // Without the file beside it a store is as good as ever, but for the proof of what was.
+        Some(_) if is_new => {
+            tracing::warn!(
+                store = %path.display(),
+                "THE AUDIT KEY WAS GONE: a new one was made, and what was written to the audit \
+                 trails before cannot be proved under it"
+            );
+            adopt(&file, &path, &key)?;
+        }
+        Some(_) => return Err(OpenError::AnotherKey { path }),
+        None => adopt(&file, &path, &key)?,
+    }
+    Store::start(file, key).map_err(|failure| damaged(&path, failure))
+}
+
+/// Begins the audit trails of a store anew under another key: its own events so far are kept, and
+/// cannot be proved any more.
+pub fn rekey(options: Options) -> Result<(), OpenError> {
+    let Options { path, cache_bytes, audit_key } = options;
+    let file = open_existing(&path, cache_bytes)?;
+    let (key, _is_new) = audit_key.key()?;
+    adopt(&file, &path, &key)
+}
+
+fn adopt(file: &File, path: &Path, key: &Key) -> Result<(), OpenError> {
+    let adopted = file.transact(|transaction| Ok((End::Commit, transaction.adopt(key)?)));
+    adopted.map_err(|failure| damaged(path, failure))
 }
 
 fn open_existing(path: &Path, cache_bytes: usize) -> Result<File, OpenError> {
@@ -129,15 +191,20 @@ fn create(path: &Path, cache_bytes: usize) -> Result<File, OpenError> {
     let file = File::new(database);
     furnish(&file).map_err(|failure| damaged(&unfinished, failure))?;
     fs::rename(&unfinished, path).map_err(io_error(path))?;
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        Some(_) | None => Path::new("."),
-    };
+    let directory = directory_of(path);
     // The new name is in the directory, which must be durable too.
     fs::File::open(directory)
         .and_then(|directory| directory.sync_all())
         .map_err(io_error(directory))?;
     Ok(file)
+}
+
+/// The directory that a file is in.
+pub(super) fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    }
 }
 
 /// An empty database, or what there is of an unfinished one.

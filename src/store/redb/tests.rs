@@ -1,7 +1,8 @@
 //! What is special about a file.
 
 use super::open::furnish;
-use super::{File, OpenError, Options, RedbStore, open};
+use super::{File, KeySource, OpenError, Options, RedbStore, open};
+use crate::audit::chain::Key;
 use crate::change::{Change, Write};
 use crate::store::conformance::fixture::*;
 use crate::store::conformance::{Both, FOLDING};
@@ -41,7 +42,7 @@ impl Disk {
         if is_new {
             furnish(&file).unwrap();
         }
-        Store::start_folding(file, FOLDING).unwrap()
+        Store::start_folding(file, test_key(), FOLDING).unwrap()
     }
 
     pub(in crate::store) fn fail(&self, error: &CommitError) {
@@ -80,7 +81,12 @@ impl StorageBackend for Disk {
 }
 
 fn at(path: &Path) -> Options {
-    Options { path: path.to_owned(), cache_bytes: 4 << 20 }
+    Options::new(path.to_owned(), 4 << 20)
+}
+
+/// The key of a store whose bytes are no file.
+pub(super) fn test_key() -> Key {
+    Key::of(&"k".repeat(32)).unwrap()
 }
 
 /// Everything a store tells, as text.
@@ -112,7 +118,7 @@ fn reopening_keeps_everything() {
     put(&store, [Write::Roles(vec!["later".parse().unwrap()])]);
     assert_eq!(store.roles().names().len(), 5);
     let others: Vec<_> = std::fs::read_dir(directory.path()).unwrap().collect();
-    assert_eq!(others.len(), 1, "nothing else is left behind: {others:?}");
+    assert_eq!(others.len(), 2, "store and key, and nothing is left behind: {others:?}");
 }
 
 fn furnish_all(store: &Arc<dyn Both>) {
@@ -245,6 +251,95 @@ fn a_damaged_file_is_refused_with_what_to_do() {
             assert_eq!(tokens(&store, ACME).len(), 2_000, "{byte}");
         }
     }
+}
+
+/// The file of a store with a few events, and the key beside it.
+fn audited(directory: &Path) -> (std::path::PathBuf, std::path::PathBuf) {
+    let path = directory.join("store.redb");
+    let store: Arc<dyn Both> = open(at(&path)).unwrap();
+    furnish_all(&store);
+    for name in ["b", "c", "d"] {
+        store.tell(vec![said(ACME, name)]).wait().unwrap();
+    }
+    let key = super::key_path(&path);
+    (path, key)
+}
+
+fn proved(store: &RedbStore) -> (u64, u64) {
+    let verdict = store.prove(ACME, None).unwrap();
+    assert_eq!(verdict.faults, []);
+    (verdict.proved, verdict.unprovable)
+}
+
+#[test]
+fn a_key_is_made_once_and_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let (path, key) = audited(directory.path());
+    let text = std::fs::read_to_string(&key).unwrap();
+    assert_eq!(text.trim_end().len(), 64, "{text}");
+    assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(proved(&open(at(&path)).unwrap()), (4, 0));
+    assert_eq!(std::fs::read_to_string(&key).unwrap(), text);
+    // The same key from elsewhere is the same key.
+    let key_of = |text: &str| KeySource::Configured(Key::of(text).unwrap());
+    let moved = Options { audit_key: key_of(text.trim()), ..at(&path) };
+    std::fs::remove_file(&key).unwrap();
+    assert_eq!(proved(&open(moved).unwrap()), (4, 0));
+    assert!(!key.exists(), "a key that is configured is kept nowhere");
+    let file = std::fs::read(&path).unwrap();
+    let random = &text.as_bytes()[..64];
+    assert!(!file.windows(64).any(|bytes| bytes == random), "the key is not in the store");
+}
+
+#[test]
+fn another_key_is_refused_until_the_trails_begin_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, _) = audited(directory.path());
+    let other = || Options { audit_key: KeySource::Configured(test_key()), ..at(&path) };
+    let error = open(other()).unwrap_err();
+    assert!(matches!(error, OpenError::AnotherKey { .. }), "{error:?}");
+    assert!(error.to_string().contains("audit rekey"), "{error}");
+    assert_eq!(proved(&open(at(&path)).unwrap()), (4, 0));
+
+    super::rekey(other()).unwrap();
+    let store = open(other()).unwrap();
+    assert_eq!(proved(&store), (0, 4));
+    store.tell(vec![said(ACME, "e")]).wait().unwrap();
+    assert_eq!(proved(&store), (1, 4));
+    drop(store);
+    assert!(matches!(open(at(&path)).unwrap_err(), OpenError::AnotherKey { .. }));
+}
+
+#[test]
+fn a_key_that_is_gone_is_made_anew_and_what_was_before_is_not_proved() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, key) = audited(directory.path());
+    let head = open(at(&path)).unwrap().trail(ACME).unwrap().head;
+    std::fs::remove_file(&key).unwrap();
+    let store = open(at(&path)).unwrap();
+    assert_eq!(proved(&store), (0, 4));
+    let ends = store.trail(ACME).unwrap();
+    assert_eq!((ends.head, ends.checkpoint.map(|point| point.through)), (head, head));
+    store.tell(vec![said(ACME, "e")]).wait().unwrap();
+    drop(store);
+    assert_eq!(proved(&open(at(&path)).unwrap()), (1, 4));
+}
+
+#[test]
+fn what_is_no_key_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, key) = audited(directory.path());
+    for text in ["", "short"] {
+        std::fs::write(&key, text).unwrap();
+        let error = open(at(&path)).unwrap_err();
+        assert!(matches!(error, OpenError::Key { .. }), "{error:?}");
+        assert!(error.to_string().contains("store.redb.audit-key"), "{error}");
+    }
+    // Half a key that a crash left behind is no obstacle.
+    std::fs::remove_file(&key).unwrap();
+    std::fs::write(directory.path().join("store.redb.audit-key.new"), "half").unwrap();
+    assert_eq!(proved(&open(at(&path)).unwrap()), (0, 4));
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn back_up(stage: &Stage) {
 
 /// Tokens and events of a store, as text. (Opening a file is enough to change some of its bytes.)
 fn records(path: &Path) -> String {
-    let options = redb::Options { path: path.to_owned(), cache_bytes: 1 << 20 };
+    let options = redb::Options::new(path.to_owned(), 1 << 20);
     let store = redb::open(options).expect("it is a store");
     let mut told = Vec::new();
     for org in store.organizations().expect("readable") {

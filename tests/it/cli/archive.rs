@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 fn open(path: &Path) -> Arc<RedbStore> {
-    let options = redb::Options { path: path.to_owned(), cache_bytes: 1 << 20 };
+    let options = redb::Options::new(path.to_owned(), 1 << 20);
     redb::open(options).expect("it is a store")
 }
 

@@ -34,7 +34,7 @@ fn open_on(disk: &Journal) -> Result<Arc<RedbStore>, String> {
     if is_new {
         furnish(&file).map_err(|failure| format!("{failure:?}"))?;
     }
-    Store::start(file).map_err(|failure| format!("{failure:?}"))
+    Store::start(file, test_key()).map_err(|failure| format!("{failure:?}"))
 }
 
 /// What was done, and how far it had come when each change was acknowledged.

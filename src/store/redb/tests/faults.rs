@@ -51,7 +51,7 @@ impl Faulty {
         builder.set_cache_size(16 << 10).set_check_integrity_on_open(true);
         let database = builder.create_with_backend(self.clone());
         let database = database.map_err(|error| error.to_string())?;
-        Store::start(File::new(database)).map_err(|failure| format!("{failure:?}"))
+        Store::start(File::new(database), test_key()).map_err(|failure| format!("{failure:?}"))
     }
 
     /// What a machine finds that starts after the failure.

@@ -55,7 +55,7 @@ impl Forgetful {
         if is_new {
             furnish(&file).unwrap();
         }
-        Store::start_folding(file, FOLDING).unwrap()
+        Store::start_folding(file, test_key(), FOLDING).unwrap()
     }
 }
 
