@@ -22,7 +22,7 @@ use std::collections::BinaryHeap;
 use std::ops::{Bound, ControlFlow};
 
 /// The uses in one row of the journal: with its key it fills a page of the file (4 KiB).
-pub(super) const USES_PER_PAGE_MAX: usize = 83;
+pub(super) const USES_PER_PAGE_MAX: usize = 84;
 
 /// A sweep begins when there are so many uses in the journal: 48 MiB of the file.
 const USES_MAX: usize = 1 << 20;

@@ -60,7 +60,6 @@ fn f12_a_body_that_was_on_its_way_up_is_no_request() {
         Arc::new(|peer: &mut crate::upstream::Peer| {
             let Some(head) = peer.head() else { return };
             if head.second().contains("on-its-way") {
-                peer.leave_unread();
                 thread::sleep(Duration::from_millis(500));
                 return;
             }
@@ -93,7 +92,9 @@ fn f12_a_body_that_was_on_its_way_up_is_no_request() {
             assert!(said.matches("HTTP/1.1").count() <= 1, "{variant}, {round}: {said}");
             drop(wire);
             sending.join().expect("the sender lives");
-            assert!(!stage.upstream.saw("GET /orders/smuggled"), "{variant}, {round}: {said}");
+            let begins = |bytes: &Vec<u8>| bytes.starts_with(b"GET /orders/smuggled");
+            let smuggled = stage.upstream.recorded().iter().any(begins);
+            assert!(!smuggled, "{variant}, {round}: a body became a request: {said}");
         }
     }
     stage.honest("bodies on their way");
