@@ -14,7 +14,7 @@ use bearward::secret::{self, DEFAULT_PREFIX, Digest, Secret};
 use bearward::store::Ledger;
 use bearward::store::memory::MemoryStore;
 use bearward::time::Timestamp;
-use bearward::token::{ApiToken, TokenStatus};
+use bearward::token::{ApiToken, NOTIFY_BEFORE_EXPIRY, TokenStatus};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use std::convert::Infallible;
@@ -95,6 +95,7 @@ fn token(number: usize, secret: &str, owner: &User) -> ApiToken {
         issued_at: EPOCH,
         expires_at: Timestamp::from_millis(i64::MAX),
         status: TokenStatus::Activated(None),
+        notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
     }
 }
 

@@ -14,7 +14,7 @@ use bearward::secret::Digest;
 use bearward::store::redb::{Options, open};
 use bearward::store::{Commit, Facts, Ledger};
 use bearward::time::Timestamp;
-use bearward::token::{ApiToken, TokenStatus, Usage};
+use bearward::token::{ApiToken, NOTIFY_BEFORE_EXPIRY, TokenStatus, Usage};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -65,6 +65,7 @@ impl Tokens {
             issued_at: NOW,
             expires_at: NOW.after_months(6),
             status: TokenStatus::Activated(None),
+            notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::gateway::route::{Routes, UnknownRole};
 use crate::gateway::{Gateway, LogWriter, Plan, Shared};
 use crate::governance::catalogue::Catalogue;
 use crate::listener::Listener;
+use crate::notifier::{Bell, Mailer, Notifier, UnusableServer};
 use crate::role::{RoleName, RoleTable};
 use crate::session::Cached;
 use crate::store::redb::{OpenError, RedbStore};
@@ -25,7 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// Threads that read the store for requests that miss the cache.
 const READER_THREADS: usize = 2;
@@ -75,6 +76,9 @@ pub enum StartError {
     /// A thread.
     #[error("the system gives no thread: {0}")]
     Thread(io::Error),
+    /// The mail server.
+    #[error(transparent)]
+    Mail(#[from] UnusableServer),
     /// Random numbers.
     #[error("the system gives no random numbers: {0}")]
     Random(getrandom::Error),
@@ -190,7 +194,17 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         },
         metrics: Arc::new(move || metrics.text()),
     });
-    let control = Control::start(admin_socket, router)?;
+    let bell = Arc::new(Bell::default());
+    store.follow(Arc::clone(&bell) as _);
+    let notifier = Notifier {
+        ledger: Arc::clone(&store) as _,
+        mailer: config.smtp.as_ref().map(Mailer::new).transpose()?,
+        settings: config.notices.clone(),
+        clock: Arc::new(clock::now),
+        // Without random numbers pauses lose their spread, and nothing else.
+        random: Arc::new(|| getrandom::u64().unwrap_or_default()),
+    };
+    let control = Control::start(admin_socket, router, notifier, bell)?;
     Ok(Running {
         gateway: listener.address(),
         admin: control.address,
@@ -262,6 +276,8 @@ fn read_once(old: &Config, new: &Config) -> impl Iterator<Item = &'static str> {
         ("store", old.store == new.store),
         ("limits", old.limits == new.limits),
         ("identity", old.identity == new.identity),
+        ("notices", old.notices == new.notices),
+        ("smtp", old.smtp == new.smtp),
     ];
     kept.into_iter().filter_map(|(section, same)| (!same).then_some(section))
 }
@@ -369,16 +385,23 @@ impl Flusher {
     }
 }
 
-/// The admin port, on a runtime of its own.
+/// The admin port and the notifier, on a runtime of their own.
 struct Control {
     address: SocketAddr,
     runtime: Runtime,
     stop: Mutex<Option<oneshot::Sender<()>>>,
     served: tokio::task::JoinHandle<()>,
+    silence: watch::Sender<bool>,
+    deliveries: tokio::task::JoinHandle<()>,
 }
 
 impl Control {
-    fn start(socket: TcpListener, router: axum::Router) -> Result<Self, StartError> {
+    fn start(
+        socket: TcpListener,
+        router: axum::Router,
+        notifier: Notifier,
+        bell: Arc<Bell>,
+    ) -> Result<Self, StartError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(CONTROL_THREADS)
             .thread_name("control")
@@ -395,12 +418,17 @@ impl Control {
         let served = runtime.spawn(async move {
             admin::serve(socket, router, async { drop(stopped.await) }).await;
         });
-        Ok(Self { address, runtime, stop: Mutex::new(Some(stop)), served })
+        let (silence, silenced) = watch::channel(false);
+        let deliveries = runtime.spawn(notifier.run(bell, silenced));
+        Ok(Self { address, runtime, stop: Mutex::new(Some(stop)), served, silence, deliveries })
     }
 
     fn stop(self) {
         drop(self.stop.lock().unwrap_or_else(PoisonError::into_inner).take());
         let _panicked = self.runtime.block_on(self.served);
+        // After the last change, so that what it tells goes out if it can at once.
+        drop(self.silence);
+        let _panicked = self.runtime.block_on(self.deliveries);
         self.runtime.shutdown_timeout(Duration::from_secs(1));
     }
 }

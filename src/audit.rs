@@ -3,7 +3,7 @@
 //! **Invariant.** An event is written in the transaction that it describes: a change without its
 //! event, or an event without its change, cannot exist.
 
-use crate::id::{OrgId, TokenId, UserId};
+use crate::id::{NoticeId, OrgId, TokenId, UserId, WebhookId};
 use crate::org::Revision;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -67,6 +67,21 @@ pub enum Action {
     /// A token was revoked.
     #[serde(rename = "token.revoked")]
     TokenRevoked,
+    /// A webhook was made.
+    #[serde(rename = "webhook.created")]
+    WebhookCreated,
+    /// A webhook was changed.
+    #[serde(rename = "webhook.updated")]
+    WebhookUpdated,
+    /// A webhook was removed.
+    #[serde(rename = "webhook.removed")]
+    WebhookRemoved,
+    /// A notice could not be delivered, and is not tried again by itself.
+    #[serde(rename = "notice.failed")]
+    NoticeFailed,
+    /// Somebody asked for a notice to be delivered again.
+    #[serde(rename = "notice.redelivered")]
+    NoticeRedelivered,
 }
 
 /// What it was done to.
@@ -78,6 +93,10 @@ pub enum Target {
     User(UserId),
     /// A token.
     Token(TokenId),
+    /// A webhook.
+    Webhook(WebhookId),
+    /// A notice.
+    Notice(NoticeId),
 }
 
 /// From where it was done.

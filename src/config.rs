@@ -8,11 +8,15 @@ mod resolve;
 pub use error::{Error, Errors, Place};
 
 use crate::access::Organizations;
+use crate::notice::Retry;
+use crate::notice::template::Templates;
 use crate::role::{Name, RoleName};
 use http::{HeaderName, HeaderValue, Method};
+use lettre::message::Mailbox;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// A resolved configuration.
 #[derive(Clone, Debug)]
@@ -25,6 +29,10 @@ pub struct Config {
     pub store: Store,
     /// Limits and timeouts of the data port.
     pub limits: Limits,
+    /// How notices are delivered.
+    pub notices: Notices,
+    /// The mail server; without one notices for people are kept and not sent.
+    pub smtp: Option<Smtp>,
     /// Names of the identity headers.
     pub identity: IdentityHeaders,
     /// Organization roles beyond the three built in.
@@ -126,6 +134,69 @@ pub struct Limits {
     pub keep_alive_timeout: Duration,
     /// How long SIGTERM waits for requests in flight.
     pub drain_timeout: Duration,
+}
+
+/// How notices are delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notices {
+    /// How long a mail about something that was switched waits for the opposite.
+    pub settle: Duration,
+    /// When what failed is tried again, and how often.
+    pub retry: Retry,
+    /// Deliveries at once, mails and webhook calls each.
+    pub deliveries_max: usize,
+    /// What mails look like.
+    pub templates: Templates,
+}
+
+/// The mail server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Smtp {
+    /// Where it is.
+    pub server: Address,
+    /// How the connection is protected.
+    pub tls: SmtpTls,
+    /// Who we are to it, if it asks.
+    pub login: Option<Login>,
+    /// Who the mails are from.
+    pub from: Mailbox,
+    /// Longest wait for any of its answers.
+    pub timeout: Duration,
+}
+
+/// How the connection to the mail server is protected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SmtpTls {
+    /// Not at all: only for a server on this machine.
+    None,
+    /// By STARTTLS, without which nothing is sent.
+    StartTls(Authorities),
+    /// From the first byte on.
+    Tls(Authorities),
+}
+
+/// Who may vouch for a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Authorities {
+    /// Those that the system trusts.
+    System,
+    /// Those of a file, in PEM form, beside them.
+    Also(Vec<u8>),
+}
+
+/// A name and its password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The name.
+    pub user: String,
+    /// The password.
+    pub password: Zeroizing<String>,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Login").field("user", &self.user).finish_non_exhaustive()
+    }
 }
 
 /// Names of the headers that tell the upstream who is calling.

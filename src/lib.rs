@@ -21,12 +21,12 @@
 //! Each imports only what stands above it in this list.
 //!
 //! - Pure, without clock, I/O or runtime: [`time`], [`id`], [`role`], [`secret`], [`credential`],
-//!   [`org`], [`token`], [`policy`], [`audit`], [`change`], [`access`],
+//!   [`org`], [`token`], [`policy`], [`audit`], [`notice`], [`change`], [`access`],
 //!   [`governance`].
 //! - What survives, and what time it is: [`store`], [`clock`].
 //! - What is held in memory: [`cache`], [`usage`], [`session`], [`directory`].
 //! - Settings and figures: [`config`], [`telemetry`].
-//! - The edges: [`listener`], [`upstream`], [`gateway`], [`admin`].
+//! - The edges: [`listener`], [`upstream`], [`gateway`], [`admin`], [`notifier`].
 //! - [`app`] puts them together.
 //!
 //! The library is there for the `bearward` command and for tests; its interface is not stable.
@@ -45,6 +45,8 @@ pub mod gateway;
 pub mod governance;
 pub mod id;
 pub mod listener;
+pub mod notice;
+pub mod notifier;
 pub mod org;
 pub mod phase;
 pub mod policy;

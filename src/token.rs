@@ -7,6 +7,13 @@ use crate::secret::Digest;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+/// When the owner of a token is told of its end, in days before it, unless the token says otherwise.
+pub const NOTIFY_BEFORE_EXPIRY: [u16; 2] = [7, 1];
+/// Most days of which the owner is told.
+pub const NOTIFY_TIMES_MAX: usize = 5;
+/// The earliest that the owner is told, in days before the end.
+pub const NOTIFY_DAYS_MAX: u16 = 365;
+
 /// The status of a token and how it came to it. Deactivation is reversible, revocation is final.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TokenStatus {
@@ -59,6 +66,8 @@ pub struct ApiToken {
     pub expires_at: Timestamp,
     /// Activated, deactivated or revoked.
     pub status: TokenStatus,
+    /// How many days before its end its owner is told of it; the largest number first.
+    pub notify_before_expiry: Vec<u16>,
 }
 
 impl ApiToken {

@@ -48,6 +48,8 @@ enum TargetKind {
     Organization,
     User,
     Token,
+    Webhook,
+    Notice,
 }
 
 /// What it was done to.
@@ -89,6 +91,8 @@ impl From<Event> for EventBody {
             Target::Organization(id) => (TargetKind::Organization, id.to_string()),
             Target::User(id) => (TargetKind::User, id.to_string()),
             Target::Token(id) => (TargetKind::Token, id.to_string()),
+            Target::Webhook(id) => (TargetKind::Webhook, id.to_string()),
+            Target::Notice(id) => (TargetKind::Notice, id.to_string()),
         };
         Self {
             seq,

@@ -18,7 +18,7 @@ use crate::secret::{DEFAULT_PREFIX, Secret};
 use crate::session::Stored;
 use crate::store::memory::MemoryStore;
 use crate::store::{Facts, Ledger};
-use crate::token::{ApiToken, TokenStatus, Usage};
+use crate::token::{ApiToken, NOTIFY_BEFORE_EXPIRY, TokenStatus, Usage};
 use crate::usage;
 use axum::body::Body;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
@@ -375,6 +375,7 @@ impl Seed {
             issued_at: at(NOW),
             expires_at: at(NOW).after_months(6),
             status: TokenStatus::Activated(None),
+            notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
         }));
         (id, secret.expose().to_owned())
     }

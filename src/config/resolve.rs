@@ -2,6 +2,7 @@
 //!
 //! Every section is read to its end whatever is wrong with it, so that one run tells everything.
 
+mod notices;
 mod route;
 pub(super) mod value;
 
@@ -46,6 +47,9 @@ fn config(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config>
     let store = store(root.section("store"), surroundings);
     let limits = limits(root.section("limits"));
     let identity = identity(root.section("identity"));
+    let notices = notices::notices(root.section("notices"), surroundings);
+    let smtp = Some(root.section("smtp")).filter(|table| !table.is_empty());
+    let smtp = smtp.map(|table| notices::smtp(table, surroundings));
     let organization_roles = organization_roles(root.section("roles"));
     let services: Vec<Service> = root
         .named_tables("services")
@@ -69,6 +73,8 @@ fn config(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config>
         admin: admin?,
         store: store?,
         limits,
+        notices,
+        smtp: smtp.map_or(Some(None), |smtp| smtp.map(Some))?,
         identity,
         organization_roles,
         services,

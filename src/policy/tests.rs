@@ -3,7 +3,7 @@ use crate::id::{OrgId, TokenId, UserId};
 use crate::org::{Revision, StatusChange};
 use crate::role::RoleSet;
 use crate::secret::Digest;
-use crate::token::TokenStatus;
+use crate::token::{NOTIFY_BEFORE_EXPIRY, TokenStatus};
 
 fn at(text: &str) -> Timestamp {
     text.parse().expect("RFC 3339")
@@ -24,6 +24,7 @@ fn token(issued: &str, expires: &str) -> ApiToken {
         issued_at: at(issued),
         expires_at: at(expires),
         status: TokenStatus::Activated(None),
+        notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
     }
 }
 

@@ -38,11 +38,19 @@ pub enum Table {
     Creations,
     /// When a creation may be forgotten, idempotency key -> nothing.
     CreationEnds,
+    /// Organization, notice -> record.
+    Notices,
+    /// What is to happen with a notice, when, notice -> organization.
+    NoticeDues,
+    /// Subject, user -> the notice that is settling.
+    NoticeLanes,
+    /// Organization, webhook -> record.
+    Webhooks,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 18] = [
         Self::Meta,
         Self::Organizations,
         Self::Users,
@@ -57,6 +65,10 @@ impl Table {
         Self::Roles,
         Self::Creations,
         Self::CreationEnds,
+        Self::Notices,
+        Self::NoticeDues,
+        Self::NoticeLanes,
+        Self::Webhooks,
     ];
 
     /// The table's name in the file. Never changes.
@@ -77,6 +89,10 @@ impl Table {
             Self::Roles => "roles",
             Self::Creations => "creations",
             Self::CreationEnds => "creation_ends",
+            Self::Notices => "notices",
+            Self::NoticeDues => "notice_dues",
+            Self::NoticeLanes => "notice_lanes",
+            Self::Webhooks => "webhooks",
         }
     }
 }

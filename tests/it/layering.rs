@@ -19,6 +19,7 @@ const PURE: &[&str] = &[
     "credential",
     "governance",
     "id",
+    "notice",
     "org",
     "policy",
     "role",
@@ -51,6 +52,7 @@ fn table() -> BTreeMap<&'static str, Option<BTreeSet<&'static str>>> {
     table.insert("listener", edge(&[]));
     table.insert("upstream", edge(&[]));
     table.insert("admin", edge(&[]));
+    table.insert("notifier", edge(&[]));
     table.insert("gateway", edge(&["listener", "upstream"]));
     // The composition root and the commands name every room.
     table.extend(["app", "cli", "lib", "main"].map(|room| (room, None)));

@@ -12,7 +12,7 @@ use bearward::role::{RoleId, RoleSet};
 use bearward::secret::{Digest, Secret};
 use bearward::store::{Commit, Ledger};
 use bearward::time::Timestamp;
-use bearward::token::{ApiToken, TokenStatus};
+use bearward::token::{ApiToken, NOTIFY_BEFORE_EXPIRY, TokenStatus};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::VecDeque;
 use std::fs::OpenOptions;
@@ -139,6 +139,7 @@ fn change(
                 issued_at: now,
                 expires_at: now.after_months(bearward::policy::LIFETIME_MONTHS_DEFAULT),
                 status: TokenStatus::Activated(None),
+                notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
             }));
         }
     }

@@ -1,13 +1,15 @@
 use super::*;
 use crate::audit::{Action, Actor, Draft, Event, FieldChange, Origin, Target};
 use crate::change::Creation;
+use crate::id::WebhookId;
+use crate::notice::{Addressee, Detail, Draft as Told, Kind, Notice, State, Webhook};
 use crate::org::{Governance, Organization, Revision, StatusChange, User, UserStatus};
 use crate::policy::{Policies, TtlPolicy};
 use crate::role::{RoleId, RoleName, RoleSet};
 use crate::secret::Digest;
 use crate::store::engine::Table;
 use crate::time::{Ttl, Unit};
-use crate::token::{ApiToken, TokenStatus, Usage};
+use crate::token::{ApiToken, NOTIFY_BEFORE_EXPIRY, TokenStatus, Usage};
 use serde::Serialize;
 use std::fmt::{Debug, Write};
 
@@ -67,6 +69,7 @@ fn a_token(status: TokenStatus) -> ApiToken {
         issued_at: at(2),
         expires_at: at(3),
         status,
+        notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
     }
 }
 
@@ -92,6 +95,39 @@ fn an_event() -> Event {
                 after: None,
             }],
         },
+    }
+}
+
+fn a_notice(to: Addressee, state: State) -> Notice {
+    Notice {
+        id: NoticeId::from_bits(5),
+        version: Revision(2),
+        to,
+        state,
+        says: Told {
+            org: OrgId::from_bits(2),
+            at: at(6),
+            kind: Kind::Deactivated,
+            about: About::Token(TokenId::from_bits(4), "t".to_owned()),
+            to: Vec::new(),
+            by: Some(UserId::from_bits(3)),
+            reason: Some("ü".to_owned()),
+            details: vec![Detail::new("a", "b")],
+        },
+    }
+}
+
+fn a_webhook() -> Webhook {
+    Webhook {
+        id: WebhookId::from_bits(6),
+        version: Revision(2),
+        org: OrgId::from_bits(2),
+        url: "https://x".to_owned(),
+        kinds: vec![Kind::Created, Kind::Revoked],
+        activated: true,
+        sealed_secret: vec![0xaa, 0xbb],
+        created_at: at(1),
+        created_by: UserId::from_bits(3),
     }
 }
 
@@ -130,22 +166,22 @@ fn what_is_stored_stays_readable() {
         (
             bytes(&a_token(TokenStatus::Activated(None))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 00 00",
+             abababababababab 02 04 06 00 00 020701",
         ),
         (
             bytes(&a_token(TokenStatus::Activated(Some(switched())))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 00 01 01 0103 0102c3bc 01",
+             abababababababab 02 04 06 00 01 01 0103 0102c3bc 01 020701",
         ),
         (
             bytes(&a_token(TokenStatus::Deactivated(switched()))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 01 01 0103 0102c3bc 01",
+             abababababababab 02 04 06 01 01 0103 0102c3bc 01 020701",
         ),
         (
             bytes(&a_token(TokenStatus::Revoked(switched()))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 02 01 0103 0102c3bc 01",
+             abababababababab 02 04 06 02 01 0103 0102c3bc 01 020701",
         ),
         (bytes(&Usage { last_used_at: Some(at(8)), use_count: 300 }), "01 0110 ac02"),
         (bytes(&Usage::default()), "01 00 00"),
@@ -153,6 +189,21 @@ fn what_is_stored_stays_readable() {
             bytes(&an_event()),
             "01 01 02 02 0c 000304 0c 0204 0174 0100c0000201 010172 00 01 046e616d65 010173 00",
         ),
+        (
+            bytes(&a_notice(
+                Addressee::User(UserId::from_bits(3)),
+                State::Settling { since: at(6) },
+            )),
+            "01 05 02 0003 000c 02 0c 00 00040174 00 0103 0102c3bc 0101610162",
+        ),
+        (
+            bytes(&a_notice(
+                Addressee::Webhook(WebhookId::from_bits(6)),
+                State::Waiting { due_at: at(7), attempts: 300, error: Some("x".to_owned()) },
+            )),
+            "01 05 02 0106 010eac02010178 02 0c 00 00040174 00 0103 0102c3bc 0101610162",
+        ),
+        (bytes(&a_webhook()), "01 06 02 02 0968747470733a2f2f78 020204 01 02aabb 02 03"),
         (bytes(&role), "01 0e62696c6c696e672f726561646572"),
         (
             bytes(&a_creation()),
@@ -183,9 +234,35 @@ fn variants_keep_their_numbers() {
         Action::TokenDeactivated,
         Action::TokenActivated,
         Action::TokenRevoked,
+        Action::WebhookCreated,
+        Action::WebhookUpdated,
+        Action::WebhookRemoved,
+        Action::NoticeFailed,
+        Action::NoticeRedelivered,
     ];
     let encoded = actions.iter().map(|action| encode(action).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(encoded), (0..13).collect::<Vec<u8>>());
+    assert_eq!(numbers(encoded), (0..18).collect::<Vec<u8>>());
+    let kinds = Kind::ALL.iter().map(|kind| encode(kind).unwrap()[1..].to_vec()).collect();
+    assert_eq!(numbers(kinds), (0..12).collect::<Vec<u8>>());
+    let (when, error) = (at(0), String::new());
+    let by = NoticeId::from_bits(0);
+    let states = [
+        State::Settling { since: when },
+        State::Waiting { due_at: when, attempts: 0, error: None },
+        State::Delivered { at: when, attempts: 0 },
+        State::Dead { at: when, attempts: 0, error },
+        State::Superseded { at: when, by },
+        State::NoChannel { at: when },
+    ];
+    let first = states.iter().map(|state| encode(state).unwrap()[1..2].to_vec()).collect();
+    assert_eq!(numbers(first), [0, 1, 2, 3, 4, 5]);
+    let subjects = [
+        About::Token(TokenId::from_bits(0), String::new()),
+        About::User(UserId::from_bits(0), String::new()),
+        About::Organization,
+    ];
+    let first = subjects.iter().map(|about| encode(about).unwrap()[1..2].to_vec()).collect();
+    assert_eq!(numbers(first), [0, 1, 2]);
     let units = [Unit::Minutes, Unit::Hours, Unit::Days, Unit::Months];
     let encoded = units.iter().map(|unit| encode(unit).unwrap()[1..].to_vec()).collect();
     assert_eq!(numbers(encoded), [0, 1, 2, 3]);
@@ -198,10 +275,15 @@ fn variants_keep_their_numbers() {
     let encoded = actors.iter().map(|actor| encode(actor).unwrap()[1..].to_vec()).collect();
     assert_eq!(numbers(encoded), [0, 0, 0, 1, 2]);
     let org = OrgId::from_bits(0);
-    let targets =
-        [Target::Organization(org), Target::User(user), Target::Token(TokenId::from_bits(0))];
+    let targets = [
+        Target::Organization(org),
+        Target::User(user),
+        Target::Token(TokenId::from_bits(0)),
+        Target::Webhook(WebhookId::from_bits(0)),
+        Target::Notice(NoticeId::from_bits(0)),
+    ];
     let encoded = targets.iter().map(|target| encode(target).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(encoded), [0, 0, 1, 0, 2, 0]);
+    assert_eq!(numbers(encoded), [0, 0, 1, 0, 2, 0, 3, 0, 4, 0]);
 }
 
 #[test]
@@ -220,6 +302,7 @@ fn what_is_no_record_is_an_error() {
         read_pair(bytes).unwrap_err();
         read_number(bytes).unwrap_err();
         read_event_seq(bytes).unwrap_err();
+        read_due(bytes).unwrap_err();
     }
 }
 
@@ -248,9 +331,19 @@ fn keys_stay_as_they_are() {
     assert_eq!(email(org, "A@x"), [&org_bytes[..], b"a@x"].concat());
     let end = creation_end(at(258), &[7; 32]);
     assert_eq!(end[..], [&[0, 0, 0, 0, 0, 0, 1, 2][..], &[7; 32]].concat());
+    let wanted = NoticeId::from_bits(0x0304);
+    assert_eq!(notice(org, wanted), token(org, id));
+    assert_eq!(webhook(org, WebhookId::from_bits(0x0304)), token(org, id));
+    let about = About::Token(TokenId::from_bits(org.bits()), String::new());
+    assert_eq!(lane(&about, UserId::from_bits(0x0304)), token(org, id));
+    for (row, number) in [(Row::Mail, 0), (Row::Call, 1), (Row::Settle, 2), (Row::Forget, 3)] {
+        let key = due(row, at(258), wanted);
+        assert_eq!(key[..], [&[number, 0, 0, 0, 0, 0, 0, 1, 2][..], &id_bytes].concat());
+        assert_eq!(read_due(&key), Ok(wanted));
+    }
     let names = Table::ALL.map(Table::name);
     let expected = "meta organizations users user_homes emails tokens token_homes digests owned \
-                    usage events roles creations creation_ends";
+                    usage events roles creations creation_ends notices notice_dues notice_lanes webhooks";
     assert_eq!(names.join(" "), expected);
     assert!(Table::ALL.into_iter().enumerate().all(|(number, table)| table as usize == number));
 }

@@ -88,6 +88,7 @@ fn step() -> impl Strategy<Value = Step> {
             requires,
             writes,
             events,
+            notices: Vec::new(),
             creation,
             restrictive,
         });
@@ -205,6 +206,8 @@ impl Model {
             RecordKey::Organization(id) => self.orgs.get(&id).map(|org| org.version),
             RecordKey::User(id) => self.users.get(&id).map(|user| user.version),
             RecordKey::Token(id) => self.tokens.get(&id).map(|token| token.version),
+            // Notices and webhooks have tests of their own.
+            RecordKey::Notice(..) | RecordKey::Webhook(..) => None,
         }
     }
 
@@ -233,6 +236,7 @@ impl Model {
                 .any(|user| user.org == *org && user.id != *except && user.is_active_owner()),
             Require::NoLiveTokens(owner) => self.live(*owner) == 0,
             Require::CountBelow(owner, limit) => self.live(*owner) < *limit as usize,
+            Require::WebhooksBelow(_, limit) => *limit > 0,
             Require::Empty => self.orgs.is_empty(),
         }
     }
@@ -266,7 +270,12 @@ impl Model {
                     digests.insert((token.digest, token.id));
                     tokens.insert(token.id, ApiToken { version, ..token.clone() });
                 }
-                Write::Organization(_) | Write::Usage(..) | Write::Roles(_) => {}
+                Write::Organization(_)
+                | Write::Usage(..)
+                | Write::Roles(_)
+                | Write::Notice(_)
+                | Write::Webhook(_)
+                | Write::RemoveWebhook(..) => {}
             }
         }
         // No two hold the same, and no two writes of the change name the same.
@@ -289,7 +298,12 @@ impl Model {
                 Write::Token(token) => _ = made.insert(token.id),
                 Write::Usage(id, usage) if made.contains(id) => self.use_token(*id, *usage),
                 Write::Roles(names) => self.intern(names),
-                Write::Usage(..) | Write::User(_) | Write::RemoveUser(_) => {}
+                Write::Usage(..)
+                | Write::User(_)
+                | Write::RemoveUser(_)
+                | Write::Notice(_)
+                | Write::Webhook(_)
+                | Write::RemoveWebhook(..) => {}
             }
         }
         for said in &change.events {
