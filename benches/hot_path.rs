@@ -8,7 +8,7 @@ use bearward::credential::{self, Credential};
 use bearward::gateway::HeaderWork;
 use bearward::id::{OrgId, TokenId, UserId};
 use bearward::org::{Governance, Organization, Revision, User, UserStatus};
-use bearward::policy::Policies;
+use bearward::policy::{Ignores, Policies};
 use bearward::role::{RoleId, RoleSet};
 use bearward::secret::{self, DEFAULT_PREFIX, Digest, Secret};
 use bearward::store::Ledger;
@@ -94,6 +94,7 @@ fn token(number: usize, secret: &str, owner: &User) -> ApiToken {
         created_at: EPOCH,
         issued_at: EPOCH,
         expires_at: Timestamp::from_millis(i64::MAX),
+        ignores: Ignores::default(),
         status: TokenStatus::Activated(None),
         notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
     }

@@ -8,7 +8,7 @@
 use bearward::change::{Change, Write};
 use bearward::id::{OrgId, TokenId, UserId};
 use bearward::org::{Governance, Organization, Revision, User, UserStatus};
-use bearward::policy::Policies;
+use bearward::policy::{Ignores, Policies};
 use bearward::role::{RoleId, RoleSet};
 use bearward::secret::Digest;
 use bearward::store::redb::{Options, open};
@@ -64,6 +64,7 @@ impl Tokens {
             created_at: NOW,
             issued_at: NOW,
             expires_at: NOW.after_months(6),
+            ignores: Ignores::default(),
             status: TokenStatus::Activated(None),
             notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
         }

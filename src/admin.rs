@@ -28,6 +28,7 @@ mod serve;
 mod services;
 mod tokens;
 mod users;
+mod violations;
 
 pub use openapi::openapi;
 pub use serve::serve;
@@ -133,6 +134,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(tokens::read, tokens::update, tokens::revoke))
         .routes(routes!(tokens::deactivate))
         .routes(routes!(tokens::activate))
+        .routes(routes!(violations::ignore, violations::count))
         .routes(routes!(policies::read, policies::put))
         .routes(routes!(audit::list))
         .routes(routes!(health::live))

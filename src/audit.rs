@@ -67,6 +67,12 @@ pub enum Action {
     /// A token was revoked.
     #[serde(rename = "token.revoked")]
     TokenRevoked,
+    /// A violation of a token was ignored for a time.
+    #[serde(rename = "violation.ignored")]
+    ViolationIgnored,
+    /// A violation that was ignored counts again.
+    #[serde(rename = "violation.counted")]
+    ViolationCounted,
     /// A webhook was made.
     #[serde(rename = "webhook.created")]
     WebhookCreated,

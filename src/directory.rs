@@ -10,7 +10,7 @@ mod tokens;
 mod window;
 
 pub use people::{People, Person, UserColumn, UserQuery, users};
-pub use tokens::{TokenColumn, TokenQuery, TokenRow, tokens};
+pub use tokens::{TokenColumn, TokenQuery, TokenRow, ViolationFilter, tokens};
 pub use window::{Asked, Column, Key, Page, Sort, Window};
 
 /// Rows in a page when nothing is said.

@@ -1,10 +1,14 @@
 //! The two TTL policies of an organization, and what breaks them.
 //!
 //! Violations are derived from token, policy and clock whenever they are asked for; none is stored.
+//! Stored is only which of them an owner has ignored, and until when.
 
+use crate::id::UserId;
 use crate::time::{Timestamp, Ttl, Unit};
 use crate::token::{ApiToken, Standing, Usage};
 use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// The longest life of a token whatever the policies say, in calendar months.
@@ -41,13 +45,123 @@ impl Default for Policies {
 }
 
 /// Which policy a token violates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PolicyKind {
     /// Unused for longer than the Idle Token TTL.
     IdleTtl,
     /// Made for longer than the Max Token TTL.
     MaxTtl,
+}
+
+impl PolicyKind {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::IdleTtl, Self::MaxTtl];
+}
+
+impl fmt::Display for PolicyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::IdleTtl => "idle_ttl",
+            Self::MaxTtl => "max_ttl",
+        })
+    }
+}
+
+/// Why a text names no policy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected idle_ttl or max_ttl")]
+pub struct NotAPolicy;
+
+impl FromStr for PolicyKind {
+    type Err = NotAPolicy;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|policy| policy.to_string() == text).ok_or(NotAPolicy)
+    }
+}
+
+/// Until when a violation of one token is ignored, and by whose decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ignore {
+    /// At this instant it counts again.
+    pub until: Timestamp,
+    /// Since when it is ignored.
+    pub at: Timestamp,
+    /// The owner of the organization who decided it.
+    pub by: UserId,
+    /// Why, in their words.
+    pub reason: Option<String>,
+}
+
+/// The violations of one token that are ignored: at most one for each policy. Behind pointers, as
+/// hardly any token has one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ignores {
+    /// Of the Idle Token TTL.
+    pub idle_ttl: Option<Box<Ignore>>,
+    /// Of the Max Token TTL.
+    pub max_ttl: Option<Box<Ignore>>,
+}
+
+impl Ignores {
+    /// What is ignored of a policy, be it over or not.
+    #[must_use]
+    pub fn of(&self, policy: PolicyKind) -> Option<&Ignore> {
+        match policy {
+            PolicyKind::IdleTtl => self.idle_ttl.as_deref(),
+            PolicyKind::MaxTtl => self.max_ttl.as_deref(),
+        }
+    }
+
+    /// These, with another decision about one policy.
+    #[must_use]
+    pub fn with(self, policy: PolicyKind, ignore: Option<Ignore>) -> Self {
+        let ignore = ignore.map(Box::new);
+        match policy {
+            PolicyKind::IdleTtl => Self { idle_ttl: ignore, ..self },
+            PolicyKind::MaxTtl => Self { max_ttl: ignore, ..self },
+        }
+    }
+
+    fn until(&self, policy: PolicyKind, now: Timestamp) -> Option<Timestamp> {
+        self.of(policy).map(|ignore| ignore.until).filter(|until| now < *until)
+    }
+}
+
+/// How much hangs on a token that breaks a policy, by its use: who switches a token off that is used
+/// often and was used lately stops something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Not used within the last 30 days, or never.
+    Low,
+    /// Used within the last 30 days.
+    Medium,
+    /// Used within the last 7 days, and at least 100 times a day on average since it was made.
+    High,
+}
+
+impl Severity {
+    /// A use this recent makes a violation at least [`Severity::Medium`].
+    pub const MEDIUM_WITHIN: Duration = Duration::from_hours(30 * 24);
+    /// A use this recent can make it [`Severity::High`].
+    pub const HIGH_WITHIN: Duration = Duration::from_hours(7 * 24);
+    /// So many uses a day do.
+    pub const HIGH_USES_PER_DAY: u64 = 100;
+
+    /// The severity of what a token with this use breaks at `now`.
+    #[must_use]
+    pub fn of(token: &ApiToken, usage: &Usage, now: Timestamp) -> Self {
+        let Some(last) = usage.last_used_at else { return Self::Low };
+        let idle = now.since(last);
+        let often = usage.per_day(token.created_at, now) >= Self::HIGH_USES_PER_DAY;
+        match (idle <= Self::HIGH_WITHIN && often, idle <= Self::MEDIUM_WITHIN) {
+            (true, _) => Self::High,
+            (false, true) => Self::Medium,
+            (false, false) => Self::Low,
+        }
+    }
 }
 
 /// One broken policy of one token.
@@ -59,6 +173,18 @@ pub struct Violation {
     pub since: Timestamp,
     /// By how much: beyond the idle limit now, or beyond the longest life.
     pub over_by: Duration,
+    /// Until when an owner has it ignored; nothing once that is over.
+    pub ignored_until: Option<Timestamp>,
+    /// How much hangs on the token.
+    pub severity: Severity,
+}
+
+impl Violation {
+    /// Whether it is to be seen to: nobody has it ignored.
+    #[must_use]
+    pub const fn counts(&self) -> bool {
+        self.ignored_until.is_none()
+    }
 }
 
 impl Policies {
@@ -84,23 +210,22 @@ impl Policies {
             return Vec::new();
         }
         let mut found = Vec::new();
+        let mut broken = |policy, since, over_by| {
+            let ignored_until = token.ignores.until(policy, now);
+            let severity = Severity::of(token, usage, now);
+            found.push(Violation { policy, since, over_by, ignored_until, severity });
+        };
         if self.idle_ttl.active {
             let last = usage.last_used_at.unwrap_or(token.issued_at).max(token.issued_at);
             let since = self.idle_ttl.ttl.end(last);
             if now > since {
-                let over_by = now.since(since);
-                found.push(Violation { policy: PolicyKind::IdleTtl, since, over_by });
+                broken(PolicyKind::IdleTtl, since, now.since(since));
             }
         }
         if self.max_ttl.active {
             let latest = self.max_ttl.ttl.end(token.issued_at);
             if token.expires_at > latest {
-                let over_by = token.expires_at.since(latest);
-                found.push(Violation {
-                    policy: PolicyKind::MaxTtl,
-                    since: token.issued_at,
-                    over_by,
-                });
+                broken(PolicyKind::MaxTtl, token.issued_at, token.expires_at.since(latest));
             }
         }
         found

@@ -2,6 +2,7 @@
 
 use crate::id::{OrgId, TokenId, UserId};
 use crate::org::{Revision, StatusChange};
+use crate::policy::Ignores;
 use crate::role::RoleSet;
 use crate::secret::Digest;
 use crate::time::Timestamp;
@@ -64,6 +65,8 @@ pub struct ApiToken {
     pub issued_at: Timestamp,
     /// When its life ends; at this instant it is dead.
     pub expires_at: Timestamp,
+    /// The violations that an owner has ignored for a time.
+    pub ignores: Ignores,
     /// Activated, deactivated or revoked.
     pub status: TokenStatus,
     /// How many days before its end its owner is told of it; the largest number first.
@@ -135,6 +138,16 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Admitted requests a day, on average since `created` and rounded down; the first day counts as
+    /// a whole one.
+    #[must_use]
+    pub fn per_day(&self, created: Timestamp, now: Timestamp) -> u64 {
+        const DAY: u64 = 24 * 60 * 60;
+        let seconds = now.since(created).as_secs().max(DAY);
+        let uses = u128::from(self.use_count) * u128::from(DAY) / u128::from(seconds);
+        u64::try_from(uses).unwrap_or(u64::MAX)
+    }
+
     /// Both together: the later use, the sum of the counts.
     #[must_use]
     pub fn merged(self, other: Self) -> Self {

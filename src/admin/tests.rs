@@ -6,18 +6,20 @@ mod documented;
 mod lists;
 mod matrix;
 mod stories;
+mod violations;
 
 use super::*;
 use crate::change::{Change, Write};
 use crate::governance::{catalogue::Catalogue, closed};
 use crate::id::{OrgId, TokenId, UserId};
 use crate::org::{Governance, Organization, Revision, StatusChange, User, UserStatus};
-use crate::policy::Policies;
+use crate::policy::{Ignores, Policies, TtlPolicy};
 use crate::role::{RoleId, RoleSet};
 use crate::secret::{DEFAULT_PREFIX, Secret};
 use crate::session::Stored;
 use crate::store::memory::MemoryStore;
 use crate::store::{Facts, Ledger};
+use crate::time::{Ttl, Unit};
 use crate::token::{ApiToken, NOTIFY_BEFORE_EXPIRY, TokenStatus, Usage};
 use crate::usage;
 use axum::body::Body;
@@ -268,6 +270,13 @@ impl House {
         self.write(Write::Organization(org)).await;
     }
 
+    /// Sets the Max Token TTL, in days; the tokens here live half a year.
+    async fn limit_lives(&self, days: u32) {
+        let mut org = self.organization();
+        org.policies.max_ttl = TtlPolicy { active: true, ttl: Ttl::new(days, Unit::Days) };
+        self.write(Write::Organization(org)).await;
+    }
+
     /// One more token of a user, with all of the user's roles.
     async fn token_of(&self, user: UserId, name: &str) -> (TokenId, String) {
         let mut seed = Seed { next: 100 + u128::from(self.store_size()), writes: vec![] };
@@ -374,6 +383,7 @@ impl Seed {
             created_at: at(NOW),
             issued_at: at(NOW),
             expires_at: at(NOW).after_months(6),
+            ignores: Ignores::default(),
             status: TokenStatus::Activated(None),
             notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
         }));

@@ -2,7 +2,7 @@
 
 mod body;
 
-pub(crate) use body::{CreatedToken, NewToken, TokenBody, TokenChange};
+pub(crate) use body::{CreatedToken, NewToken, TokenBody, TokenChange, TtlWish};
 
 use super::desk::{self, Desk, Step, Versioned};
 use super::etag::{self, Precondition};
@@ -14,7 +14,7 @@ use super::openapi::{ChangeProblems, ReadProblems};
 use super::problem::Problem;
 use super::users::Because;
 use super::{NoRandom, Shared};
-use crate::directory::{self, People, TokenColumn, TokenQuery, TokenRow};
+use crate::directory::{self, People, TokenColumn, TokenQuery, TokenRow, ViolationFilter};
 use crate::governance::token::{CreateToken, Existing, Life, policies_of};
 use crate::governance::{Plan, Refusal, words};
 use crate::id::{TokenId, UserId};
@@ -68,6 +68,8 @@ pub(crate) struct TokensQuery {
     status: Option<String>,
     /// The tokens of one user: an identity, or `me`.
     owner: Option<String>,
+    /// `any`, `idle_ttl`, `max_ttl` or `none`: the violations that are not ignored.
+    violation: Option<String>,
     /// A text in the token's name or in its owner's name or e-mail address.
     q: Option<String>,
     /// A field of the rows by its name; with `-` before it the largest first. `-created_at` if
@@ -102,6 +104,7 @@ pub(crate) async fn list(
             org: org.id,
             owner,
             state: query.status.as_deref().map(token_state).transpose()?,
+            violation: query.violation.as_deref().map(violation).transpose()?,
             search: list::search(query.q.as_deref())?,
             policies: policies_of(&org),
             asked: list::asked::<TokenColumn>(sort, limit, query.cursor.as_deref())?,
@@ -128,6 +131,16 @@ fn token_state(text: &str) -> Result<TokenState, Problem> {
         "expired" => Ok(TokenState::Expired),
         "revoked" => Ok(TokenState::Revoked),
         _ => Err(Problem::field("status", "expected activated, deactivated, expired or revoked")),
+    }
+}
+
+fn violation(text: &str) -> Result<ViolationFilter, Problem> {
+    match text {
+        "any" => Ok(ViolationFilter::Any),
+        "none" => Ok(ViolationFilter::None),
+        policy => policy.parse().map(ViolationFilter::Of).map_err(|_not_a_policy| {
+            Problem::field("violation", "expected any, idle_ttl, max_ttl or none")
+        }),
     }
 }
 
@@ -203,18 +216,19 @@ pub(crate) async fn create(
 fn life(wanted: &NewToken) -> Result<Life, Problem> {
     match (wanted.ttl, wanted.expires_at) {
         (None, None) => Ok(Life::Unsaid),
-        (Some(ttl), None) => Ok(Life::Ttl(ttl)),
+        (Some(TtlWish::Ttl(ttl)), None) => Ok(Life::Ttl(ttl)),
+        (Some(TtlWish::Longest), None) => Ok(Life::Longest),
         (None, Some(end)) => Ok(Life::Until(end)),
         (Some(_), Some(_)) => Err(Problem::field("expires_at", "expected this or ttl, not both")),
     }
 }
 
 /// A token with all that a change of it and its description need.
-struct Loaded {
-    org: Organization,
+pub(super) struct Loaded {
+    pub(super) org: Organization,
     owner: Option<User>,
-    token: ApiToken,
-    usage: Usage,
+    pub(super) token: ApiToken,
+    pub(super) usage: Usage,
 }
 
 impl Loaded {
@@ -227,7 +241,7 @@ impl Loaded {
         Ok(Self { org: org.clone(), owner, token, usage })
     }
 
-    fn named(desk: &Desk<'_>, params: &Params) -> Result<Self, Problem> {
+    pub(super) fn named(desk: &Desk<'_>, params: &Params) -> Result<Self, Problem> {
         let org = desk.org(params.id("org")?)?;
         Self::of(desk, &org, params.id("token")?)
     }
@@ -243,7 +257,7 @@ impl Loaded {
         Ok(TokenBody::new(row, &policies_of(&self.org), desk))
     }
 
-    fn step(
+    pub(super) fn step(
         mut self,
         plan: Result<Plan<ApiToken>, Refusal>,
         precondition: &Precondition,
@@ -292,7 +306,7 @@ pub(crate) async fn read(
     Ok(shown(done))
 }
 
-fn shown(done: Versioned<TokenBody>) -> Response {
+pub(super) fn shown(done: Versioned<TokenBody>) -> Response {
     ([(ETAG, etag::tag(done.version))], axum::Json(done.answer)).into_response()
 }
 

@@ -2,7 +2,7 @@ use super::*;
 use crate::access::{Circumstances, Demand, Organizations, Reason, Requirement, Verdict, decide};
 use crate::change::{Change, Write};
 use crate::org::{Governance, Organization, StatusChange, User, UserStatus};
-use crate::policy::Policies;
+use crate::policy::{Ignores, Policies};
 use crate::role::RoleSet;
 use crate::store::memory::MemoryStore;
 use crate::store::{CommitError, Ledger};
@@ -60,6 +60,7 @@ fn token(number: u64, owner: u64, standing: Standing) -> ApiToken {
         created_at: EPOCH,
         issued_at: EPOCH,
         expires_at: Timestamp::from_millis(1_000),
+        ignores: Ignores::default(),
         status: match standing {
             Standing::Activated => TokenStatus::Activated(None),
             Standing::Deactivated => TokenStatus::Deactivated(change_of_status()),

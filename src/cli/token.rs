@@ -14,7 +14,7 @@ use hyper::Method;
 use serde_json::{Map, Value, json};
 use shown::{details, list_table, status, text};
 use std::path::PathBuf;
-use ttl::ShortTtl;
+use ttl::{ShortTtl, Wish};
 
 /// The most that one page of a list has.
 const PAGE_ITEMS_MAX: usize = 200;
@@ -69,9 +69,10 @@ struct Create {
     /// Its name, 1 to 64 characters
     #[arg(long)]
     name: String,
-    /// How long it lives, such as 12h, 30d or 6mo [default: six months, or what policy allows]
+    /// How long it lives, such as 12h, 30d, 6mo or longest [default: six months, or what policy
+    /// allows]
     #[arg(long, conflicts_with = "expires_at")]
-    ttl: Option<ShortTtl>,
+    ttl: Option<Wish>,
     /// When its life ends, such as 2027-01-31T12:00:00Z
     #[arg(long, value_name = "TIME")]
     expires_at: Option<Timestamp>,
@@ -88,6 +89,9 @@ struct List {
     /// Only those in this state
     #[arg(long, value_parser = ["activated", "deactivated", "expired", "revoked"])]
     status: Option<String>,
+    /// Only those that break a policy, or none, where nobody has that ignored
+    #[arg(long, value_parser = ["any", "idle_ttl", "max_ttl", "none"])]
+    violation: Option<String>,
     /// Only those of this user; `me` for your own
     #[arg(long, value_name = "USER|me", value_parser = owner)]
     owner: Option<String>,
@@ -209,8 +213,12 @@ impl Create {
         body.insert("name".to_owned(), json!(self.name));
         let scope = json!({ "org_roles": org_roles, "service_roles": service_roles });
         body.insert("scope".to_owned(), scope);
-        if let Some(ShortTtl(ttl)) = self.ttl {
-            body.insert("ttl".to_owned(), json!(ttl));
+        if let Some(wish) = self.ttl {
+            let ttl = match wish {
+                Wish::Longest => json!("longest"),
+                Wish::Ttl(ShortTtl(ttl)) => json!(ttl),
+            };
+            body.insert("ttl".to_owned(), ttl);
         }
         if let Some(expires_at) = self.expires_at {
             body.insert("expires_at".to_owned(), json!(expires_at));
@@ -252,6 +260,7 @@ impl List {
     fn query(&self, limit: usize, cursor: Option<&str>) -> String {
         let filters = [
             ("status", self.status.as_deref()),
+            ("violation", self.violation.as_deref()),
             ("owner", self.owner.as_deref()),
             ("q", self.q.as_deref()),
             ("sort", self.sort.as_deref()),

@@ -99,7 +99,7 @@ impl<'a> Table<'a> {
 
     /// Whether nothing stands in it.
     pub(super) fn is_empty(&self) -> bool {
-        self.fields.is_none_or(|fields| fields.is_empty())
+        self.fields.is_none_or(toml::map::Map::is_empty)
     }
 
     /// Reports that something is not there. Where the syntax is broken it may well be there, and

@@ -3,7 +3,7 @@
 use super::people::{People, Person};
 use super::window::{Asked, Column, Key, Page, Sort, Window};
 use crate::id::{OrgId, UserId};
-use crate::policy::Policies;
+use crate::policy::{Policies, PolicyKind};
 use crate::role::RoleTable;
 use crate::store::{Ledger, StoreError};
 use crate::time::Timestamp;
@@ -34,7 +34,7 @@ pub enum TokenColumn {
     Scope,
     /// Activated, deactivated, expired, revoked.
     Status,
-    /// How many policies it violates.
+    /// How many policies it violates, ignored violations not counted.
     Violations,
 }
 
@@ -55,6 +55,29 @@ impl Column for TokenColumn {
     ];
 }
 
+/// Tokens by the violations that count: those that nobody has ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ViolationFilter {
+    /// Tokens with at least one.
+    Any,
+    /// Tokens without one.
+    None,
+    /// Tokens that break this policy.
+    Of(PolicyKind),
+}
+
+impl ViolationFilter {
+    fn fits(self, token: &ApiToken, usage: &Usage, query: &TokenQuery) -> bool {
+        let found = query.policies.violations(token, usage, query.now);
+        let mut found = found.iter().filter(|violation| violation.counts());
+        match self {
+            Self::Any => found.next().is_some(),
+            Self::None => found.next().is_none(),
+            Self::Of(policy) => found.any(|violation| violation.policy == policy),
+        }
+    }
+}
+
 /// Which tokens to list.
 #[derive(Clone, Debug)]
 pub struct TokenQuery {
@@ -64,6 +87,8 @@ pub struct TokenQuery {
     pub owner: Option<UserId>,
     /// Those in this state only.
     pub state: Option<TokenState>,
+    /// Those with such violations only.
+    pub violation: Option<ViolationFilter>,
     /// A text in the token's name or its owner's name or address, in lower case.
     pub search: Option<String>,
     /// The policies as they are applied.
@@ -109,6 +134,7 @@ pub fn tokens(
     ledger.visit_tokens(query.org, query.owner, &mut |token, stored| {
         let usage = stored.merged(still.pending(token.id));
         if query.state.is_none_or(|state| state == token.state(query.now))
+            && query.violation.is_none_or(|wanted| wanted.fits(&token, &usage, query))
             && query.search.as_ref().is_none_or(|search| mentions(&token, &people, search))
         {
             let key = key(&token, &usage, &people, &table, query);
@@ -157,8 +183,9 @@ fn key(
             TokenState::Revoked => 3,
         }),
         TokenColumn::Violations => {
-            let found = query.policies.violations(token, usage, query.now).len();
-            Key::number(u64::try_from(found).ok())
+            let found = query.policies.violations(token, usage, query.now);
+            let counted = found.iter().filter(|violation| violation.counts()).count();
+            Key::number(u64::try_from(counted).ok())
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::change::{Change, RecordKey, Require, Write};
 use crate::id::{OrgId, TokenId, UserId};
 use crate::notice::Kind;
 use crate::org::{Governance, Organization, StatusChange, User, UserStatus};
-use crate::policy::Policies;
+use crate::policy::{Ignores, Policies};
 use crate::role::{RoleId, RoleSet};
 use crate::secret::Digest;
 use crate::token::{ApiToken, NOTIFY_BEFORE_EXPIRY, TokenStatus};
@@ -146,6 +146,7 @@ fn owner_token(
         created_at: at.now,
         issued_at: at.now,
         expires_at: super::token::policies_of(org).default_end(at.now),
+        ignores: Ignores::default(),
         status: TokenStatus::Activated(None),
         notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
     }

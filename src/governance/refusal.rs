@@ -95,6 +95,9 @@ pub enum Clash {
     /// A token that would be born dead.
     #[error("the user is deactivated")]
     Deactivated,
+    /// There is nothing to ignore.
+    #[error("the token does not break this policy now, so there is nothing to ignore")]
+    NotViolated,
     /// Too many tokens.
     #[error("a user owns at most {TOKENS_PER_USER_MAX} tokens that are not revoked")]
     TooManyTokens,

@@ -3,7 +3,7 @@
 use super::*;
 use crate::governance::catalogue::Catalogue;
 use crate::org::{User, UserStatus};
-use crate::policy::Policies;
+use crate::policy::{Ignores, Policies};
 use crate::secret::Digest;
 use crate::token::{ApiToken, NOTIFY_BEFORE_EXPIRY, TokenStatus};
 
@@ -87,6 +87,7 @@ impl World {
             created_at: self.now,
             issued_at: self.now,
             expires_at: self.now.after_months(6),
+            ignores: Ignores::default(),
             status: TokenStatus::Activated(None),
             notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
         }

@@ -9,7 +9,7 @@ use crate::change::{Change, RecordKey, Require, Write};
 use crate::id::{OrgId, TokenId, UserId};
 use crate::notice::Kind;
 use crate::org::{Governance, Organization, StatusChange, User};
-use crate::policy::{LIFETIME_MIN, LIFETIME_MONTHS_MAX, Policies};
+use crate::policy::{Ignores, LIFETIME_MIN, LIFETIME_MONTHS_MAX, Policies};
 use crate::role::RoleSet;
 use crate::secret::Digest;
 use crate::time::{Timestamp, Ttl};
@@ -31,6 +31,8 @@ pub fn policies_of(org: &Organization) -> Policies {
 pub enum Life {
     /// Nothing was said: six months, or what policy allows if that is shorter.
     Unsaid,
+    /// The longest that policy and the cap of 60 months allow.
+    Longest,
     /// A length of life from now.
     Ttl(Ttl),
     /// An instant at which it ends.
@@ -92,6 +94,7 @@ impl CreateToken<'_> {
             created_at: at.now,
             issued_at: at.now,
             expires_at,
+            ignores: Ignores::default(),
             status: TokenStatus::Activated(None),
             notify_before_expiry: notify_days(self.notify_before_expiry.as_deref())?,
         };
@@ -114,6 +117,7 @@ fn end(life: Life, org: &Organization, now: Timestamp) -> Result<Timestamp, Refu
     let policies = policies_of(org);
     let (field, end) = match life {
         Life::Unsaid => return Ok(policies.default_end(now)),
+        Life::Longest => return Ok(policies.latest_end(now).0),
         Life::Ttl(ttl) => ("ttl", ttl.end(now)),
         Life::Until(end) => ("expires_at", end),
     };

@@ -23,6 +23,7 @@ fn token(issued: &str, expires: &str) -> ApiToken {
         created_at: at(issued),
         issued_at: at(issued),
         expires_at: at(expires),
+        ignores: Ignores::default(),
         status: TokenStatus::Activated(None),
         notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
     }
@@ -83,4 +84,54 @@ fn the_latest_end_is_the_policy_or_the_cap() {
     assert_eq!(policies(None, Some(9000)).latest_end(issued), (at("2032-01-01T00:00:00Z"), false));
     assert_eq!(policies(None, None).default_end(issued), at("2027-07-01T00:00:00Z"));
     assert_eq!(policies(None, Some(30)).default_end(issued), at("2027-01-31T00:00:00Z"));
+}
+
+#[test]
+fn an_ignored_violation_counts_again_at_its_end() {
+    let policies = policies(Some(10), Some(30));
+    let until = at("2027-03-01T00:00:00Z");
+    let ignore =
+        Ignore { until, at: at("2027-02-01T00:00:00Z"), by: UserId::from_bits(1), reason: None };
+    let ignores = Ignores::default().with(PolicyKind::MaxTtl, Some(ignore));
+    let token = ApiToken { ignores, ..token("2027-01-01T00:00:00Z", "2028-01-01T00:00:00Z") };
+    let found = |now: &str| policies.violations(&token, &Usage::default(), at(now));
+    let [idle, max] = found("2027-02-28T23:59:59.999Z")[..] else { panic!("both are shown") };
+    assert_eq!((idle.ignored_until, idle.counts()), (None, true), "each by itself");
+    assert_eq!((max.ignored_until, max.counts()), (Some(until), false));
+    assert!(found("2027-03-01T00:00:00Z").iter().all(Violation::counts));
+}
+
+#[test]
+fn severity_is_of_the_last_use_and_of_how_many() {
+    let token = token("2027-01-01T00:00:00Z", "2028-01-01T00:00:00Z");
+    let now = at("2027-03-02T00:00:00Z");
+    let of = |last: Option<&str>, use_count| {
+        Severity::of(&token, &Usage { last_used_at: last.map(at), use_count }, now)
+    };
+    // 60 days old: 6,000 uses are 100 a day.
+    assert_eq!(of(None, 0), Severity::Low);
+    assert_eq!(of(Some("2027-02-23T00:00:00Z"), 6_000), Severity::High);
+    assert_eq!(of(Some("2027-02-23T00:00:00Z"), 5_999), Severity::Medium);
+    assert_eq!(of(Some("2027-02-22T23:59:59.999Z"), 6_000), Severity::Medium);
+    assert_eq!(of(Some("2027-01-31T00:00:00Z"), 6_000), Severity::Medium);
+    assert_eq!(of(Some("2027-01-30T23:59:59.999Z"), 6_000), Severity::Low);
+    assert!(Severity::Low < Severity::Medium && Severity::Medium < Severity::High);
+}
+
+#[test]
+fn the_first_day_counts_as_a_whole_one() {
+    let used = Usage { last_used_at: None, use_count: 90 };
+    let made = at("2027-01-01T00:00:00Z");
+    assert_eq!(used.per_day(made, made), 90);
+    assert_eq!(used.per_day(made, at("2027-01-02T00:00:00Z")), 90);
+    assert_eq!(used.per_day(made, at("2027-01-02T12:00:00Z")), 60);
+    assert_eq!(used.per_day(made, at("2026-01-01T00:00:00Z")), 90, "a clock that was set back");
+}
+
+#[test]
+fn policies_have_names() {
+    for policy in PolicyKind::ALL {
+        assert_eq!(policy.to_string().parse(), Ok(policy));
+    }
+    assert_eq!("none".parse::<PolicyKind>(), Err(NotAPolicy));
 }

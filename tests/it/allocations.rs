@@ -11,7 +11,7 @@ use bearward::gateway::{Gateway, Plan, Shared};
 use bearward::id::{OrgId, TokenId, UserId};
 use bearward::listener::Listener;
 use bearward::org::{Governance, Organization, Revision, User, UserStatus};
-use bearward::policy::Policies;
+use bearward::policy::{Ignores, Policies};
 use bearward::role::{RoleName, RoleSet};
 use bearward::secret::{DEFAULT_PREFIX, Secret};
 use bearward::store::Ledger;
@@ -223,6 +223,7 @@ fn seed(store: &MemoryStore) -> String {
         created_at: epoch,
         issued_at: epoch,
         expires_at: Timestamp::from_millis(i64::MAX),
+        ignores: Ignores::default(),
         status: TokenStatus::Activated(None),
         notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
     };

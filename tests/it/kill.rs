@@ -9,7 +9,7 @@ use bearward::audit::{Action, Actor, Draft, Event, Origin, Target};
 use bearward::change::{Change, Creation, RecordKey, Require, Write};
 use bearward::id::{OrgId, TokenId, UserId};
 use bearward::org::{Governance, Organization, Revision, StatusChange, User, UserStatus};
-use bearward::policy::Policies;
+use bearward::policy::{Ignores, Policies};
 use bearward::role::{RoleId, RoleSet};
 use bearward::secret::Digest;
 use bearward::store::redb::{OpenError, Options, RedbStore, open};
@@ -211,6 +211,7 @@ fn token(number: u64, status: TokenStatus) -> ApiToken {
         created_at: at(number),
         issued_at: at(number),
         expires_at: Timestamp::MAX,
+        ignores: Ignores::default(),
         status,
         notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
     }

@@ -55,7 +55,8 @@ async fn every_documented_operation_is_routed_and_no_other() {
         let concrete = path
             .replace("{org}", &house.org.to_string())
             .replace("{user}", &house.bystander.user.to_string())
-            .replace("{token}", &house.bystander.token.to_string());
+            .replace("{token}", &house.bystander.token.to_string())
+            .replace("{policy}", "max_ttl");
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
             let documented = all.iter().any(|(p, m, _)| p == path && m.as_str() == method);
             let status = house.ask(method, &concrete).send().await.status;

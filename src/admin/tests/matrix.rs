@@ -98,6 +98,9 @@ async fn request(house: &House, row: &Row<'_>, me: UserId) -> (String, Value) {
     if row.path.contains("{token}") {
         let owner = if row.about.starts_with("their own") { me } else { house.bystander.user };
         let (id, _) = house.token_of(owner, "target").await;
+        if row.path.contains("/violations/") {
+            house.limit_lives(30).await;
+        }
         if row.path.ends_with("/activate") {
             let governed = row.about.ends_with("by an owner");
             let status = TokenStatus::Deactivated(deactivated(governed));
@@ -117,7 +120,8 @@ async fn request(house: &House, row: &Row<'_>, me: UserId) -> (String, Value) {
         .path
         .replace("{org}", &house.org.to_string())
         .replace("{user}", &user)
-        .replace("{token}", &token);
+        .replace("{token}", &token)
+        .replace("{policy}", "max_ttl");
     (path + &query, body(house, row))
 }
 
@@ -161,6 +165,7 @@ fn body(house: &House, row: &Row<'_>) -> Value {
         }
         ("PATCH", "{token}", _) => json!({"name": "Renamed", "scope": {}}),
         ("POST", "activate" | "deactivate", _) => json!({"reason": "a reason"}),
+        ("POST", "ignore", _) => json!({"until": "2027-02-01T00:00:00Z", "reason": "known"}),
         ("PUT", "policies", "") => {
             json!({"max_ttl": {"active": true, "value": 30, "unit": "days"}})
         }

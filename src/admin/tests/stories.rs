@@ -64,6 +64,7 @@ async fn s13_s14_s15_policies_bind_new_tokens_and_flag_old_ones() {
             "since": "2027-01-01T00:00:00.000Z",
             "over_by_seconds": over.as_secs(),
             "ignored_until": null,
+            "severity": "low",
         }])
     );
     house.get("/api/v1/me").by(&house.bystander).send().await.expect(200);

@@ -5,10 +5,15 @@ use crate::admin::scope::Scope;
 use crate::admin::users::StatusChangeBody;
 use crate::directory::{Person, TokenRow};
 use crate::id::{TokenId, UserId};
-use crate::policy::{Policies, PolicyKind};
+use crate::policy::{Policies, PolicyKind, Severity};
 use crate::time::{Timestamp, Ttl};
 use crate::token::Standing;
-use serde::{Deserialize, Serialize};
+use serde::de::{MapAccess, Visitor, value::MapAccessDeserializer};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
+use utoipa::PartialSchema as _;
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
+use utoipa::openapi::{Ref, RefOr, Schema};
 
 /// A user as the owner or the maker of a token.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -50,6 +55,9 @@ struct ViolationBody {
     /// Until when an owner has it ignored.
     #[schema(required, value_type = Option<String>, format = DateTime)]
     ignored_until: Option<Timestamp>,
+    /// How much hangs on the token by its use: `medium` if it was used within 30 days, `high` if
+    /// within 7 days and at least 100 times a day on average.
+    severity: Severity,
 }
 
 /// An API token. Its secret is not in it.
@@ -103,7 +111,8 @@ impl TokenBody {
             policy: violation.policy,
             since: violation.since,
             over_by_seconds: violation.over_by.as_secs(),
-            ignored_until: None,
+            ignored_until: violation.ignored_until,
+            severity: violation.severity,
         });
         Self {
             id: token.id,
@@ -126,6 +135,56 @@ impl TokenBody {
     }
 }
 
+/// How long a token shall live.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum TtlWish {
+    Ttl(Ttl),
+    Longest,
+}
+
+impl<'de> Deserialize<'de> for TtlWish {
+    /// A choice among shapes would be refused without naming what is wrong in the one that was
+    /// meant.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TtlVisitor)
+    }
+}
+
+struct TtlVisitor;
+
+impl<'de> Visitor<'de> for TtlVisitor {
+    type Value = TtlWish;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value and a unit, or \"longest\"")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<TtlWish, E> {
+        if text == "longest" {
+            return Ok(TtlWish::Longest);
+        }
+        Err(E::invalid_value(serde::de::Unexpected::Str(text), &self))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TtlWish, A::Error> {
+        Ttl::deserialize(MapAccessDeserializer::new(map)).map(TtlWish::Ttl)
+    }
+}
+
+impl utoipa::PartialSchema for TtlWish {
+    fn schema() -> RefOr<Schema> {
+        let longest = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["longest"]));
+        OneOfBuilder::new().item(Ref::from_schema_name("Ttl")).item(longest).into()
+    }
+}
+
+impl utoipa::ToSchema for TtlWish {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((Ttl::name().into_owned(), Ttl::schema()));
+        Ttl::schemas(schemas);
+    }
+}
+
 /// A new token. Its life is said by `ttl` or by `expires_at`; if by neither, it is six months, or
 /// the policy's maximum if that is shorter.
 #[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
@@ -134,8 +193,8 @@ pub(crate) struct NewToken {
     /// 1 to 64 characters.
     #[schema(example = "ci", min_length = 1, max_length = 64)]
     pub(super) name: String,
-    /// How long it lives: 1 minute to 60 months.
-    pub(super) ttl: Option<Ttl>,
+    /// How long it lives: 1 minute to 60 months, or `"longest"` for all that policy allows.
+    pub(super) ttl: Option<TtlWish>,
     /// When it dies.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub(super) expires_at: Option<Timestamp>,

@@ -138,6 +138,7 @@ fn change(
                 created_at: now,
                 issued_at: now,
                 expires_at: now.after_months(bearward::policy::LIFETIME_MONTHS_DEFAULT),
+                ignores: bearward::policy::Ignores::default(),
                 status: TokenStatus::Activated(None),
                 notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
             }));

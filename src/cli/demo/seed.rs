@@ -9,7 +9,7 @@ use bearward::change::{Change, Write};
 use bearward::governance::closed;
 use bearward::id::{OrgId, TokenId, UserId};
 use bearward::org::{Governance, Organization, Revision, StatusChange, User, UserStatus};
-use bearward::policy::{Policies, TtlPolicy};
+use bearward::policy::{Ignores, Policies, TtlPolicy};
 use bearward::role::{RoleId, RoleName, RoleSet, RoleTable};
 use bearward::secret::Secret;
 use bearward::store::Ledger;
@@ -284,6 +284,7 @@ impl Seeder<'_> {
             created_at: at,
             issued_at: at,
             expires_at: Ttl::new(seed.life_days, Unit::Days).end(at),
+            ignores: Ignores::default(),
             status,
             notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
         }));

@@ -79,8 +79,9 @@ fn scope(token: &Value) -> Vec<String> {
 }
 
 fn violations(token: &Value) -> Vec<String> {
-    let kind = |violation: &Value| text(violation.get("policy").unwrap_or(violation));
-    token["violations"].as_array().map(|list| list.iter().map(kind).collect()).unwrap_or_default()
+    let all = token["violations"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let counted = all.iter().filter(|violation| violation["ignored_until"].is_null());
+    counted.map(|violation| text(&violation["policy"])).collect()
 }
 
 /// Text, or a dash where there is none.

@@ -64,6 +64,11 @@ fn what_is_asked_for_becomes_the_body() {
         "owner": owner,
     });
     assert_eq!(create.body(), expected);
+    let Ok(Command::Create(create)) = parse("create --name ci --ttl longest --scope org_member")
+    else {
+        panic!("the longest life")
+    };
+    assert_eq!(create.body()["ttl"], "longest");
     assert!(parse("create --name ci").is_err(), "a scope is needed");
     assert!(parse("create --name ci --scope A").is_err());
 }

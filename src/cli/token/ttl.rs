@@ -1,4 +1,4 @@
-//! Lengths of life as they are typed: `45m`, `12h`, `30d`, `6mo`.
+//! Lengths of life as they are typed: `45m`, `12h`, `30d`, `6mo`, `longest`.
 
 use bearward::time::{Ttl, Unit};
 use std::str::FromStr;
@@ -7,9 +7,24 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ShortTtl(pub(super) Ttl);
 
+/// What a new token's life may be said to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    Longest,
+    Ttl(ShortTtl),
+}
+
+impl FromStr for Wish {
+    type Err = NotATtl;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "longest" { Ok(Self::Longest) } else { text.parse().map(Self::Ttl) }
+    }
+}
+
 /// Why a text is not a length of life.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected a whole number and a unit: 45m (minutes), 12h, 30d or 6mo (months)")]
+#[error("expected a whole number and a unit: 45m (minutes), 12h, 30d or 6mo (months); or longest")]
 pub(super) struct NotATtl;
 
 impl FromStr for ShortTtl {

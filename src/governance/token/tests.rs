@@ -72,6 +72,19 @@ fn s9_a_life_is_1_minute_to_60_months() {
 }
 
 #[test]
+fn s10_the_longest_life_is_what_policy_and_cap_allow() {
+    let mut world = World::new();
+    let end = |world: &World| lived(world, Life::Longest).expect("made").record().expires_at;
+    assert_eq!(end(&world), at("2032-01-01T00:00:00Z"));
+    limit(&mut world, true, 30);
+    assert_eq!(end(&world), at("2027-01-31T00:00:00Z"));
+    limit(&mut world, true, 9_000);
+    assert_eq!(end(&world), at("2032-01-01T00:00:00Z"));
+    limit(&mut world, false, 30);
+    assert_eq!(end(&world), at("2032-01-01T00:00:00Z"));
+}
+
+#[test]
 fn c3_an_expiry_at_the_ends_of_time_is_refused() {
     let world = World::new();
     for end in [world.now.millis(), 0, -1, i64::MIN, i64::MAX] {

@@ -4,7 +4,7 @@ use crate::change::Creation;
 use crate::id::WebhookId;
 use crate::notice::{Addressee, Detail, Draft as Told, Kind, Notice, State, Webhook};
 use crate::org::{Governance, Organization, Revision, StatusChange, User, UserStatus};
-use crate::policy::{Policies, TtlPolicy};
+use crate::policy::{Ignore, Ignores, Policies, TtlPolicy};
 use crate::role::{RoleId, RoleName, RoleSet};
 use crate::secret::Digest;
 use crate::store::engine::Table;
@@ -68,6 +68,15 @@ fn a_token(status: TokenStatus) -> ApiToken {
         created_at: at(1),
         issued_at: at(2),
         expires_at: at(3),
+        ignores: Ignores {
+            idle_ttl: None,
+            max_ttl: Some(Box::new(Ignore {
+                until: at(9),
+                at: at(8),
+                by: UserId::from_bits(3),
+                reason: Some("r".to_owned()),
+            })),
+        },
         status,
         notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
     }
@@ -166,22 +175,22 @@ fn what_is_stored_stays_readable() {
         (
             bytes(&a_token(TokenStatus::Activated(None))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 00 00 020701",
+             abababababababab 02 04 06 00 01 12 10 03 010172 00 00 020701",
         ),
         (
             bytes(&a_token(TokenStatus::Activated(Some(switched())))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 00 01 01 0103 0102c3bc 01 020701",
+             abababababababab 02 04 06 00 01 12 10 03 010172 00 01 01 0103 0102c3bc 01 020701",
         ),
         (
             bytes(&a_token(TokenStatus::Deactivated(switched()))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 01 01 0103 0102c3bc 01 020701",
+             abababababababab 02 04 06 00 01 12 10 03 010172 01 01 0103 0102c3bc 01 020701",
         ),
         (
             bytes(&a_token(TokenStatus::Revoked(switched()))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 02 01 0103 0102c3bc 01 020701",
+             abababababababab 02 04 06 00 01 12 10 03 010172 02 01 0103 0102c3bc 01 020701",
         ),
         (bytes(&Usage { last_used_at: Some(at(8)), use_count: 300 }), "01 0110 ac02"),
         (bytes(&Usage::default()), "01 00 00"),
@@ -234,6 +243,8 @@ fn variants_keep_their_numbers() {
         Action::TokenDeactivated,
         Action::TokenActivated,
         Action::TokenRevoked,
+        Action::ViolationIgnored,
+        Action::ViolationCounted,
         Action::WebhookCreated,
         Action::WebhookUpdated,
         Action::WebhookRemoved,
@@ -241,7 +252,7 @@ fn variants_keep_their_numbers() {
         Action::NoticeRedelivered,
     ];
     let encoded = actions.iter().map(|action| encode(action).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(encoded), (0..18).collect::<Vec<u8>>());
+    assert_eq!(numbers(encoded), (0..20).collect::<Vec<u8>>());
     let kinds = Kind::ALL.iter().map(|kind| encode(kind).unwrap()[1..].to_vec()).collect();
     assert_eq!(numbers(kinds), (0..12).collect::<Vec<u8>>());
     let (when, error) = (at(0), String::new());

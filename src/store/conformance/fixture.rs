@@ -6,7 +6,7 @@ use crate::change::{Change, Creation, Require, Write};
 use crate::id::{OrgId, TokenId, UserId};
 use crate::notice::{self, About};
 use crate::org::{Governance, Organization, Revision, StatusChange, User, UserStatus};
-use crate::policy::Policies;
+use crate::policy::{Ignores, Policies};
 use crate::role::{RoleId, RoleSet};
 use crate::secret::Digest;
 use crate::store::{Commit, CommitError, Committed, Fact, FactKey, Follower};
@@ -84,6 +84,7 @@ pub(in crate::store) fn token(number: u64) -> ApiToken {
         created_at: at(1),
         issued_at: at(1),
         expires_at: at(1_000_000),
+        ignores: Ignores::default(),
         status: TokenStatus::Activated(None),
         notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
     }
