@@ -181,3 +181,61 @@ fn after_the_last_attempt_it_is_given_up_and_the_audit_trail_says_so() {
     assert_eq!(failed["changes"][1]["after"], "3", "{failed}");
     assert_eq!(failed["actor"]["type"], "system", "{failed}");
 }
+
+/// A certificate for `localhost` that vouches for itself, and its key.
+fn certificate(home: &std::path::Path) -> (String, String) {
+    let [certificate, key] = ["cert.pem", "key.pem"].map(|name| home.join(name));
+    let shown = |path: &std::path::Path| path.to_str().expect("UTF-8").to_owned();
+    let made = std::process::Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
+        .args(["-nodes", "-days", "2", "-subj", "/CN=localhost"])
+        .args(["-addext", "subjectAltName=DNS:localhost"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-keyout", &shown(&key), "-out", &shown(&certificate)])
+        .output()
+        .expect("openssl is needed");
+    assert!(made.status.success(), "{made:?}");
+    (shown(&certificate), shown(&key))
+}
+
+#[test]
+fn mail_goes_over_tls_with_a_login_and_to_nobody_who_is_not_vouched_for() {
+    let home = tempfile::tempdir().unwrap();
+    let (certificate, key) = certificate(home.path());
+    let password = home.path().join("password");
+    std::fs::write(&password, "hunter2\n").unwrap();
+    for (tls, implicit) in [("starttls", false), ("tls", true)] {
+        let server = MailServer::with(&json!({
+            "certificate": certificate, "key": key, "implicit": implicit,
+            "user": "gate", "password": "hunter2",
+        }));
+        let smtp = |authorities: &str| {
+            let port = server.address().replace("127.0.0.1:", "localhost:");
+            format!(
+                "[smtp]\nserver = \"{port}\"\ntls = \"{tls}\"\n\
+                 from = \"bearward@gate.example\"\nuser = \"gate\"\n\
+                 password = {{ file = \"{}\" }}\n{authorities}\n{QUICK}",
+                password.display()
+            )
+        };
+        let upstream = Upstream::start(ok());
+        let trusting = format!("authorities = \"{certificate}\"");
+        let world = Setup::before(&upstream).extra(&smtp(&trusting)).start();
+        token_of_a_member(&world);
+        let mail = server.wait_for(1).remove(0);
+        assert!(mail.is_over_tls(), "{mail:?}");
+        assert_eq!(mail.user(), Some("gate"));
+
+        let patient = smtp("").replace("[notices]", "[notices]\nattempts_max = 2");
+        let world = Setup::before(&upstream).extra(&patient).start();
+        let (admin, _token) = token_of_a_member(&world);
+        let mut last = json!(null);
+        eventually(PATIENCE, || {
+            last = admin.org("GET", "/audit", None).expect(200)["items"][0].clone();
+            last["action"] == "notice.failed"
+        });
+        assert!(last["changes"].to_string().contains("certificate"), "{last}");
+        assert!(!world.told().contains("hunter2") && !last.to_string().contains("hunter2"));
+        server.wait_for(1);
+    }
+}
