@@ -189,16 +189,17 @@ pub(super) fn what_is_switched_back_and_forth_is_told_once(bed: &Bed) {
 }
 
 pub(super) fn a_notice_that_is_on_its_way_is_not_superseded(bed: &Bed) {
-    for outcome in [Outcome::Delivered, Outcome::Failed("no".to_owned()), Outcome::NoChannel] {
-        tell(bed, [owed(Kind::Deactivated, 1, 1, [ANN])]);
+    let outcomes = [Outcome::Delivered, Outcome::Failed("no".to_owned()), Outcome::NoChannel];
+    for (outcome, start) in outcomes.into_iter().zip([0, 10, 20]) {
+        tell(bed, [owed(Kind::Deactivated, 1, start + 1, [ANN])]);
         let sent = all(bed, ACME).remove(0);
-        conclude(bed, sent.clone(), outcome, at(2));
+        conclude(bed, sent.clone(), outcome, at(start + 2));
         let concluded = bed.store.notice(ACME, sent.id).unwrap().unwrap();
-        tell(bed, [owed(Kind::Reactivated, 1, 3, [ANN])]);
+        tell(bed, [owed(Kind::Reactivated, 1, start + 3, [ANN])]);
         assert_eq!(bed.store.notice(ACME, sent.id).unwrap(), Some(concluded));
         let latest = all(bed, ACME).remove(0);
-        assert_eq!(latest.state, State::Settling { since: at(3) });
-        conclude(bed, latest, Outcome::Delivered, at(4));
+        assert_eq!(latest.state, State::Settling { since: at(start + 3) });
+        conclude(bed, latest, Outcome::Delivered, at(start + 4));
     }
 }
 
