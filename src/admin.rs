@@ -10,6 +10,7 @@
 //! - Nothing here runs on a worker of the gateway: what may block is on a blocking thread.
 
 mod audit;
+mod backup;
 mod desk;
 mod etag;
 mod extract;
@@ -30,6 +31,7 @@ mod tokens;
 mod users;
 mod violations;
 
+pub use backup::Backups;
 pub use openapi::openapi;
 pub use serve::serve;
 
@@ -72,6 +74,8 @@ pub struct AdminState {
     pub ledger: Arc<dyn Ledger>,
     /// The facts that callers are admitted by.
     pub evidences: Arc<dyn Evidences>,
+    /// What backups are made of.
+    pub backups: Backups,
     /// The use of tokens that is not stored yet.
     pub uses: Arc<dyn Uses>,
     /// The roles that can be given, as the configuration names them now.
@@ -137,6 +141,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(violations::ignore, violations::count))
         .routes(routes!(policies::read, policies::put))
         .routes(routes!(audit::list))
+        .routes(routes!(backup::take))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))

@@ -1,6 +1,6 @@
 //! The composition root: the only file that names every room.
 
-use crate::admin::{self, AdminState};
+use crate::admin::{self, AdminState, Backups};
 use crate::cache::{Cache, Entry, Readers};
 use crate::change::{Change, Write};
 use crate::clock;
@@ -19,7 +19,7 @@ use crate::usage::Board;
 use arc_swap::ArcSwap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -182,6 +182,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
     let router = admin::router(AdminState {
         ledger: Arc::clone(&store) as _,
         evidences: Arc::new(Cached(readers)),
+        backups: Backups::new(Arc::clone(&store) as _, directory_of(&config.store.path)),
         uses: Arc::clone(&board) as _,
         catalogue: Arc::clone(&catalogue),
         hosts: config.admin.hosts.clone(),
@@ -298,6 +299,14 @@ fn access_log(
         StartError::AccessLog { path, error }
     })?;
     Ok((Some(writer), Some(thread)))
+}
+
+/// The directory that a file lies in.
+fn directory_of(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        Some(_) | None => PathBuf::from("."),
+    }
 }
 
 /// Gives every role of the configuration its number, if it has none yet.

@@ -73,6 +73,12 @@ pub enum Action {
     /// A violation that was ignored counts again.
     #[serde(rename = "violation.counted")]
     ViolationCounted,
+    /// A copy of the whole store was handed out.
+    #[serde(rename = "store.backed_up")]
+    StoreBackedUp,
+    /// The store was replaced by an older copy.
+    #[serde(rename = "store.restored")]
+    StoreRestored,
     /// A webhook was made.
     #[serde(rename = "webhook.created")]
     WebhookCreated,

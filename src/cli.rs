@@ -1,14 +1,18 @@
 //! The commands, a file each. What they say goes through [`say`] (results, standard output) and
 //! [`tell`] (everything else, standard error).
 
+mod backup;
 mod check;
 mod client;
 mod demo;
 mod echo;
 mod init;
+mod progress;
+mod restore;
 mod serve;
 mod table;
 mod token;
+mod unfinished;
 
 use bearward::config::{Config, Errors};
 use clap::{Args, Parser, Subcommand};
@@ -36,6 +40,10 @@ enum Command {
     Demo(demo::Arguments),
     /// Govern API tokens through the admin port
     Token(token::Arguments),
+    /// Copy the store, of a running gateway too, to one file
+    Backup(backup::Arguments),
+    /// Put a backup in the store's place, and say first what that brings back
+    Restore(restore::Arguments),
     /// Print the admin API's `OpenAPI` 3.1 document
     #[command(name = "openapi")]
     OpenApi,
@@ -49,6 +57,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
+        Command::Backup(arguments) => backup::run(&arguments),
+        Command::Restore(arguments) => restore::run(&arguments),
         Command::OpenApi => say(&bearward::app::openapi()),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };

@@ -14,6 +14,7 @@
 //!   event nor notice holds a secret.
 //! - Nobody hands out a role that their own credential does not carry, except owners to users.
 
+pub mod backup;
 pub mod catalogue;
 pub mod org;
 pub mod policies;

@@ -171,6 +171,39 @@ pub trait Ledger: Send + Sync {
     fn is_writable(&self) -> bool;
 }
 
+/// What a copy of a store holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// The last commit in it.
+    pub revision: Revision,
+    /// How many rows, of all tables together.
+    pub rows: u64,
+}
+
+/// Why a copy of a store could not be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CopyError {
+    /// The store.
+    #[error(transparent)]
+    Read(#[from] StoreError),
+    /// No room is left where the copy is to lie.
+    #[error("there is no room for the copy: its disk is full")]
+    Full,
+    /// The copy.
+    #[error("the copy cannot be written: {0}")]
+    Write(String),
+}
+
+/// The side of who keeps copies.
+pub trait Archive: Send + Sync {
+    /// The last commit.
+    fn revision(&self) -> Result<Revision, StoreError>;
+    /// Writes the last committed state into an empty file, as a store in one file, and makes its
+    /// bytes durable. It is one snapshot: what is committed meanwhile is not in it and does not
+    /// wait for it. `told` hears how many rows there are so far. Blocks for long.
+    fn copy(&self, file: &std::fs::File, told: &mut dyn FnMut(u64)) -> Result<Copied, CopyError>;
+}
+
 /// What a decision about one token needs, read in one snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {

@@ -1,6 +1,7 @@
 //! The admin port as its clients meet it: the real router over the store in memory.
 
 mod attacks;
+mod backup;
 mod changes;
 mod documented;
 mod lists;
@@ -18,7 +19,7 @@ use crate::role::{RoleId, RoleSet};
 use crate::secret::{DEFAULT_PREFIX, Secret};
 use crate::session::Stored;
 use crate::store::memory::MemoryStore;
-use crate::store::{Facts, Ledger};
+use crate::store::{Archive, Facts, Ledger};
 use crate::time::{Ttl, Unit};
 use crate::token::{ApiToken, NOTIFY_BEFORE_EXPIRY, TokenStatus, Usage};
 use crate::usage;
@@ -87,6 +88,7 @@ struct Answer {
     headers: HeaderMap,
     body: Value,
     text: String,
+    bytes: bytes::Bytes,
 }
 
 impl Answer {
@@ -153,7 +155,8 @@ impl Ask<'_> {
         let response = self.house.router.clone().oneshot(request).await.expect("infallible");
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.expect("a body").to_bytes();
-        let text = String::from_utf8(bytes.to_vec()).expect("UTF-8");
+        // A backup is no text.
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         for (name, value) in [
             ("cache-control", "no-store"),
             ("x-content-type-options", "nosniff"),
@@ -172,7 +175,7 @@ impl Ask<'_> {
             }
         }
         documented::check(&method, &path, parts.status);
-        Answer { status: parts.status, headers: parts.headers, body, text }
+        Answer { status: parts.status, headers: parts.headers, body, text, bytes }
     }
 
     async fn send(self) -> Answer {
@@ -203,6 +206,7 @@ impl House {
         let clock = Arc::clone(&now);
         let router = router(AdminState {
             ledger: Arc::clone(&store) as Arc<dyn Ledger>,
+            backups: Backups::new(Arc::clone(&store) as Arc<dyn Archive>, std::env::temp_dir()),
             evidences: Arc::new(Stored(Arc::clone(&store) as Arc<dyn Facts>)),
             uses: Arc::clone(&pending) as Arc<dyn Uses>,
             catalogue: Arc::new(ArcSwap::from_pointee(catalogue)),

@@ -2,12 +2,15 @@
 
 use anyhow::{Context, bail};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Bytes;
+use hyper::body::{Body as _, Bytes};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
+use indicatif::ProgressBar;
 use serde_json::Value;
+use std::fs::File;
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -17,6 +20,8 @@ use zeroize::Zeroizing;
 
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait for an answer that takes much work to begin.
+const BEGIN_PATIENCE: Duration = Duration::from_mins(5);
 /// Largest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// Longest secret.
@@ -57,17 +62,7 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> anyhow::Result<Value> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(HOST, &self.host)
-            .header(ACCEPT, "application/json")
-            .header(AUTHORIZATION, &self.authorization);
-        let body = body.map(Value::to_string);
-        if body.is_some() {
-            request = request.header(CONTENT_TYPE, "application/json");
-        }
-        let request = request.body(Full::from(body.unwrap_or_default()))?;
+        let request = self.request(method, path, body)?;
         let (host, connection) = (&self.host, &mut self.connection);
         let answer = async {
             connection.ready().await?;
@@ -91,6 +86,66 @@ impl Client {
             return Ok(Value::Null);
         }
         json.with_context(|| format!("what answers at {} is not Bearward's admin port", self.host))
+    }
+}
+
+impl Client {
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Request<Full<Bytes>>> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, &self.host)
+            .header(ACCEPT, "application/json, */*;q=0.1")
+            .header(AUTHORIZATION, &self.authorization);
+        let body = body.map(Value::to_string);
+        if body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        Ok(request.body(Full::from(body.unwrap_or_default()))?)
+    }
+
+    /// Asks, and writes the answer of a success to a file, all of it, however long it takes to begin.
+    /// An answer that breaks off is an error.
+    pub(super) fn save(
+        &mut self,
+        method: Method,
+        path: &str,
+        mut file: &File,
+        bar: &ProgressBar,
+    ) -> anyhow::Result<()> {
+        let request = self.request(method, path, None)?;
+        let (host, connection) = (&self.host, &mut self.connection);
+        let saving = async {
+            timeout(PATIENCE, connection.ready()).await??;
+            let answer = timeout(BEGIN_PATIENCE, connection.send_request(request)).await??;
+            let status = answer.status();
+            let mut body = answer.into_body();
+            if !status.is_success() {
+                let body =
+                    timeout(PATIENCE, Limited::new(body, ANSWER_BYTES_MAX).collect()).await?;
+                let body = body.map_err(|error| anyhow::anyhow!(error))?.to_bytes();
+                return Ok(Err(problem(status, serde_json::from_slice(&body).ok().as_ref())));
+            }
+            bar.set_length(body.size_hint().exact().unwrap_or(0));
+            while let Some(frame) = timeout(PATIENCE, body.frame()).await? {
+                if let Ok(chunk) = frame?.into_data() {
+                    // One connection, one file, and nobody else on this runtime.
+                    file.write_all(&chunk).context("cannot write the file")?;
+                    bar.inc(chunk.len() as u64);
+                }
+            }
+            anyhow::Ok(Ok(()))
+        };
+        match self.runtime.block_on(saving) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(problem)) => bail!(problem),
+            Err(error) => Err(error.context(format!("the admin port at {host} did not answer"))),
+        }
     }
 }
 

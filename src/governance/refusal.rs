@@ -48,6 +48,9 @@ pub enum Forbidden {
     /// For the operator.
     #[error("only the operator creates organizations")]
     NeedsOperator,
+    /// All organizations at once.
+    #[error("only the operator takes a backup: it holds every organization")]
+    OperatorsBackup,
     /// Somebody else's token.
     #[error("this token is another user's, and only org_owner governs those")]
     AnotherUsers,

@@ -18,8 +18,10 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+mod copy;
 mod open;
 
+pub(super) use copy::copy;
 pub use open::{OpenError, Options, open};
 
 /// A store in one file.

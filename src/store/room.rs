@@ -4,7 +4,7 @@ use super::engine::{Engine, Failure};
 use super::outbox::Outbox;
 use super::record::Records;
 use super::writer::Writer;
-use super::{Commit, Facts, Follower, Found, Ledger, StoreError};
+use super::{Archive, Commit, Copied, CopyError, Facts, Follower, Found, Ledger, StoreError, redb};
 use crate::audit::Event;
 use crate::change::{Change, Creation};
 use crate::id::{NoticeId, OrgId, TokenId, UserId, WebhookId};
@@ -173,5 +173,16 @@ impl<E: Engine> Facts for Store<E> {
 
     fn visit_digests(&self, visit: &mut dyn FnMut(&Digest)) -> Result<u64, StoreError> {
         Ok(self.snapshot()?.digests(visit)?)
+    }
+}
+
+impl<E: Engine> Archive for Store<E> {
+    fn revision(&self) -> Result<Revision, StoreError> {
+        Ok(self.snapshot()?.revision()?)
+    }
+
+    fn copy(&self, file: &std::fs::File, told: &mut dyn FnMut(u64)) -> Result<Copied, CopyError> {
+        let snapshot = self.snapshot().map_err(StoreError::from)?;
+        redb::copy(&snapshot, file, told)
     }
 }

@@ -11,6 +11,7 @@ mod headers;
 mod messages;
 mod paths;
 mod resources;
+mod restore;
 mod store;
 mod tokens;
 mod upstreams;

@@ -1,5 +1,6 @@
 //! The commands, run as people run them. What needs a serving gateway is in `running`.
 
+mod archive;
 mod running;
 
 use bearward::audit::{Action, Actor};

@@ -1,6 +1,7 @@
 //! Many live tokens, for load tests.
 
 use super::super::init::random;
+use super::super::progress;
 use super::seed;
 use anyhow::Context;
 use bearward::change::{Change, Write};
@@ -13,7 +14,7 @@ use bearward::secret::{Digest, Secret};
 use bearward::store::{Commit, Ledger};
 use bearward::time::Timestamp;
 use bearward::token::{ApiToken, NOTIFY_BEFORE_EXPIRY, TokenStatus};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use std::collections::VecDeque;
 use std::fs::OpenOptions;
 use std::io::{BufWriter, Write as _};
@@ -56,7 +57,7 @@ pub(super) fn fill(
     open.write(true).create(true).truncate(true).mode(0o600);
     let mut out = BufWriter::new(open.open(file).with_context(cannot)?);
     let roles = closed(&[RoleId::ORG_MEMBER, seed::caller(&ledger.roles())?].into_iter().collect());
-    let bar = progress(load.count);
+    let bar = progress::bar("tokens", load.count);
     let mut random = Random { buffer: Vec::new(), used: 0 };
     let mut under_way = VecDeque::new();
     let mut left = usize::try_from(load.count)?;
@@ -145,14 +146,6 @@ fn change(
         }
     }
     Ok(Change { writes, ..Change::default() })
-}
-
-fn progress(count: u64) -> ProgressBar {
-    // Draws on standard error, and nothing where that is no terminal.
-    let bar = ProgressBar::new(count);
-    let template = "  tokens  {bar:40} {human_pos}/{human_len}  {per_sec}  {eta} left";
-    ProgressStyle::with_template(template)
-        .map_or_else(|_plain| bar.clone(), |style| bar.clone().with_style(style))
 }
 
 /// Random bytes of the system, many at once.

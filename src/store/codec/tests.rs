@@ -245,6 +245,8 @@ fn variants_keep_their_numbers() {
         Action::TokenRevoked,
         Action::ViolationIgnored,
         Action::ViolationCounted,
+        Action::StoreBackedUp,
+        Action::StoreRestored,
         Action::WebhookCreated,
         Action::WebhookUpdated,
         Action::WebhookRemoved,
@@ -252,7 +254,7 @@ fn variants_keep_their_numbers() {
         Action::NoticeRedelivered,
     ];
     let encoded = actions.iter().map(|action| encode(action).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(encoded), (0..20).collect::<Vec<u8>>());
+    assert_eq!(numbers(encoded), (0..22).collect::<Vec<u8>>());
     let kinds = Kind::ALL.iter().map(|kind| encode(kind).unwrap()[1..].to_vec()).collect();
     assert_eq!(numbers(kinds), (0..12).collect::<Vec<u8>>());
     let (when, error) = (at(0), String::new());

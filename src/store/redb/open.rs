@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The format of the tables as a whole. A store of another format is refused.
-const FORMAT: u64 = 1;
+pub(super) const FORMAT: u64 = 1;
 /// Nobody but the owner of the process reads the store: it holds addresses and digests.
 const FILE_MODE: u32 = 0o600;
 
