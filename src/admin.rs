@@ -29,6 +29,7 @@ mod serve;
 mod services;
 mod tokens;
 mod users;
+mod validations;
 mod violations;
 
 pub use backup::Backups;
@@ -45,7 +46,7 @@ use axum::Router;
 use axum::middleware;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -82,6 +83,8 @@ pub struct AdminState {
     pub catalogue: Arc<ArcSwap<Catalogue>>,
     /// Names that a `Host` field may hold beside `localhost` and the loopback addresses.
     pub hosts: Vec<String>,
+    /// Rings for the scheduler when a validation run is wanted.
+    pub bell: Arc<Notify>,
     /// What new secrets begin with.
     pub token_prefix: String,
     /// The source of identities and secrets.
@@ -140,6 +143,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(tokens::activate))
         .routes(routes!(violations::ignore, violations::count))
         .routes(routes!(policies::read, policies::put))
+        .routes(routes!(validations::list, validations::create))
         .routes(routes!(audit::list))
         .routes(routes!(backup::take))
         .routes(routes!(health::live))

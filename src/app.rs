@@ -11,6 +11,7 @@ use crate::governance::catalogue::Catalogue;
 use crate::listener::Listener;
 use crate::notifier::{Bell, Mailer, Notifier, UnusableServer};
 use crate::role::{RoleName, RoleTable};
+use crate::scheduler::{Scheduler, Stop};
 use crate::session::Cached;
 use crate::store::redb::{OpenError, RedbStore};
 use crate::store::{self, CommitError, Facts, Ledger, StoreError};
@@ -26,7 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::runtime::Runtime;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 /// Threads that read the store for requests that miss the cache.
 const READER_THREADS: usize = 2;
@@ -179,6 +180,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
     let ready = Arc::new(AtomicBool::new(true));
     let metrics = Metrics::new(counters, gauges(&cache, listener.connections()));
     let catalogue = Arc::new(ArcSwap::from_pointee(catalogue_of(&config)));
+    let bell = Arc::new(Notify::new());
     let router = admin::router(AdminState {
         ledger: Arc::clone(&store) as _,
         evidences: Arc::new(Cached(readers)),
@@ -186,6 +188,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         uses: Arc::clone(&board) as _,
         catalogue: Arc::clone(&catalogue),
         hosts: config.admin.hosts.clone(),
+        bell: Arc::clone(&bell),
         token_prefix: config.gateway.token_prefix.clone(),
         random: Arc::new(admin::system_random),
         clock: Arc::new(clock::now),
@@ -195,17 +198,14 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         },
         metrics: Arc::new(move || metrics.text()),
     });
-    let bell = Arc::new(Bell::default());
-    store.follow(Arc::clone(&bell) as _);
-    let notifier = Notifier {
+    let scheduler = Scheduler {
         ledger: Arc::clone(&store) as _,
-        mailer: config.smtp.as_ref().map(Mailer::new).transpose()?,
-        settings: config.notices.clone(),
+        uses: Arc::clone(&board) as _,
         clock: Arc::new(clock::now),
-        // Without random numbers pauses lose their spread, and nothing else.
-        random: Arc::new(|| getrandom::u64().unwrap_or_default()),
+        bell,
     };
-    let control = Control::start(admin_socket, router, notifier, bell)?;
+    let (notifier, doorbell) = notifier(&config, &store)?;
+    let control = Control::start(admin_socket, router, scheduler, notifier, doorbell)?;
     Ok(Running {
         gateway: listener.address(),
         admin: control.address,
@@ -257,6 +257,21 @@ impl Running {
             let _panicked = log.join();
         }
     }
+}
+
+/// What delivers notices, and what wakes it.
+fn notifier(config: &Config, store: &Arc<RedbStore>) -> Result<(Notifier, Arc<Bell>), StartError> {
+    let bell = Arc::new(Bell::default());
+    store.follow(Arc::clone(&bell) as _);
+    let notifier = Notifier {
+        ledger: Arc::clone(store) as _,
+        mailer: config.smtp.as_ref().map(Mailer::new).transpose()?,
+        settings: config.notices.clone(),
+        clock: Arc::new(clock::now),
+        // Without random numbers pauses lose their spread, and nothing else.
+        random: Arc::new(|| getrandom::u64().unwrap_or_default()),
+    };
+    Ok((notifier, bell))
 }
 
 /// What a reload cannot move, where it is moved.
@@ -394,12 +409,14 @@ impl Flusher {
     }
 }
 
-/// The admin port and the notifier, on a runtime of their own.
+/// The admin port, the scheduler and the notifier, on a runtime of their own.
 struct Control {
     address: SocketAddr,
     runtime: Runtime,
     stop: Mutex<Option<oneshot::Sender<()>>>,
     served: tokio::task::JoinHandle<()>,
+    stop_scheduler: Stop,
+    validating: tokio::task::JoinHandle<()>,
     silence: watch::Sender<bool>,
     deliveries: tokio::task::JoinHandle<()>,
 }
@@ -408,8 +425,9 @@ impl Control {
     fn start(
         socket: TcpListener,
         router: axum::Router,
+        scheduler: Scheduler,
         notifier: Notifier,
-        bell: Arc<Bell>,
+        doorbell: Arc<Bell>,
     ) -> Result<Self, StartError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(CONTROL_THREADS)
@@ -428,13 +446,18 @@ impl Control {
             admin::serve(socket, router, async { drop(stopped.await) }).await;
         });
         let (silence, silenced) = watch::channel(false);
-        let deliveries = runtime.spawn(notifier.run(bell, silenced));
-        Ok(Self { address, runtime, stop: Mutex::new(Some(stop)), served, silence, deliveries })
+        let deliveries = runtime.spawn(notifier.run(doorbell, silenced));
+        let stop_scheduler = Stop::default();
+        let validating = runtime.spawn(scheduler.work(stop_scheduler.clone()));
+        let stop = Mutex::new(Some(stop));
+        Ok(Self { address, runtime, stop, served, stop_scheduler, validating, silence, deliveries })
     }
 
     fn stop(self) {
         drop(self.stop.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.stop_scheduler.ask();
         let _panicked = self.runtime.block_on(self.served);
+        let _panicked = self.runtime.block_on(self.validating);
         // After the last change, so that what it tells goes out if it can at once.
         drop(self.silence);
         let _panicked = self.runtime.block_on(self.deliveries);

@@ -79,6 +79,9 @@ pub enum Action {
     /// The store was replaced by an older copy.
     #[serde(rename = "store.restored")]
     StoreRestored,
+    /// A validation run is through.
+    #[serde(rename = "validation.finished")]
+    ValidationFinished,
     /// A webhook was made.
     #[serde(rename = "webhook.created")]
     WebhookCreated,

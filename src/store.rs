@@ -22,6 +22,7 @@ use crate::role::RoleTable;
 use crate::secret::Digest;
 use crate::time::Timestamp;
 use crate::token::{ApiToken, Usage};
+use crate::validation::{Flag, Run, Schedule};
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -38,6 +39,7 @@ mod outbox;
 mod record;
 pub mod redb;
 mod room;
+mod validation;
 mod writer;
 
 pub use room::Store;
@@ -104,7 +106,7 @@ impl Future for Commit {
 
 /// The governors' side. Reads see every acknowledged commit. All of it may block; none of it is
 /// for a worker.
-pub trait Ledger: Send + Sync {
+pub trait Ledger: Validations + Send + Sync {
     /// An organization.
     fn organization(&self, id: OrgId) -> Result<Option<Organization>, StoreError>;
     /// All organizations, in the order of their making.
@@ -202,6 +204,31 @@ pub trait Archive: Send + Sync {
     /// bytes durable. It is one snapshot: what is committed meanwhile is not in it and does not
     /// wait for it. `told` hears how many rows there are so far. Blocks for long.
     fn copy(&self, file: &std::fs::File, told: &mut dyn FnMut(u64)) -> Result<Copied, CopyError>;
+}
+
+/// The most tokens that are read in one snapshot by [`Validations::tokens_after`].
+pub const STRETCH_TOKENS_MAX: usize = record::VISITED_AT_A_TIME;
+
+/// What validation runs read; the part of [`Ledger`] that is theirs. All of it may block.
+pub trait Validations: Send + Sync {
+    /// Where the validation of each organization stands that has a schedule.
+    fn schedules(&self) -> Result<Vec<Schedule>, StoreError>;
+    /// A run of an organization.
+    fn run(&self, org: OrgId, number: u64) -> Result<Option<Run>, StoreError>;
+    /// Runs of an organization below a number, the latest first, at most `limit`.
+    fn runs(&self, org: OrgId, before: Option<u64>, limit: usize) -> Result<Vec<Run>, StoreError>;
+    /// A part of the flags of a run; none beyond the last one.
+    fn flags(&self, org: OrgId, run: u64, number: u32) -> Result<Option<Vec<Flag>>, StoreError>;
+    /// Runs, and which parts of their flags are stored, at most `limit` of them.
+    fn segments(&self, org: OrgId, limit: usize) -> Result<Vec<(u64, u32)>, StoreError>;
+    /// The tokens of an organization that were made after another one, with their stored usage,
+    /// revoked ones included, in the order of their making, at most [`STRETCH_TOKENS_MAX`], in a
+    /// snapshot of its own: who reads on sees what was committed meanwhile.
+    fn tokens_after(
+        &self,
+        org: OrgId,
+        after: Option<TokenId>,
+    ) -> Result<Vec<(ApiToken, Usage)>, StoreError>;
 }
 
 /// What a decision about one token needs, read in one snapshot.

@@ -72,6 +72,9 @@ pub trait Uses: Send + Sync {
     /// Holds what is pending and what is stored still against each other. Blocks while a flush is
     /// under way.
     fn still(&self) -> Box<dyn Pending + '_>;
+    /// All that is pending. What is read from the store after this holds every use that is not in
+    /// it, and some that are: the later of both is exact, the sum is not.
+    fn pending(&self) -> HashMap<TokenId, Usage>;
 }
 
 /// Uses that are not in the store. While this is held, none moves there, so that pending and stored
@@ -251,6 +254,10 @@ impl<T: Tallied> Uses for Board<T> {
 
     fn still(&self) -> Box<dyn Pending + '_> {
         Box::new(self.still())
+    }
+
+    fn pending(&self) -> HashMap<TokenId, Usage> {
+        self.pending()
     }
 }
 

@@ -7,6 +7,7 @@ mod documented;
 mod lists;
 mod matrix;
 mod stories;
+mod validations;
 mod violations;
 
 use super::*;
@@ -46,6 +47,10 @@ impl Uses for Pending {
 
     fn still(&self) -> Box<dyn usage::Pending + '_> {
         Box::new(self)
+    }
+
+    fn pending(&self) -> HashMap<TokenId, Usage> {
+        self.0.lock().expect("no panic").clone()
     }
 }
 
@@ -211,6 +216,7 @@ impl House {
             uses: Arc::clone(&pending) as Arc<dyn Uses>,
             catalogue: Arc::new(ArcSwap::from_pointee(catalogue)),
             hosts: vec!["admin.example.com".to_owned()],
+            bell: Arc::default(),
             token_prefix: DEFAULT_PREFIX.to_owned(),
             random: Arc::new(system_random),
             clock: Arc::new(move || Timestamp::from_millis(clock.load(Ordering::Relaxed))),

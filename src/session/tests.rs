@@ -7,6 +7,7 @@ use crate::token::{Standing, Usage};
 use crate::usage::Pending;
 use http::HeaderValue;
 use http::header::AUTHORIZATION;
+use std::collections::HashMap;
 use std::sync::Mutex;
 
 const END: Timestamp = Timestamp::from_millis(1000);
@@ -32,6 +33,10 @@ impl Uses for Counted {
 
     fn still(&self) -> Box<dyn Pending + '_> {
         Box::new(self)
+    }
+
+    fn pending(&self) -> HashMap<TokenId, Usage> {
+        HashMap::new()
     }
 }
 

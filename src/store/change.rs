@@ -4,6 +4,7 @@
 use super::engine::{Failure, Write as Transaction};
 use super::outbox::{Outbox, WriteOutbox};
 use super::record::{Records, WriteRecords};
+use super::validation::WriteValidationRecords;
 use super::{CommitError, Fact, FactKey};
 use crate::access::{OrgFacts, OwnerFacts, TokenFacts};
 use crate::change::{Change, RecordKey, Require, Write};
@@ -106,6 +107,7 @@ fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failu
             Write::Organization(_)
             | Write::Usage(..)
             | Write::Roles(_)
+            | Write::Validation(_)
             | Write::Notice(_)
             | Write::Webhook(_)
             | Write::RemoveWebhook(..) => {}
@@ -146,6 +148,7 @@ fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failu
             | Write::Organization(_)
             | Write::Usage(..)
             | Write::Roles(_)
+            | Write::Validation(_)
             | Write::Notice(_)
             | Write::Webhook(_)
             | Write::RemoveWebhook(..) => {}
@@ -182,6 +185,7 @@ pub(super) fn barred(state: &impl Records, change: &Change) -> Result<Vec<FactKe
             }
             Write::Usage(..)
             | Write::Roles(_)
+            | Write::Validation(_)
             | Write::Notice(_)
             | Write::Webhook(_)
             | Write::RemoveWebhook(..) => {}
@@ -222,6 +226,7 @@ pub(super) fn write(
                 facts.push(Fact::Token(token.digest, Some(TokenFacts::from(&token))));
             }
             Write::Usage(id, usage) => transaction.add_usage(id, usage)?,
+            Write::Validation(write) => transaction.put_validation(write)?,
             Write::Notice(mut notice) => {
                 notice.version = revision;
                 transaction.put_notice(&notice)?;

@@ -13,6 +13,7 @@ mod model;
 mod notices;
 mod reads;
 mod requires;
+mod validations;
 
 /// Both sides of a store.
 pub(super) trait Both: Ledger + Facts {}
@@ -126,6 +127,12 @@ suite! {
         every_change_of_a_failed_group_is_told
         usage_fails_with_the_store
         a_closed_store_finishes_what_it_took;
+    validations:
+        a_wanted_run_joins_one_that_waits_and_none_at_work
+        the_next_time_is_kept_and_unknown_runs_are_passed_over
+        of_finished_runs_the_oldest_goes
+        flags_lie_in_parts_until_they_are_forgotten
+        tokens_are_read_on_after_any_of_them;
 }
 
 #[test]

@@ -38,6 +38,12 @@ pub enum Table {
     Creations,
     /// When a creation may be forgotten, idempotency key -> nothing.
     CreationEnds,
+    /// Organization -> where its validation stands.
+    Schedules,
+    /// Organization, number -> validation run.
+    Runs,
+    /// Organization, validation run, number -> a part of its flags.
+    Flags,
     /// Organization, notice -> record.
     Notices,
     /// What is to happen with a notice, when, notice -> organization.
@@ -50,7 +56,7 @@ pub enum Table {
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::Meta,
         Self::Organizations,
         Self::Users,
@@ -65,6 +71,9 @@ impl Table {
         Self::Roles,
         Self::Creations,
         Self::CreationEnds,
+        Self::Schedules,
+        Self::Runs,
+        Self::Flags,
         Self::Notices,
         Self::NoticeDues,
         Self::NoticeLanes,
@@ -89,6 +98,9 @@ impl Table {
             Self::Roles => "roles",
             Self::Creations => "creations",
             Self::CreationEnds => "creation_ends",
+            Self::Schedules => "schedules",
+            Self::Runs => "runs",
+            Self::Flags => "flags",
             Self::Notices => "notices",
             Self::NoticeDues => "notice_dues",
             Self::NoticeLanes => "notice_lanes",

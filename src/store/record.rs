@@ -17,7 +17,7 @@ use crate::token::{ApiToken, Standing, Usage};
 use std::ops::{Bound, ControlFlow};
 
 /// How many tokens a visit holds in memory at a time.
-const VISITED_AT_A_TIME: usize = 1_000;
+pub(super) const VISITED_AT_A_TIME: usize = 1_000;
 /// How many outlived creations one new creation clears away at most. More than one, so that the
 /// table shrinks; few, so that no commit pays for a quiet night.
 const CREATIONS_FORGOTTEN_MAX: usize = 8;
@@ -202,32 +202,13 @@ pub(super) trait Records: Read + Sized {
         org: OrgId,
         visit: &mut dyn FnMut(ApiToken, Usage) -> ControlFlow<()>,
     ) -> Result<(), Failure> {
-        let (first, last) = codec::all_of(org.bits());
-        let mut from = Bound::Included(first);
+        let mut after = None;
         loop {
-            let mut stretch: Vec<([u8; 32], ApiToken)> = Vec::new();
-            let span = (from.as_ref().map(|key| &key[..]), Bound::Included(&last[..]));
-            self.scan(Table::Tokens, span, Order::Ascending, &mut |_, value| {
-                let token: ApiToken = codec::decode(value)?;
-                stretch.push((codec::token(org, token.id), token));
-                Ok(if stretch.len() < VISITED_AT_A_TIME {
-                    ControlFlow::Continue(())
-                } else {
-                    ControlFlow::Break(())
-                })
-            })?;
+            let stretch = self.tokens_after(org, after, VISITED_AT_A_TIME)?;
             let full = stretch.len() == VISITED_AT_A_TIME;
-            let (Some((start, _)), Some((end, _))) = (stretch.first(), stretch.last()) else {
-                return Ok(());
-            };
-            let usage = self.usage_within(start, end)?;
-            from = Bound::Excluded(*end);
-
-            let mut usage = usage.into_iter().peekable();
-            for (key, token) in stretch {
-                while usage.next_if(|(used, _)| *used < key).is_some() {}
-                let used = usage.next_if(|(used, _)| *used == key);
-                if visit(token, used.map_or_else(Usage::default, |(_, usage)| usage)).is_break() {
+            after = stretch.last().map(|(token, _)| token.id);
+            for (token, usage) in stretch {
+                if visit(token, usage).is_break() {
                     return Ok(());
                 }
             }
@@ -235,6 +216,36 @@ pub(super) trait Records: Read + Sized {
                 return Ok(());
             }
         }
+    }
+
+    /// One stretch of them: those made after another one, at most so many.
+    fn tokens_after(
+        &self,
+        org: OrgId,
+        after: Option<TokenId>,
+        limit: usize,
+    ) -> Result<Vec<(ApiToken, Usage)>, Failure> {
+        let (first, last) = codec::all_of(org.bits());
+        let after = after.map(|token| codec::token(org, token));
+        let from = after.as_ref().map_or(Bound::Included(&first[..]), |key| Bound::Excluded(key));
+        let mut stretch: Vec<([u8; 32], ApiToken)> = Vec::new();
+        let span = (from, Bound::Included(&last[..]));
+        self.scan(Table::Tokens, span, Order::Ascending, &mut |_, value| {
+            let token: ApiToken = codec::decode(value)?;
+            stretch.push((codec::token(org, token.id), token));
+            let enough = stretch.len() >= limit;
+            Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        let (Some((start, _)), Some((end, _))) = (stretch.first(), stretch.last()) else {
+            return Ok(Vec::new());
+        };
+        let mut usage = self.usage_within(start, end)?.into_iter().peekable();
+        let with_usage = stretch.into_iter().map(|(key, token)| {
+            while usage.next_if(|(used, _)| *used < key).is_some() {}
+            let used = usage.next_if(|(used, _)| *used == key);
+            (token, used.map_or_else(Usage::default, |(_, usage)| usage))
+        });
+        Ok(with_usage.collect())
     }
 
     /// The tokens of one owner with their usage, in the order of their making.
@@ -383,8 +394,8 @@ impl<W: Write> WriteRecords for W {}
 
 const LIVE: &[u8] = &[1];
 const NOT_LIVE: &[u8] = &[0];
-const EVERYTHING: super::engine::Span<'static> = (Bound::Unbounded, Bound::Unbounded);
+pub(super) const EVERYTHING: super::engine::Span<'static> = (Bound::Unbounded, Bound::Unbounded);
 
-fn within<'a>(first: &'a [u8], last: &'a [u8]) -> super::engine::Span<'a> {
+pub(super) fn within<'a>(first: &'a [u8], last: &'a [u8]) -> super::engine::Span<'a> {
     (Bound::Included(first), Bound::Included(last))
 }

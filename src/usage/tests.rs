@@ -5,8 +5,9 @@ use crate::id::{NoticeId, OrgId, UserId, WebhookId};
 use crate::notice::{Due, Notice, Webhook};
 use crate::org::{Organization, Revision, User};
 use crate::role::RoleTable;
-use crate::store::{Commit, Committed, Follower, StoreError};
+use crate::store::{Commit, Committed, Follower, StoreError, Validations};
 use crate::token::ApiToken;
+use crate::validation::{Flag, Run, Schedule};
 use std::ops::ControlFlow;
 use std::sync::atomic::AtomicUsize;
 use std::thread;
@@ -154,6 +155,31 @@ impl Ledger for Book {
     }
     fn is_writable(&self) -> bool {
         true
+    }
+}
+
+impl Validations for Book {
+    fn schedules(&self) -> Result<Vec<Schedule>, StoreError> {
+        unreachable!("not asked")
+    }
+    fn run(&self, _: OrgId, _: u64) -> Result<Option<Run>, StoreError> {
+        unreachable!("not asked")
+    }
+    fn runs(&self, _: OrgId, _: Option<u64>, _: usize) -> Result<Vec<Run>, StoreError> {
+        unreachable!("not asked")
+    }
+    fn flags(&self, _: OrgId, _: u64, _: u32) -> Result<Option<Vec<Flag>>, StoreError> {
+        unreachable!("not asked")
+    }
+    fn segments(&self, _: OrgId, _: usize) -> Result<Vec<(u64, u32)>, StoreError> {
+        unreachable!("not asked")
+    }
+    fn tokens_after(
+        &self,
+        _: OrgId,
+        _: Option<TokenId>,
+    ) -> Result<Vec<(ApiToken, Usage)>, StoreError> {
+        unreachable!("not asked")
     }
 }
 

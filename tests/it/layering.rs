@@ -26,6 +26,7 @@ const PURE: &[&str] = &[
     "secret",
     "time",
     "token",
+    "validation",
 ];
 /// L1: what survives, and what time it is.
 const GROUND: &[&str] = &["clock", "store"];
@@ -52,6 +53,7 @@ fn table() -> BTreeMap<&'static str, Option<BTreeSet<&'static str>>> {
     table.insert("listener", edge(&[]));
     table.insert("upstream", edge(&[]));
     table.insert("admin", edge(&[]));
+    table.insert("scheduler", edge(&[]));
     table.insert("notifier", edge(&[]));
     table.insert("gateway", edge(&["listener", "upstream"]));
     // The composition root and the commands name every room.

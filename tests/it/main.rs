@@ -16,5 +16,6 @@ mod notices;
 mod revocation;
 mod upstream;
 mod usage_loss;
+mod validation;
 mod wire;
 mod world;

@@ -10,8 +10,10 @@ use crate::secret::Digest;
 use crate::store::engine::Table;
 use crate::time::{Ttl, Unit};
 use crate::token::{ApiToken, NOTIFY_BEFORE_EXPIRY, TokenStatus, Usage};
+use crate::validation::{Counts, Findings, Flag, Mark, Run, RunState, Schedule, Trigger};
 use serde::Serialize;
 use std::fmt::{Debug, Write};
+use std::time::Duration;
 
 fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
@@ -144,6 +146,17 @@ fn a_creation() -> Creation {
     Creation { key: [1; 32], request: [2; 32], made: "tok".to_owned(), at: at(7) }
 }
 
+fn a_run(state: RunState) -> Run {
+    Run {
+        org: OrgId::from_bits(2),
+        number: 3,
+        trigger: Trigger::PolicyChanged,
+        by: Some(UserId::from_bits(3)),
+        asked_at: at(6),
+        state,
+    }
+}
+
 /// The bytes of a record, which must also read back.
 fn bytes<T: Serialize + DeserializeOwned + PartialEq + Debug>(record: &T) -> String {
     let bytes = encode(record).unwrap();
@@ -219,6 +232,36 @@ fn what_is_stored_stays_readable() {
             "01 0101010101010101010101010101010101010101010101010101010101010101 \
              0202020202020202020202020202020202020202020202020202020202020202 03746f6b 0e",
         ),
+        (
+            bytes(&Schedule {
+                org: OrgId::from_bits(2),
+                next_at: at(6),
+                latest: 3,
+                queued: Some(3),
+                running: None,
+                compared: Some(1),
+            }),
+            "01 02 0c 03 0103 00 0101",
+        ),
+        (bytes(&a_run(RunState::Queued)), "01 02 03 01 0103 0c 00"),
+        (bytes(&a_run(RunState::Running { started_at: at(7) })), "01 02 03 01 0103 0c 01 0e"),
+        (
+            bytes(&a_run(RunState::Finished(Findings {
+                started_at: at(7),
+                finished_at: at(8),
+                took: Duration::from_millis(1_001),
+                counts: Counts { tokens: 300, flagged: 4, new: 3, cleared: 2 },
+            }))),
+            "01 02 03 01 0103 0c 02 0e 10 01 c0843d ac02 04 03 02",
+        ),
+        (
+            bytes(&vec![Flag {
+                token: TokenId::from_bits(4),
+                idle_ttl: None,
+                max_ttl: Some(Mark { found_at: at(9) }),
+            }]),
+            "01 01 04 00 01 12",
+        ),
     ];
     for (bytes, expected) in expected {
         assert_eq!(bytes, expected.replace(' ', ""));
@@ -247,6 +290,7 @@ fn variants_keep_their_numbers() {
         Action::ViolationCounted,
         Action::StoreBackedUp,
         Action::StoreRestored,
+        Action::ValidationFinished,
         Action::WebhookCreated,
         Action::WebhookUpdated,
         Action::WebhookRemoved,
@@ -254,7 +298,7 @@ fn variants_keep_their_numbers() {
         Action::NoticeRedelivered,
     ];
     let encoded = actions.iter().map(|action| encode(action).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(encoded), (0..22).collect::<Vec<u8>>());
+    assert_eq!(numbers(encoded), (0..23).collect::<Vec<u8>>());
     let kinds = Kind::ALL.iter().map(|kind| encode(kind).unwrap()[1..].to_vec()).collect();
     assert_eq!(numbers(kinds), (0..12).collect::<Vec<u8>>());
     let (when, error) = (at(0), String::new());
@@ -283,6 +327,9 @@ fn variants_keep_their_numbers() {
     let encoded = governance.iter().map(|state| encode(state).unwrap()[1..].to_vec()).collect();
     assert_eq!(numbers(encoded), [0, 1]);
     let user = UserId::from_bits(0);
+    let triggers = [Trigger::Scheduled, Trigger::PolicyChanged, Trigger::OnDemand];
+    let encoded = triggers.iter().map(|trigger| encode(trigger).unwrap()[1..].to_vec()).collect();
+    assert_eq!(numbers(encoded), [0, 1, 2]);
     let actors =
         [Actor::User { user, token: TokenId::from_bits(0) }, Actor::Offline, Actor::System];
     let encoded = actors.iter().map(|actor| encode(actor).unwrap()[1..].to_vec()).collect();
@@ -340,6 +387,10 @@ fn keys_stay_as_they_are() {
     assert_eq!(user(org, UserId::from_bits(0x0304)), token(org, id));
     assert_eq!(owned(UserId::from_bits(org.bits()), id), token(org, id));
     assert_eq!(read_pair(&token(org, id)), Ok((org.bits(), id.bits())));
+    let part = segment(org, 5, 6);
+    assert_eq!(part[..], [&event(org, 5)[..], &[0, 0, 0, 6]].concat());
+    assert_eq!(read_segment(&part), Ok((5, 6)));
+    read_segment(&part[..27]).unwrap_err();
     assert_eq!(event(org, 5)[..], [&org_bytes[..], &[0, 0, 0, 0, 0, 0, 0, 5]].concat());
     assert_eq!(email(org, "A@x"), [&org_bytes[..], b"a@x"].concat());
     let end = creation_end(at(258), &[7; 32]);
@@ -356,7 +407,8 @@ fn keys_stay_as_they_are() {
     }
     let names = Table::ALL.map(Table::name);
     let expected = "meta organizations users user_homes emails tokens token_homes digests owned \
-                    usage events roles creations creation_ends notices notice_dues notice_lanes webhooks";
+                    usage events roles creations creation_ends schedules runs flags notices \
+                    notice_dues notice_lanes webhooks";
     assert_eq!(names.join(" "), expected);
     assert!(Table::ALL.into_iter().enumerate().all(|(number, table)| table as usize == number));
 }

@@ -273,6 +273,7 @@ impl Model {
                 Write::Organization(_)
                 | Write::Usage(..)
                 | Write::Roles(_)
+                | Write::Validation(_)
                 | Write::Notice(_)
                 | Write::Webhook(_)
                 | Write::RemoveWebhook(..) => {}
@@ -301,6 +302,7 @@ impl Model {
                 Write::Usage(..)
                 | Write::User(_)
                 | Write::RemoveUser(_)
+                | Write::Validation(_)
                 | Write::Notice(_)
                 | Write::Webhook(_)
                 | Write::RemoveWebhook(..) => {}
