@@ -96,6 +96,7 @@ fn token(number: usize, secret: &str, owner: &User) -> ApiToken {
         expires_at: Timestamp::from_millis(i64::MAX),
         ignores: Ignores::default(),
         status: TokenStatus::Activated(None),
+        former: Vec::new(),
         notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
     }
 }

@@ -142,6 +142,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(tokens::deactivate))
         .routes(routes!(tokens::activate))
         .routes(routes!(violations::ignore, violations::count))
+        .routes(routes!(tokens::rotation::rotate))
         .routes(routes!(policies::read, policies::put))
         .routes(routes!(validations::list, validations::create))
         .routes(routes!(audit::list))

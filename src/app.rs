@@ -11,6 +11,7 @@ use crate::governance::catalogue::Catalogue;
 use crate::listener::Listener;
 use crate::notifier::{Bell, Mailer, Notifier, UnusableServer};
 use crate::role::{RoleName, RoleTable};
+use crate::rotation;
 use crate::scheduler::{Scheduler, Stop};
 use crate::session::Cached;
 use crate::store::redb::{OpenError, RedbStore};
@@ -111,6 +112,7 @@ pub struct Running {
     plan: Arc<ArcSwap<Plan>>,
     catalogue: Arc<ArcSwap<Catalogue>>,
     board: Arc<Board<Entry>>,
+    cache: Arc<Cache>,
     ready: Arc<AtomicBool>,
     listener: Listener,
     flusher: Flusher,
@@ -214,6 +216,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         plan,
         catalogue,
         board,
+        cache,
         ready,
         listener,
         flusher,
@@ -249,6 +252,7 @@ impl Running {
         self.listener.drain();
         self.flusher.stop();
         self.control.stop();
+        rotation::record(&self.cache, self.store.as_ref(), clock::now());
         if let Err(error) = self.board.flush(self.store.as_ref()) {
             tracing::error!(%error, "the last uses could not be written");
         }
@@ -392,6 +396,7 @@ impl Flusher {
                 if let Err(error) = board.flush(store.as_ref()) {
                     tracing::error!(%error, "uses could not be written; they are kept in memory");
                 }
+                rotation::record(&cache, store.as_ref(), clock::now());
                 cache.tidy();
                 if let Err(error) = cache.grow_filter() {
                     tracing::error!(%error, "the filter of known tokens could not be enlarged");

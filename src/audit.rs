@@ -82,6 +82,12 @@ pub enum Action {
     /// A validation run is through.
     #[serde(rename = "validation.finished")]
     ValidationFinished,
+    /// A token was given another secret.
+    #[serde(rename = "token.rotated")]
+    TokenRotated,
+    /// The first use of a token's new secret ended the one before it.
+    #[serde(rename = "token.former_secret_ended")]
+    FormerSecretEnded,
     /// A webhook was made.
     #[serde(rename = "webhook.created")]
     WebhookCreated,

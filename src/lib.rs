@@ -24,7 +24,8 @@
 //!   [`org`], [`token`], [`policy`], [`validation`], [`audit`], [`notice`], [`change`], [`access`],
 //!   [`governance`].
 //! - What survives, and what time it is: [`store`], [`clock`].
-//! - What is held in memory: [`cache`], [`usage`], [`session`], [`directory`].
+//! - What is held in memory: [`cache`], [`usage`], [`session`], [`directory`],
+//!   [`rotation`].
 //! - Settings and figures: [`config`], [`telemetry`].
 //! - The edges: [`listener`], [`upstream`], [`gateway`], [`admin`], [`scheduler`], [`notifier`].
 //! - [`app`] puts them together.
@@ -51,6 +52,7 @@ pub mod org;
 pub mod phase;
 pub mod policy;
 pub mod role;
+pub mod rotation;
 pub mod scheduler;
 pub mod secret;
 pub mod session;

@@ -12,7 +12,7 @@
 //!   committed. If the commit then fails, the bar stays until the store is opened anew.
 //! - Revisions grow by one with each change; a record's `version` is the revision that wrote it.
 
-use crate::access::{OrgFacts, OwnerFacts, TokenFacts};
+use crate::access::{OrgFacts, OwnerFacts, SecretFacts, TokenFacts};
 use crate::audit::Event;
 use crate::change::{Change, Creation, Require};
 use crate::id::{NoticeId, OrgId, TokenId, UserId, WebhookId};
@@ -236,6 +236,8 @@ pub trait Validations: Send + Sync {
 pub struct Found {
     /// The token.
     pub token: TokenFacts,
+    /// Which of its secrets was looked up.
+    pub secret: SecretFacts,
     /// Its owner.
     pub owner: OwnerFacts,
     /// Its organization.
@@ -265,8 +267,10 @@ pub enum FactKey {
 /// A fact as a commit left it; `None` where the record is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
-    /// A token.
+    /// A token that has had one secret only.
     Token(Digest, Option<TokenFacts>),
+    /// A secret of a token that has had several: what it is good for is to be read anew.
+    Secret(Digest),
     /// An owner.
     Owner(UserId, Option<OwnerFacts>),
     /// An organization.

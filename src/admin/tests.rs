@@ -6,6 +6,7 @@ mod changes;
 mod documented;
 mod lists;
 mod matrix;
+mod rotation;
 mod stories;
 mod validations;
 mod violations;
@@ -43,7 +44,7 @@ const ROLE_WRITER: RoleId = RoleId(4);
 struct Pending(Mutex<HashMap<TokenId, Usage>>);
 
 impl Uses for Pending {
-    fn touch(&self, _token: TokenId, _now: Timestamp) {}
+    fn touch(&self, _token: TokenId, _usage: Usage) {}
 
     fn still(&self) -> Box<dyn usage::Pending + '_> {
         Box::new(self)
@@ -395,6 +396,7 @@ impl Seed {
             expires_at: at(NOW).after_months(6),
             ignores: Ignores::default(),
             status: TokenStatus::Activated(None),
+            former: Vec::new(),
             notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
         }));
         (id, secret.expose().to_owned())

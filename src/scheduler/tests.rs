@@ -38,7 +38,7 @@ pub(crate) fn through(org: OrgId, run: u64) -> [validation::Write; 2] {
 struct Waiting(Mutex<HashMap<TokenId, Usage>>);
 
 impl Uses for Waiting {
-    fn touch(&self, _: TokenId, _: Timestamp) {
+    fn touch(&self, _: TokenId, _: Usage) {
         unreachable!("a run uses no token")
     }
 
@@ -152,6 +152,7 @@ fn token(number: u64) -> ApiToken {
         expires_at: at(NOW + 100 * DAY),
         ignores: Ignores::default(),
         status: TokenStatus::Activated(None),
+        former: Vec::new(),
         notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
     }
 }
@@ -220,7 +221,7 @@ fn a_run_tells_what_is_new_and_what_is_gone() {
     bench.put([Write::Organization(tightened)]);
     bench.set_now(NOW + 30 * DAY + 1);
     // A use that is not stored yet keeps the fifth from being idle.
-    let used = Usage { last_used_at: Some(at(NOW + 30 * DAY)), use_count: 1 };
+    let used = Usage::once(at(NOW + 30 * DAY));
     bench.uses.0.lock().expect("nobody panics").insert(TokenId::from_bits(5), used);
     // New: idle of 2 and 3, max of 5. Gone: max of 1 and 2. The good one has expired.
     assert_eq!(bench.validate(), counts(5, 3, 3, 2));

@@ -12,6 +12,7 @@ use crate::id::{OrgId, TokenId, UserId};
 use crate::org::Revision;
 use crate::role::{ROLES_MAX, RoleTable};
 use crate::secret::Digest;
+use crate::token::ApiToken;
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -136,12 +137,14 @@ fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failu
                 if home.is_some_and(|home| home != token.org) {
                     return Ok(Some(Require::Absent(RecordKey::Token(token.id))));
                 }
-                let holder = state.token_of_digest(&token.digest)?;
-                let other = digests.insert(token.digest, token.id);
-                if holder.is_some_and(|(_, holder)| !tokens.contains_key(&holder))
-                    || other.is_some_and(|other| other != token.id)
-                {
-                    return Ok(Some(Require::DigestFree(token.digest)));
+                for digest in token.digests() {
+                    let holder = state.token_of_digest(&digest)?;
+                    let other = digests.insert(digest, token.id);
+                    if holder.is_some_and(|(_, holder)| !tokens.contains_key(&holder))
+                        || other.is_some_and(|other| other != token.id)
+                    {
+                        return Ok(Some(Require::DigestFree(digest)));
+                    }
                 }
             }
             Write::RemoveUser(_)
@@ -179,9 +182,10 @@ pub(super) fn barred(state: &impl Records, change: &Change) -> Result<Vec<FactKe
             Write::User(user) => keys.push(FactKey::Owner(user.id)),
             Write::RemoveUser(id) => keys.push(FactKey::Owner(*id)),
             Write::Token(token) => {
-                let former = state.token(token.id)?.map(|old| old.digest);
-                keys.extend(former.filter(|old| *old != token.digest).map(FactKey::Token));
-                keys.push(FactKey::Token(token.digest));
+                let old = state.token(token.id)?;
+                let old = old.iter().flat_map(ApiToken::digests);
+                let given_up = old.filter(|digest| !token.digests().any(|kept| kept == *digest));
+                keys.extend(given_up.chain(token.digests()).map(FactKey::Token));
             }
             Write::Usage(..)
             | Write::Roles(_)
@@ -221,9 +225,13 @@ pub(super) fn write(
             }
             Write::Token(mut token) => {
                 token.version = revision;
-                let former = transaction.put_token(&token)?;
-                facts.extend(former.map(|digest| Fact::Token(digest, None)));
-                facts.push(Fact::Token(token.digest, Some(TokenFacts::from(&token))));
+                let given_up = transaction.put_token(&token)?;
+                facts.extend(given_up.into_iter().map(|digest| Fact::Token(digest, None)));
+                if token.former.is_empty() {
+                    facts.push(Fact::Token(token.digest, Some(TokenFacts::from(&token))));
+                } else {
+                    facts.extend(token.digests().map(Fact::Secret));
+                }
             }
             Write::Usage(id, usage) => transaction.add_usage(id, usage)?,
             Write::Validation(write) => transaction.put_validation(write)?,

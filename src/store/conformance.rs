@@ -109,6 +109,7 @@ suite! {
         a_bar_names_everything_that_is_written
         facts_tell_every_record_and_what_is_gone
         a_group_is_barred_and_applied_in_order
+        a_rotated_token_is_told_by_all_of_its_secrets
         a_refused_change_is_neither_barred_nor_applied
         a_panicking_follower_closes_the_store;
     notices:

@@ -6,7 +6,7 @@
 use super::Found;
 use super::codec;
 use super::engine::{Failure, Order, Read, Table, Write};
-use crate::access::{OrgFacts, OwnerFacts, TokenFacts};
+use crate::access::{OrgFacts, OwnerFacts, SecretFacts, TokenFacts};
 use crate::audit::{Draft, Event};
 use crate::change::{CREATIONS_KEPT, Creation};
 use crate::id::{OrgId, TokenId, UserId};
@@ -170,11 +170,13 @@ pub(super) trait Records: Read + Sized {
     fn found(&self, digest: &Digest) -> Result<Option<Found>, Failure> {
         let Some((org, id)) = self.token_of_digest(digest)? else { return Ok(None) };
         let Some(token) = self.token_in(org, id)? else { return Ok(None) };
+        let Some(secret) = SecretFacts::of(&token, digest) else { return Ok(None) };
         // An owner outside the token's organization is no owner: the token is as good as unknown.
         let Some(owner) = self.user_in(org, token.owner)? else { return Ok(None) };
         let Some(org) = self.organization(org)? else { return Ok(None) };
         Ok(Some(Found {
             token: TokenFacts::from(&token),
+            secret,
             owner: OwnerFacts::from(&owner),
             org: OrgFacts::from(&org),
         }))
@@ -321,16 +323,16 @@ pub(super) trait WriteRecords: Write + Records {
         self.remove(Table::Users, &codec::user(old.org, id))
     }
 
-    /// Answers the digest that the token had before, if it was another.
-    fn put_token(&mut self, token: &ApiToken) -> Result<Option<Digest>, Failure> {
+    /// Answers the digests that the token gives up: those of secrets that it remembers no more.
+    fn put_token(&mut self, token: &ApiToken) -> Result<Vec<Digest>, Failure> {
         let old = self.token(token.id)?;
-        let mut former = None;
+        let mut given_up = Vec::new();
         if let Some(old) = &old {
-            if old.digest != token.digest {
-                former = Some(old.digest);
+            given_up.extend(old.digests().filter(|digest| !token.digests().any(|d| d == *digest)));
+            for digest in &given_up {
                 // Within one change another token may have taken the digest over already.
-                if self.token_of_digest(&old.digest)? == Some((old.org, old.id)) {
-                    self.remove(Table::Digests, old.digest.as_bytes())?;
+                if self.token_of_digest(digest)? == Some((old.org, old.id)) {
+                    self.remove(Table::Digests, digest.as_bytes())?;
                 }
             }
             if old.owner != token.owner {
@@ -338,15 +340,19 @@ pub(super) trait WriteRecords: Write + Records {
             }
         }
         let key = codec::token(token.org, token.id);
-        let is_indexed = old.as_ref().is_some_and(|old| old.digest == token.digest);
-        if !is_indexed {
+        if old.is_none() {
             self.put(Table::TokenHomes, &codec::id(token.id.bits()), &codec::id(token.org.bits()))?;
-            self.put(Table::Digests, token.digest.as_bytes(), &key)?;
+        }
+        for digest in token.digests() {
+            let is_indexed = |old: &ApiToken| old.digests().any(|known| known == digest);
+            if !old.as_ref().is_some_and(is_indexed) {
+                self.put(Table::Digests, digest.as_bytes(), &key)?;
+            }
         }
         let live = if token.standing() == Standing::Revoked { NOT_LIVE } else { LIVE };
         self.put(Table::Owned, &codec::owned(token.owner, token.id), live)?;
         self.put(Table::Tokens, &key, &codec::encode(token)?)?;
-        Ok(former)
+        Ok(given_up)
     }
 
     /// Passes over a token that is gone.

@@ -225,6 +225,7 @@ fn seed(store: &MemoryStore) -> String {
         expires_at: Timestamp::from_millis(i64::MAX),
         ignores: Ignores::default(),
         status: TokenStatus::Activated(None),
+        former: Vec::new(),
         notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
     };
     let writes = vec![Record::Organization(organization), Record::User(user), Record::Token(token)];

@@ -31,7 +31,7 @@ const PURE: &[&str] = &[
 /// L1: what survives, and what time it is.
 const GROUND: &[&str] = &["clock", "store"];
 /// L2: what is held in memory.
-const MIDDLE: &[&str] = &["cache", "directory", "session", "usage"];
+const MIDDLE: &[&str] = &["cache", "directory", "rotation", "session", "usage"];
 /// Read by the edges, above nothing but L0.
 const SETTINGS: &[&str] = &["config", "telemetry"];
 

@@ -14,6 +14,7 @@ mod kill;
 mod layering;
 mod notices;
 mod revocation;
+mod rotation;
 mod upstream;
 mod usage_loss;
 mod validation;

@@ -9,7 +9,7 @@ use crate::role::{RoleId, RoleName, RoleSet};
 use crate::secret::Digest;
 use crate::store::engine::Table;
 use crate::time::{Ttl, Unit};
-use crate::token::{ApiToken, NOTIFY_BEFORE_EXPIRY, TokenStatus, Usage};
+use crate::token::{ApiToken, FormerSecret, NOTIFY_BEFORE_EXPIRY, Reuse, TokenStatus, Usage};
 use crate::validation::{Counts, Findings, Flag, Mark, Run, RunState, Schedule, Trigger};
 use serde::Serialize;
 use std::fmt::{Debug, Write};
@@ -80,8 +80,14 @@ fn a_token(status: TokenStatus) -> ApiToken {
             })),
         },
         status,
+        former: Vec::new(),
         notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
     }
+}
+
+fn a_usage() -> Usage {
+    let reuse = Reuse { count: 2, last_at: Some(at(9)) };
+    Usage { last_used_at: Some(at(8)), use_count: 300, reuse }
 }
 
 fn an_event() -> Event {
@@ -188,25 +194,39 @@ fn what_is_stored_stays_readable() {
         (
             bytes(&a_token(TokenStatus::Activated(None))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 00 01 12 10 03 010172 00 00 020701",
+             abababababababab 02 04 06 00 01 12 10 03 010172 00 00 00 020701",
+        ),
+        (
+            bytes(&ApiToken {
+                former: vec![FormerSecret {
+                    digest: Digest::from_bytes([0xcd; 32]),
+                    rotated_at: at(10),
+                    ends_at: at(11),
+                    until_first_use: true,
+                }],
+                ..a_token(TokenStatus::Activated(None))
+            }),
+            "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
+             abababababababab 02 04 06 00 01 12 10 03 010172 00 00 01 cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd\
+             cdcdcdcdcdcdcdcd 14 16 01 020701",
         ),
         (
             bytes(&a_token(TokenStatus::Activated(Some(switched())))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 00 01 12 10 03 010172 00 01 01 0103 0102c3bc 01 020701",
+             abababababababab 02 04 06 00 01 12 10 03 010172 00 01 01 0103 0102c3bc 01 00 020701",
         ),
         (
             bytes(&a_token(TokenStatus::Deactivated(switched()))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 00 01 12 10 03 010172 01 01 0103 0102c3bc 01 020701",
+             abababababababab 02 04 06 00 01 12 10 03 010172 01 01 0103 0102c3bc 01 00 020701",
         ),
         (
             bytes(&a_token(TokenStatus::Revoked(switched()))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 00 01 12 10 03 010172 02 01 0103 0102c3bc 01 020701",
+             abababababababab 02 04 06 00 01 12 10 03 010172 02 01 0103 0102c3bc 01 00 020701",
         ),
-        (bytes(&Usage { last_used_at: Some(at(8)), use_count: 300 }), "01 0110 ac02"),
-        (bytes(&Usage::default()), "01 00 00"),
+        (bytes(&a_usage()), "01 0110 ac02 02 0112"),
+        (bytes(&Usage::default()), "01 00 00 00 00"),
         (
             bytes(&an_event()),
             "01 01 02 02 0c 000304 0c 0204 0174 0100c0000201 010172 00 01 046e616d65 010173 00",
@@ -291,6 +311,8 @@ fn variants_keep_their_numbers() {
         Action::StoreBackedUp,
         Action::StoreRestored,
         Action::ValidationFinished,
+        Action::TokenRotated,
+        Action::FormerSecretEnded,
         Action::WebhookCreated,
         Action::WebhookUpdated,
         Action::WebhookRemoved,
@@ -298,7 +320,7 @@ fn variants_keep_their_numbers() {
         Action::NoticeRedelivered,
     ];
     let encoded = actions.iter().map(|action| encode(action).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(encoded), (0..23).collect::<Vec<u8>>());
+    assert_eq!(numbers(encoded), (0..25).collect::<Vec<u8>>());
     let kinds = Kind::ALL.iter().map(|kind| encode(kind).unwrap()[1..].to_vec()).collect();
     assert_eq!(numbers(kinds), (0..12).collect::<Vec<u8>>());
     let (when, error) = (at(0), String::new());
