@@ -11,7 +11,9 @@ use crate::access::Organizations;
 use crate::notice::Retry;
 use crate::notice::template::Templates;
 use crate::role::{Name, RoleName};
+use crate::secret::Key;
 use http::{HeaderName, HeaderValue, Method};
+use ipnet::IpNet;
 use lettre::message::Mailbox;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -33,6 +35,10 @@ pub struct Config {
     pub notices: Notices,
     /// The mail server; without one notices for people are kept and not sent.
     pub smtp: Option<Smtp>,
+    /// How webhooks are called.
+    pub webhooks: Webhooks,
+    /// The key that secrets are sealed under; one in a file beside the store where there is none.
+    pub seal: SealKey,
     /// Names of the identity headers.
     pub identity: IdentityHeaders,
     /// Organization roles beyond the three built in.
@@ -164,6 +170,15 @@ pub struct Smtp {
     pub timeout: Duration,
 }
 
+/// How webhooks are called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Webhooks {
+    /// Networks that may be called although they are not public.
+    pub allow: Vec<IpNet>,
+    /// Longest time for a call, from the name to the end of the answer.
+    pub timeout: Duration,
+}
+
 /// How the connection to the mail server is protected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SmtpTls {
@@ -182,6 +197,24 @@ pub enum Authorities {
     System,
     /// Those of a file, in PEM form, beside them.
     Also(Vec<u8>),
+}
+
+/// The key that secrets are sealed under.
+#[derive(Clone, PartialEq, Eq)]
+pub enum SealKey {
+    /// One that was given.
+    Given(Key),
+    /// One in this file, which is made where there is none.
+    InFile(PathBuf),
+}
+
+impl std::fmt::Debug for SealKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Given(_) => f.write_str("Given(..)"),
+            Self::InFile(path) => f.debug_tuple("InFile").field(path).finish(),
+        }
+    }
 }
 
 /// A name and its password.

@@ -24,6 +24,7 @@ pub mod token;
 pub mod user;
 pub mod validation;
 pub mod violation;
+pub mod webhook;
 pub mod words;
 
 pub use refusal::{Clash, Forbidden, Refusal, Settlement, settle};

@@ -23,7 +23,7 @@
 //! - Pure, without clock, I/O or runtime: [`time`], [`id`], [`role`], [`secret`], [`credential`],
 //!   [`org`], [`token`], [`policy`], [`validation`], [`audit`], [`notice`], [`change`], [`access`],
 //!   [`governance`].
-//! - What survives, and what time it is: [`store`], [`clock`].
+//! - What survives, and what time it is: [`store`], [`seal`], [`clock`].
 //! - What is held in memory: [`cache`], [`usage`], [`session`], [`directory`],
 //!   [`rotation`].
 //! - Settings and figures: [`config`], [`telemetry`].
@@ -54,6 +54,7 @@ pub mod policy;
 pub mod role;
 pub mod rotation;
 pub mod scheduler;
+pub mod seal;
 pub mod secret;
 pub mod session;
 mod socket;

@@ -6,7 +6,11 @@
 //!
 //! **Invariant.** A notice says who did what to what, when and why. It never holds a secret.
 
+pub mod target;
 pub mod template;
+mod webhook;
+
+pub use webhook::{WEBHOOKS_MAX, Webhook, seal_owner};
 
 use crate::id::{NoticeId, OrgId, TokenId, UserId, WebhookId};
 use crate::org::Revision;
@@ -20,8 +24,6 @@ pub const DETAILS_MAX: usize = 100;
 pub const ERROR_CHARS_MAX: usize = 300;
 /// How long a notice is kept, once nothing more will happen to it by itself.
 pub const NOTICES_KEPT: Duration = Duration::from_hours(30 * 24);
-/// Most webhooks of one organization.
-pub const WEBHOOKS_MAX: u32 = 20;
 
 /// What a notice is about. The text forms are stable; variants are stored by their place.
 #[derive(
@@ -458,37 +460,6 @@ impl Retry {
 
 fn shortened(error: &str) -> String {
     error.chars().filter(|char| !char.is_control()).take(ERROR_CHARS_MAX).collect()
-}
-
-/// Somewhere to call when something happens in an organization.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Webhook {
-    /// Identity.
-    pub id: WebhookId,
-    /// The commit that last wrote this record; set by the store.
-    pub version: Revision,
-    /// The organization.
-    pub org: OrgId,
-    /// Where to: `https://` or `http://`.
-    pub url: String,
-    /// Which kinds of notices it gets.
-    pub kinds: Vec<Kind>,
-    /// Whether it gets any.
-    pub activated: bool,
-    /// The secret that signs what is sent, sealed.
-    pub sealed_secret: Vec<u8>,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// Who made it.
-    pub created_by: UserId,
-}
-
-impl Webhook {
-    /// Whether it is told of something of this kind.
-    #[must_use]
-    pub fn wants(&self, kind: Kind) -> bool {
-        self.activated && self.kinds.contains(&kind)
-    }
 }
 
 #[cfg(test)]

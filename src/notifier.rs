@@ -11,14 +11,16 @@
 //!   one arrives later.
 //! - None of this is on a worker of the gateway.
 
+mod call;
 mod mail;
 
+pub use call::{Caller, NoTls};
 pub use mail::{Mailer, UnusableServer};
 
 use crate::audit::{Action, Actor, Draft, FieldChange, Origin, Target};
 use crate::change::{Change, RecordKey, Require, Write};
 use crate::config::Notices;
-use crate::id::{NoticeId, OrgId};
+use crate::id::{NoticeId, OrgId, WebhookId};
 use crate::notice::{Addressee, Due, Notice, Outcome, State};
 use crate::org::Revision;
 use crate::store::{CommitError, Fact, FactKey, Follower, Ledger, StoreError};
@@ -59,6 +61,8 @@ pub struct Notifier {
     pub ledger: Arc<dyn Ledger>,
     /// The way mails go, if there is one.
     pub mailer: Option<Mailer>,
+    /// The way webhooks are called.
+    pub caller: Caller,
     /// Pauses, attempts and templates.
     pub settings: Notices,
     /// The clock.
@@ -156,11 +160,26 @@ impl Notifier {
                     Err(outcome) => outcome,
                 },
             },
-            Addressee::Webhook(_) => Outcome::NoChannel,
+            Addressee::Webhook(id) => self.call(&notice, id).await,
         };
         if let Err(error) = self.record(&notice, &outcome).await {
             // It is sent again, under the same identity: better twice than never.
             tracing::error!(%error, notice = %notice.id, "a delivery could not be recorded");
+        }
+    }
+
+    async fn call(&self, notice: &Notice, id: WebhookId) -> Outcome {
+        let unreadable = |error: StoreError| Outcome::Failed(error.to_string());
+        match self.ledger.webhook(notice.says.org, id) {
+            Err(error) => unreadable(error),
+            Ok(None) => Outcome::Refused("the webhook was removed".to_owned()),
+            Ok(Some(webhook)) if !webhook.activated => {
+                Outcome::Refused("the webhook is deactivated".to_owned())
+            }
+            Ok(Some(webhook)) => match call::Call::write(&*self.ledger, notice, webhook) {
+                Err(error) => unreadable(error),
+                Ok(call) => self.caller.call(call, (self.clock)()).await,
+            },
         }
     }
 
@@ -279,4 +298,18 @@ fn organization(ledger: &dyn Ledger, id: OrgId) -> Result<String, StoreError> {
 /// The text of an identity that stays the same at every attempt.
 fn delivery(id: NoticeId) -> String {
     id.to_string()
+}
+
+/// An error with what is below it, for people.
+fn told(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(below) = cause {
+        let below_text = below.to_string();
+        if !text.contains(&below_text) {
+            text = format!("{text}: {below_text}");
+        }
+        cause = below.source();
+    }
+    text
 }

@@ -6,6 +6,7 @@ mod changes;
 mod documented;
 mod lists;
 mod matrix;
+mod notices;
 mod rotation;
 mod stories;
 mod validations;
@@ -67,6 +68,7 @@ struct House {
     store: Arc<MemoryStore>,
     now: Arc<AtomicI64>,
     pending: Arc<Pending>,
+    seal: Arc<Seal>,
     /// The organization that the tests are about, and another one.
     org: OrgId,
     other_org: OrgId,
@@ -210,6 +212,7 @@ impl House {
         let now = Arc::new(AtomicI64::new(at(NOW).millis()));
         let pending = Arc::new(Pending::default());
         let clock = Arc::clone(&now);
+        let seal = Arc::new(Seal::new(&crate::secret::Key::default()).expect("a key"));
         let router = router(AdminState {
             ledger: Arc::clone(&store) as Arc<dyn Ledger>,
             backups: Backups::new(Arc::clone(&store) as Arc<dyn Archive>, std::env::temp_dir()),
@@ -219,6 +222,8 @@ impl House {
             hosts: vec!["admin.example.com".to_owned()],
             bell: Arc::default(),
             token_prefix: DEFAULT_PREFIX.to_owned(),
+            seal: Arc::clone(&seal),
+            callable: vec!["10.9.0.0/16".parse().expect("a network")],
             random: Arc::new(system_random),
             clock: Arc::new(move || Timestamp::from_millis(clock.load(Ordering::Relaxed))),
             ready: Arc::new(|| true),
@@ -229,6 +234,7 @@ impl House {
             store,
             now,
             pending,
+            seal,
             org,
             other_org,
             operator,

@@ -62,8 +62,8 @@ impl Mailer {
         };
         match tokio::time::timeout(self.patience, self.transport.send(message)).await {
             Ok(Ok(_response)) => Outcome::Delivered,
-            Ok(Err(error)) if is_final(&error) => Outcome::Refused(told(&error)),
-            Ok(Err(error)) => Outcome::Failed(told(&error)),
+            Ok(Err(error)) if is_final(&error) => Outcome::Refused(super::told(&error)),
+            Ok(Err(error)) => Outcome::Failed(super::told(&error)),
             Err(_elapsed) => Outcome::Failed("the mail server took too long".to_owned()),
         }
     }
@@ -104,20 +104,6 @@ fn is_final(error: &lettre::transport::smtp::Error) -> bool {
         code.severity == Severity::PermanentNegativeCompletion
             && code.category == Category::MailSystem
     })
-}
-
-/// An error with what is below it, for people.
-fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(below) = cause {
-        let below_text = below.to_string();
-        if !text.contains(&below_text) {
-            text = format!("{text}: {below_text}");
-        }
-        cause = below.source();
-    }
-    text
 }
 
 /// A mail that is written and has an addressee.

@@ -29,7 +29,7 @@ const PURE: &[&str] = &[
     "validation",
 ];
 /// L1: what survives, and what time it is.
-const GROUND: &[&str] = &["clock", "store"];
+const GROUND: &[&str] = &["clock", "seal", "store"];
 /// L2: what is held in memory.
 const MIDDLE: &[&str] = &["cache", "directory", "rotation", "session", "usage"];
 /// Read by the edges, above nothing but L0.

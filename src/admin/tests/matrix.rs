@@ -94,6 +94,14 @@ async fn request(house: &House, row: &Row<'_>, me: UserId) -> (String, Value) {
             query = format!("?hand_over_to={heir}");
         }
     }
+    let (mut webhook, mut notice) = (String::new(), String::new());
+    if row.path.contains("{webhook}") {
+        (webhook, _) = house.webhook().await;
+    }
+    if row.path.contains("{notice}") {
+        notice =
+            house.tell(crate::notice::Kind::Created, house.bystander.user).await.id.to_string();
+    }
     let mut token = String::new();
     if row.path.contains("{token}") {
         let owner = if row.about.starts_with("their own") { me } else { house.bystander.user };
@@ -121,6 +129,8 @@ async fn request(house: &House, row: &Row<'_>, me: UserId) -> (String, Value) {
         .replace("{org}", &house.org.to_string())
         .replace("{user}", &user)
         .replace("{token}", &token)
+        .replace("{webhook}", &webhook)
+        .replace("{notice}", &notice)
         .replace("{policy}", "max_ttl");
     (path + &query, body(house, row))
 }
@@ -130,7 +140,7 @@ fn body(house: &House, row: &Row<'_>) -> Value {
     let reader = json!([{"service": "orders", "role": "reader"}]);
     let named = |name: &str| json!({"name": name});
     match (row.method, row.path.rsplit('/').next().unwrap_or_default(), row.about) {
-        ("GET" | "DELETE", ..) | ("POST", "backup", "") => Value::Null,
+        ("GET" | "DELETE", ..) | ("POST", "backup", "") | ("POST", "redeliver", _) => Value::Null,
         ("POST", "orgs", "") => {
             json!({"name": "New", "owner": {"email": "n@example.com", "name": "N"}})
         }
@@ -164,6 +174,8 @@ fn body(house: &House, row: &Row<'_>) -> Value {
             }
         }
         ("PATCH", "{token}", _) => json!({"name": "Renamed", "scope": {}}),
+        ("POST", "webhooks", _) => json!({"url": "https://example.com/"}),
+        ("PATCH", "{webhook}", _) => json!({"activated": false}),
         ("POST", "activate" | "deactivate", _) => json!({"reason": "a reason"}),
         ("POST", "ignore", _) => json!({"until": "2027-02-01T00:00:00Z", "reason": "known"}),
         ("POST", "validations", "") => json!({}),

@@ -1,15 +1,17 @@
-//! How notices are delivered: `[notices]` and `[smtp]`.
+//! How notices are delivered: `[notices]`, `[smtp]` and `[webhooks]`, and the key in `[seal]`.
 
 use super::value;
 use crate::config::file::{self, Entry, Surroundings, Table};
-use crate::config::{Address, Authorities, Login, Notices, Smtp, SmtpTls};
+use crate::config::{Address, Authorities, Login, Notices, SealKey, Smtp, SmtpTls, Webhooks};
 use crate::notice::Retry;
 use crate::notice::template::{TEMPLATE_BYTES_MAX, Templates};
+use crate::secret::sealing_key;
+use ipnet::IpNet;
 use lettre::message::Mailbox;
 use lettre::transport::smtp::client::Certificate;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const SETTLE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
@@ -187,4 +189,39 @@ fn is_here(address: &Address) -> bool {
         Ok(ip) => ip.to_canonical().is_loopback(),
         Err(_) => host == "localhost" || host.ends_with(".localhost"),
     }
+}
+
+pub(super) fn webhooks(mut table: Table<'_>) -> Webhooks {
+    let allow = table.take("allow").map(|entry| {
+        entry.distinct(|network| {
+            network.read(|text| {
+                text.parse::<IpNet>().map_err(|_unspecific| {
+                    "is not a network: expected \"10.0.0.0/8\" or \"fd00::/8\"".to_owned()
+                })
+            })
+        })
+    });
+    let timeout = table.take("timeout").and_then(|entry| entry.duration(&TIMEOUT));
+    table.finish();
+    Webhooks {
+        allow: allow.unwrap_or_default(),
+        timeout: timeout.unwrap_or(Duration::from_secs(10)),
+    }
+}
+
+/// The key that secrets are sealed under; in the file `beside` the store where none is given.
+pub(super) fn seal(
+    mut table: Table<'_>,
+    beside: PathBuf,
+    surroundings: Surroundings<'_>,
+) -> Option<SealKey> {
+    let entry = table.take("key");
+    table.finish();
+    let Some(entry) = entry else { return Some(SealKey::InFile(beside)) };
+    let secret = entry.secret(surroundings)?;
+    let key = sealing_key(&secret.value);
+    if key.is_none() {
+        entry.error(format!("{} holds no key: expected 64 hexadecimal digits", secret.source));
+    }
+    key.map(SealKey::Given)
 }
