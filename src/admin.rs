@@ -11,8 +11,10 @@
 
 mod audit;
 mod backup;
+mod chunks;
 mod desk;
 mod etag;
+mod export;
 mod extract;
 mod front;
 mod health;
@@ -35,6 +37,7 @@ mod violations;
 mod webhooks;
 
 pub use backup::Backups;
+pub use export::EXPORTS_MAX;
 pub use openapi::openapi;
 pub use serve::serve;
 
@@ -81,6 +84,8 @@ pub struct AdminState {
     pub evidences: Arc<dyn Evidences>,
     /// What backups are made of.
     pub backups: Backups,
+    /// Turns of those who export.
+    pub exports: Arc<Semaphore>,
     /// The use of tokens that is not stored yet.
     pub uses: Arc<dyn Uses>,
     /// The roles that can be given, as the configuration names them now.
@@ -154,6 +159,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(policies::read, policies::put))
         .routes(routes!(validations::list, validations::create))
         .routes(routes!(audit::list))
+        .routes(routes!(export::export))
         .routes(routes!(backup::take))
         .routes(routes!(webhooks::list, webhooks::create))
         .routes(routes!(webhooks::read, webhooks::update, webhooks::remove))

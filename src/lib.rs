@@ -21,7 +21,8 @@
 //! Each imports only what stands above it in this list.
 //!
 //! - Pure, without clock, I/O or runtime: [`time`], [`id`], [`role`], [`secret`], [`credential`],
-//!   [`org`], [`token`], [`policy`], [`validation`], [`audit`], [`notice`], [`change`], [`access`],
+//!   [`org`], [`token`], [`policy`], [`validation`], [`audit`], [`notice`], [`change`],
+//!   [`inventory`], [`access`],
 //!   [`governance`].
 //! - What survives, and what time it is: [`store`], [`seal`], [`clock`].
 //! - What is held in memory: [`cache`], [`usage`], [`session`], [`directory`],
@@ -45,6 +46,7 @@ pub mod directory;
 pub mod gateway;
 pub mod governance;
 pub mod id;
+pub mod inventory;
 pub mod listener;
 pub mod notice;
 pub mod notifier;

@@ -323,6 +323,8 @@ fn variants_keep_their_numbers() {
         Action::ValidationFinished,
         Action::TokenRotated,
         Action::FormerSecretEnded,
+        Action::TokensImported,
+        Action::TokensExported,
         Action::WebhookCreated,
         Action::WebhookUpdated,
         Action::WebhookRemoved,
@@ -330,7 +332,7 @@ fn variants_keep_their_numbers() {
         Action::NoticeRedelivered,
     ];
     let encoded = actions.iter().map(|action| encode(action).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(encoded), (0..25).collect::<Vec<u8>>());
+    assert_eq!(numbers(encoded), (0..27).collect::<Vec<u8>>());
     let kinds = Kind::ALL.iter().map(|kind| encode(kind).unwrap()[1..].to_vec()).collect();
     assert_eq!(numbers(kinds), (0..12).collect::<Vec<u8>>());
     let (when, error) = (at(0), String::new());
