@@ -15,7 +15,7 @@ use bearward::secret::{self, DEFAULT_PREFIX, Digest, Secret};
 use bearward::store::Ledger;
 use bearward::store::memory::MemoryStore;
 use bearward::time::Timestamp;
-use bearward::token::{ApiToken, TokenStatus};
+use bearward::token::{ApiToken, NOTIFY_BEFORE_EXPIRY, TokenStatus};
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderName, Method};
 use std::convert::Infallible;
@@ -95,6 +95,7 @@ fn token(number: usize, secret: &str, owner: &User) -> ApiToken {
         ignores: Ignores::default(),
         status: TokenStatus::Activated(None),
         former: Vec::new(),
+        notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
     }
 }
 

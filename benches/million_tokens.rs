@@ -14,7 +14,7 @@ use bearward::secret::Digest;
 use bearward::store::redb::{Options, open};
 use bearward::store::{Commit, Facts, Ledger};
 use bearward::time::Timestamp;
-use bearward::token::{ApiToken, Reuse, TokenStatus, Usage};
+use bearward::token::{ApiToken, NOTIFY_BEFORE_EXPIRY, Reuse, TokenStatus, Usage};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -68,6 +68,7 @@ impl Tokens {
             ignores: Ignores::default(),
             status: TokenStatus::Activated(None),
             former: Vec::new(),
+            notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
         }
     }
 }

@@ -15,7 +15,7 @@ use bearward::secret::Digest;
 use bearward::store::redb::{Options, RedbStore, open};
 use bearward::store::{Commit, Ledger, Validations};
 use bearward::time::{Timestamp, Ttl, Unit};
-use bearward::token::{ApiToken, TokenStatus, Usage};
+use bearward::token::{ApiToken, NOTIFY_BEFORE_EXPIRY, TokenStatus, Usage};
 use bearward::usage::{Pending, Uses};
 use bearward::validation::{self, Counts, RunState, Trigger, Wanted};
 use std::collections::{HashMap, VecDeque};
@@ -94,6 +94,7 @@ fn token(number: u64, digest: Digest) -> ApiToken {
         issued_at: NOW,
         expires_at: NOW.after_months(if number.is_multiple_of(100) { 12 } else { 6 }),
         ignores: Ignores::default(),
+        notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
         status: TokenStatus::Activated(None),
     }
 }

@@ -22,6 +22,7 @@ mod health;
 mod idempotency;
 mod list;
 mod me;
+mod notices;
 mod openapi;
 mod orgs;
 mod policies;
@@ -35,6 +36,7 @@ mod tokens;
 mod users;
 mod validations;
 mod violations;
+mod webhooks;
 
 pub use backup::Backups;
 pub use export::EXPORTS_MAX;
@@ -42,6 +44,7 @@ pub use openapi::openapi;
 pub use serve::serve;
 
 use crate::governance::catalogue::Catalogue;
+use crate::seal::Seal;
 use crate::session::Evidences;
 use crate::store::Ledger;
 use crate::time::Timestamp;
@@ -50,6 +53,7 @@ use crate::usage::Uses;
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::middleware;
+use ipnet::IpNet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
@@ -99,6 +103,10 @@ pub struct AdminState {
     pub bell: Arc<Notify>,
     /// What new secrets begin with.
     pub token_prefix: String,
+    /// What the secrets of webhooks are sealed with.
+    pub seal: Arc<Seal>,
+    /// Networks that webhooks may lead to although they are not public.
+    pub callable: Vec<IpNet>,
     /// The source of identities and secrets.
     pub random: Arc<Random>,
     /// The clock.
@@ -166,6 +174,11 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(audit::head))
         .routes(routes!(export::export))
         .routes(routes!(backup::take))
+        .routes(routes!(webhooks::list, webhooks::create))
+        .routes(routes!(webhooks::read, webhooks::update, webhooks::remove))
+        .routes(routes!(notices::list))
+        .routes(routes!(notices::read))
+        .routes(routes!(notices::redeliver))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))

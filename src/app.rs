@@ -1,20 +1,26 @@
 //! The composition root: the only file that names every room.
 
+mod control;
+
+use control::Control;
+
 use crate::admin::{self, AdminState, Backups};
 use crate::cache::{Cache, Entry, Readers};
 use crate::change::{Change, Write};
 use crate::clock;
-use crate::config::{AccessLog, Config};
+use crate::config::{AccessLog, Config, SealKey};
 use crate::gateway::route::{Routes, UnknownRole};
 use crate::gateway::{Gateway, LogWriter, Plan, Shared};
 use crate::governance::catalogue::Catalogue;
 use crate::listener::Listener;
+use crate::notifier::{Bell, Caller, Mailer, NoTls, Notifier, UnusableServer};
 use crate::role::{RoleName, RoleTable};
 use crate::rotation;
-use crate::scheduler::{Scheduler, Stop};
+use crate::scheduler::Scheduler;
+use crate::seal::{self, KeyError, Seal, Shut};
 use crate::session::Cached;
 use crate::store::redb::{KeySource, OpenError, RedbStore};
-use crate::store::{self, CommitError, Facts, Ledger, StoreError};
+use crate::store::{self, CommitError, Ledger, StoreError};
 use crate::telemetry::{Counters, Metrics, Reading};
 use crate::trails::{Guesses, Keeper, Refusals};
 use crate::usage::Board;
@@ -22,13 +28,12 @@ use arc_swap::ArcSwap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use tokio::runtime::Runtime;
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore};
 
 /// Threads that read the store for requests that miss the cache.
 const READER_THREADS: usize = 2;
@@ -78,6 +83,18 @@ pub enum StartError {
     /// A thread.
     #[error("the system gives no thread: {0}")]
     Thread(io::Error),
+    /// The mail server.
+    #[error(transparent)]
+    Mail(#[from] UnusableServer),
+    /// Webhooks.
+    #[error(transparent)]
+    Calls(#[from] NoTls),
+    /// The key that secrets are sealed under.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The seal.
+    #[error(transparent)]
+    Seal(#[from] Shut),
     /// Random numbers.
     #[error("the system gives no random numbers: {0}")]
     Random(getrandom::Error),
@@ -126,9 +143,8 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         Some(store) => store,
         None => store::redb::open(store_options(&config))?,
     };
-    let facts: Arc<dyn Facts> = Arc::clone(&store) as _;
     let key = getrandom::u64().map_err(StartError::Random)?;
-    let cache = Cache::new(facts, config.gateway.cache_entries_max, key)?;
+    let cache = Cache::new(Arc::clone(&store) as _, config.gateway.cache_entries_max, key)?;
     store.follow(Arc::clone(&cache) as _);
     intern_roles(store.as_ref(), &config)?;
     let readers = Readers::start(Arc::clone(&cache), READER_THREADS).map_err(StartError::Thread)?;
@@ -179,6 +195,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
     let metrics = Metrics::new(counters, gauges(&cache, listener.connections()));
     let catalogue = Arc::new(ArcSwap::from_pointee(catalogue_of(&config)));
     let bell = Arc::new(Notify::new());
+    let seal = Arc::new(seal_of(&config.seal)?);
     let router = admin::router(AdminState {
         ledger: Arc::clone(&store) as _,
         evidences: Arc::new(Cached(readers)),
@@ -191,12 +208,11 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         hosts: config.admin.hosts.clone(),
         bell: Arc::clone(&bell),
         token_prefix: config.gateway.token_prefix.clone(),
+        seal: Arc::clone(&seal),
+        callable: config.webhooks.allow.clone(),
         random: Arc::new(admin::system_random),
         clock: Arc::new(clock::now),
-        ready: {
-            let (ready, store) = (Arc::clone(&ready), Arc::clone(&store));
-            Arc::new(move || ready.load(Ordering::Acquire) && store.is_writable())
-        },
+        ready: readiness(Arc::clone(&ready), Arc::clone(&store)),
         metrics: Arc::new(move || metrics.text()),
     });
     let scheduler = Scheduler {
@@ -205,7 +221,8 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         clock: Arc::new(clock::now),
         bell,
     };
-    let control = Control::start(admin_socket, router, scheduler)?;
+    let (notifier, doorbell) = notifier(&config, &store, seal)?;
+    let control = Control::start(admin_socket, router, scheduler, notifier, doorbell)?;
     Ok(Running {
         gateway: listener.address(),
         admin: control.address,
@@ -263,6 +280,39 @@ impl Running {
     }
 }
 
+/// Whether requests are taken and changes, too.
+fn readiness(ready: Arc<AtomicBool>, store: Arc<RedbStore>) -> Arc<dyn Fn() -> bool + Send + Sync> {
+    Arc::new(move || ready.load(Ordering::Acquire) && store.is_writable())
+}
+
+/// The seal under the configuration's key, or under one in a file.
+fn seal_of(key: &SealKey) -> Result<Seal, StartError> {
+    Ok(match key {
+        SealKey::Given(key) => Seal::new(key)?,
+        SealKey::InFile(path) => Seal::new(&seal::key_at(path)?)?,
+    })
+}
+
+/// What delivers notices, and what wakes it.
+fn notifier(
+    config: &Config,
+    store: &Arc<RedbStore>,
+    seal: Arc<Seal>,
+) -> Result<(Notifier, Arc<Bell>), StartError> {
+    let bell = Arc::new(Bell::default());
+    store.follow(Arc::clone(&bell) as _);
+    let notifier = Notifier {
+        ledger: Arc::clone(store) as _,
+        mailer: config.smtp.as_ref().map(Mailer::new).transpose()?,
+        caller: Caller::new(seal, config.webhooks.clone())?,
+        settings: config.notices.clone(),
+        clock: Arc::new(clock::now),
+        // Without random numbers pauses lose their spread, and nothing else.
+        random: Arc::new(|| getrandom::u64().unwrap_or_default()),
+    };
+    Ok((notifier, bell))
+}
+
 /// What a reload cannot move, where it is moved.
 fn moved(old: &Config, new: &Config) -> Option<&'static str> {
     let kept = [
@@ -282,6 +332,10 @@ fn read_once(old: &Config, new: &Config) -> impl Iterator<Item = &'static str> {
         ("audit", old.audit == new.audit),
         ("limits", old.limits == new.limits),
         ("identity", old.identity == new.identity),
+        ("notices", old.notices == new.notices),
+        ("smtp", old.smtp == new.smtp),
+        ("webhooks", old.webhooks == new.webhooks),
+        ("seal", old.seal == new.seal),
     ];
     kept.into_iter().filter_map(|(section, same)| (!same).then_some(section))
 }
@@ -417,53 +471,6 @@ impl Flusher {
     fn stop(self) {
         drop(self.stop);
         let _panicked = self.thread.join();
-    }
-}
-
-/// The admin port and the scheduler, on a runtime of their own.
-struct Control {
-    address: SocketAddr,
-    runtime: Runtime,
-    stop: Mutex<Option<oneshot::Sender<()>>>,
-    served: tokio::task::JoinHandle<()>,
-    stop_scheduler: Stop,
-    validating: tokio::task::JoinHandle<()>,
-}
-
-impl Control {
-    fn start(
-        socket: TcpListener,
-        router: axum::Router,
-        scheduler: Scheduler,
-    ) -> Result<Self, StartError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(CONTROL_THREADS)
-            .thread_name("control")
-            .enable_all()
-            .build()
-            .map_err(StartError::Thread)?;
-        let address = socket.local_addr().map_err(StartError::Thread)?;
-        socket.set_nonblocking(true).map_err(StartError::Thread)?;
-        let socket = {
-            let _inside = runtime.enter();
-            tokio::net::TcpListener::from_std(socket).map_err(StartError::Thread)?
-        };
-        let (stop, stopped) = oneshot::channel::<()>();
-        let served = runtime.spawn(async move {
-            admin::serve(socket, router, async { drop(stopped.await) }).await;
-        });
-        let stop_scheduler = Stop::default();
-        let validating = runtime.spawn(scheduler.work(stop_scheduler.clone()));
-        let stop = Mutex::new(Some(stop));
-        Ok(Self { address, runtime, stop, served, stop_scheduler, validating })
-    }
-
-    fn stop(self) {
-        drop(self.stop.lock().unwrap_or_else(PoisonError::into_inner).take());
-        self.stop_scheduler.ask();
-        let _panicked = self.runtime.block_on(self.served);
-        let _panicked = self.runtime.block_on(self.validating);
-        self.runtime.shutdown_timeout(Duration::from_secs(1));
     }
 }
 

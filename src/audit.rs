@@ -12,7 +12,7 @@ mod line;
 pub use filter::{ActorFilter, Filter};
 pub use line::{Line, NotAnEvent};
 
-use crate::id::{OrgId, TokenId, UserId};
+use crate::id::{NoticeId, OrgId, TokenId, UserId, WebhookId};
 use crate::org::Revision;
 use crate::time::Timestamp;
 use chain::Link;
@@ -116,6 +116,21 @@ pub enum Action {
     /// Calls of the admin port were refused: one, or several that were alike.
     #[serde(rename = "call.refused")]
     CallRefused,
+    /// A webhook was made.
+    #[serde(rename = "webhook.created")]
+    WebhookCreated,
+    /// A webhook was changed.
+    #[serde(rename = "webhook.updated")]
+    WebhookUpdated,
+    /// A webhook was removed.
+    #[serde(rename = "webhook.removed")]
+    WebhookRemoved,
+    /// A notice could not be delivered, and is not tried again by itself.
+    #[serde(rename = "notice.failed")]
+    NoticeFailed,
+    /// Somebody asked for a notice to be delivered again.
+    #[serde(rename = "notice.redelivered")]
+    NoticeRedelivered,
 }
 
 impl fmt::Display for Action {
@@ -134,6 +149,10 @@ pub enum Target {
     User(UserId),
     /// A token.
     Token(TokenId),
+    /// A webhook.
+    Webhook(WebhookId),
+    /// A notice.
+    Notice(NoticeId),
 }
 
 impl Target {
@@ -144,6 +163,8 @@ impl Target {
             Self::Organization(id) => id.to_string(),
             Self::User(id) => id.to_string(),
             Self::Token(id) => id.to_string(),
+            Self::Webhook(id) => id.to_string(),
+            Self::Notice(id) => id.to_string(),
         }
     }
 }

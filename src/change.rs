@@ -4,7 +4,8 @@
 //! writer checks that inside the transaction, so a plan never overwrites what it has not seen.
 
 use crate::audit::Draft;
-use crate::id::{OrgId, TokenId, UserId};
+use crate::id::{NoticeId, OrgId, TokenId, UserId, WebhookId};
+use crate::notice::{self, Notice, Webhook};
 use crate::org::{Organization, Revision, User};
 use crate::role::RoleName;
 use crate::secret::Digest;
@@ -22,6 +23,10 @@ pub enum RecordKey {
     User(UserId),
     /// A token.
     Token(TokenId),
+    /// A notice of an organization.
+    Notice(OrgId, NoticeId),
+    /// A webhook of an organization.
+    Webhook(OrgId, WebhookId),
 }
 
 /// What must hold, inside the transaction, for a change to be written.
@@ -55,6 +60,8 @@ pub enum Require {
     NoLiveTokens(UserId),
     /// The user owns fewer than so many tokens that are not revoked.
     CountBelow(UserId, u32),
+    /// The organization has fewer than so many webhooks.
+    WebhooksBelow(OrgId, u32),
     /// The store holds no organization at all.
     Empty,
 }
@@ -86,6 +93,12 @@ pub enum Write {
         /// When.
         at: Timestamp,
     },
+    /// Replaces a notice: what became of it. New ones come of [`Change::notices`].
+    Notice(Box<Notice>),
+    /// Makes or replaces a webhook.
+    Webhook(Webhook),
+    /// Removes a webhook.
+    RemoveWebhook(OrgId, WebhookId),
 }
 
 /// What a creation under an idempotency key made, so that a repeat can be answered.
@@ -104,7 +117,7 @@ pub struct Creation {
 /// How long a creation is remembered at least: a later creation clears it away.
 pub const CREATIONS_KEPT: Duration = Duration::from_hours(24);
 
-/// One change: post-images, what must hold for them, and their audit events.
+/// One change: post-images, what must hold for them, their audit events and notices.
 ///
 /// Unasked, the store also refuses, as a `CommitError::Conflict`, what would give two tokens one
 /// digest ([`Require::DigestFree`]), two users of an organization one address
@@ -117,6 +130,8 @@ pub struct Change {
     pub writes: Vec<Write>,
     /// What the audit trail says of it.
     pub events: Vec<Draft>,
+    /// Who has to be told of it, of what.
+    pub notices: Vec<notice::Draft>,
     /// The idempotency key it was asked for under.
     pub creation: Option<Creation>,
     /// Whether it takes access away from anybody: the followers then bar what it writes first.

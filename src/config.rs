@@ -8,12 +8,18 @@ mod resolve;
 pub use error::{Error, Errors, Place};
 
 use crate::access::Organizations;
-use crate::audit::chain::Key;
+use crate::audit;
+use crate::notice::Retry;
+use crate::notice::template::Templates;
 use crate::role::{Name, RoleName};
+use crate::secret::Key;
 use http::{HeaderName, HeaderValue, Method};
+use ipnet::IpNet;
+use lettre::message::Mailbox;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// A resolved configuration.
 #[derive(Clone, Debug)]
@@ -28,6 +34,14 @@ pub struct Config {
     pub audit: Audit,
     /// Limits and timeouts of the data port.
     pub limits: Limits,
+    /// How notices are delivered.
+    pub notices: Notices,
+    /// The mail server; without one notices for people are kept and not sent.
+    pub smtp: Option<Smtp>,
+    /// How webhooks are called.
+    pub webhooks: Webhooks,
+    /// The key that secrets are sealed under; one in a file beside the store where there is none.
+    pub seal: SealKey,
     /// Names of the identity headers.
     pub identity: IdentityHeaders,
     /// Organization roles beyond the three built in.
@@ -111,7 +125,7 @@ pub struct Store {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audit {
     /// The key that they are chained under; none for the one that is kept beside the store.
-    pub key: Option<Key>,
+    pub key: Option<audit::chain::Key>,
     /// How long an event is kept; for ever when nothing is said.
     pub keep: Option<Duration>,
 }
@@ -138,6 +152,96 @@ pub struct Limits {
     pub keep_alive_timeout: Duration,
     /// How long SIGTERM waits for requests in flight.
     pub drain_timeout: Duration,
+}
+
+/// How notices are delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notices {
+    /// How long a mail about something that was switched waits for the opposite.
+    pub settle: Duration,
+    /// When what failed is tried again, and how often.
+    pub retry: Retry,
+    /// Deliveries at once, mails and webhook calls each.
+    pub deliveries_max: usize,
+    /// What mails look like.
+    pub templates: Templates,
+}
+
+/// The mail server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Smtp {
+    /// Where it is.
+    pub server: Address,
+    /// How the connection is protected.
+    pub tls: SmtpTls,
+    /// Who we are to it, if it asks.
+    pub login: Option<Login>,
+    /// Who the mails are from.
+    pub from: Mailbox,
+    /// Longest wait for any of its answers.
+    pub timeout: Duration,
+}
+
+/// How webhooks are called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Webhooks {
+    /// Networks that may be called although they are not public.
+    pub allow: Vec<IpNet>,
+    /// Longest time for a call, from the name to the end of the answer.
+    pub timeout: Duration,
+}
+
+/// How the connection to the mail server is protected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SmtpTls {
+    /// Not at all: only for a server on this machine.
+    None,
+    /// By STARTTLS, without which nothing is sent.
+    StartTls(Authorities),
+    /// From the first byte on.
+    Tls(Authorities),
+}
+
+/// Who may vouch for a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Authorities {
+    /// Those that the system trusts.
+    System,
+    /// Those of a file, in PEM form, beside them.
+    Also(Vec<u8>),
+}
+
+/// The key that secrets are sealed under.
+#[derive(Clone, PartialEq, Eq)]
+pub enum SealKey {
+    /// One that was given.
+    Given(Key),
+    /// One in this file, which is made where there is none.
+    InFile(PathBuf),
+}
+
+impl std::fmt::Debug for SealKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Given(_) => f.write_str("Given(..)"),
+            Self::InFile(path) => f.debug_tuple("InFile").field(path).finish(),
+        }
+    }
+}
+
+/// A name and its password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The name.
+    pub user: String,
+    /// The password.
+    pub password: Zeroizing<String>,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Login").field("user", &self.user).finish_non_exhaustive()
+    }
 }
 
 /// Names of the headers that tell the upstream who is calling.

@@ -10,7 +10,8 @@
 //! - A plan requires the versions of the caller's token, user and organization: a credential that is
 //!   switched off while its change is on the way changes nothing.
 //! - A change that takes access away is marked restrictive, and no other.
-//! - Whatever changes a record writes an audit event with it; no event holds a secret.
+//! - Whatever changes a record writes an audit event with it, and tells whom it concerns; neither
+//!   event nor notice holds a secret.
 //! - Nobody hands out a role that their own credential does not carry, except owners to users.
 
 pub mod backup;
@@ -27,6 +28,7 @@ pub mod token;
 pub mod user;
 pub mod validation;
 pub mod violation;
+pub mod webhook;
 pub mod words;
 
 pub use refusal::{Clash, Forbidden, Refusal, Settlement, settle};
@@ -35,9 +37,11 @@ use crate::access::{self, OrgFacts, OwnerFacts, Reason, TokenFacts};
 use crate::audit::{Action, Actor, Draft, FieldChange, Origin, Target};
 use crate::change::{Change, RecordKey, Require};
 use crate::id::{OrgId, TokenId, UserId};
-use crate::org::{Governance, Organization, Revision};
+use crate::notice;
+use crate::org::{Governance, Organization, Revision, User};
 use crate::role::{RoleId, RoleSet, RoleTable};
 use crate::time::Timestamp;
+use crate::token::ApiToken;
 
 /// Most tokens, revoked ones not counted, that one user may own.
 pub const TOKENS_PER_USER_MAX: u32 = 10_000;
@@ -228,6 +232,49 @@ impl Occasion<'_> {
             origin: self.origin.clone(),
             reason: subject.reason,
             changes: subject.changes.0,
+        }
+    }
+
+    /// Tells the owner of a token, and the webhooks, what `by` did to it.
+    fn tell_owner(
+        &self,
+        kind: notice::Kind,
+        token: &ApiToken,
+        by: Option<UserId>,
+        reason: Option<&String>,
+    ) -> notice::Draft {
+        notice::Draft {
+            org: token.org,
+            at: self.now,
+            kind,
+            about: notice::About::Token(token.id, token.name.clone()),
+            to: vec![token.owner],
+            by,
+            reason: reason.cloned(),
+            details: vec![
+                notice::Detail::new("scope", self.roles.scope_text(&token.scope)),
+                notice::Detail::new("expires_at", token.expires_at.to_string()),
+            ],
+        }
+    }
+
+    /// Tells a user, and the webhooks, what `by` did to them.
+    fn tell_user(
+        &self,
+        kind: notice::Kind,
+        user: &User,
+        by: Option<UserId>,
+        reason: Option<&String>,
+    ) -> notice::Draft {
+        notice::Draft {
+            org: user.org,
+            at: self.now,
+            kind,
+            about: notice::About::User(user.id, user.name.clone()),
+            to: vec![user.id],
+            by,
+            reason: reason.cloned(),
+            details: Vec::new(),
         }
     }
 

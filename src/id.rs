@@ -133,6 +133,14 @@ identity! {
     /// An API token. It names the token everywhere; the secret never does.
     TokenId, "tok_"
 }
+identity! {
+    /// A notice: one e-mail or webhook call that is owed.
+    NoticeId, "ntc_"
+}
+identity! {
+    /// A webhook of an organization.
+    WebhookId, "whk_"
+}
 
 #[cfg(test)]
 mod tests {

@@ -21,13 +21,13 @@
 //! Each imports only what stands above it in this list.
 //!
 //! - Pure, without clock, I/O or runtime: [`time`], [`id`], [`role`], [`secret`], [`credential`],
-//!   [`org`], [`token`], [`policy`], [`exemption`], [`validation`], [`audit`], [`change`],
-//!   [`inventory`], [`access`], [`http1`], [`governance`].
-//! - What survives, and what time it is: [`store`], [`clock`].
+//!   [`org`], [`token`], [`policy`], [`exemption`], [`validation`], [`audit`], [`notice`],
+//!   [`change`], [`inventory`], [`access`], [`http1`], [`governance`].
+//! - What survives, and what time it is: [`store`], [`seal`], [`clock`].
 //! - What is held in memory: [`cache`], [`usage`], [`session`], [`directory`],
 //!   [`rotation`], [`trails`].
 //! - Settings and figures: [`config`], [`telemetry`].
-//! - The edges: [`listener`], [`upstream`], [`gateway`], [`admin`], [`scheduler`].
+//! - The edges: [`listener`], [`upstream`], [`gateway`], [`admin`], [`scheduler`], [`notifier`].
 //! - [`app`] puts them together.
 //!
 //! The library is there for the `bearward` command and for tests; its interface is not stable.
@@ -49,12 +49,15 @@ pub mod http1;
 pub mod id;
 pub mod inventory;
 pub mod listener;
+pub mod notice;
+pub mod notifier;
 pub mod org;
 pub mod phase;
 pub mod policy;
 pub mod role;
 pub mod rotation;
 pub mod scheduler;
+pub mod seal;
 pub mod secret;
 pub mod session;
 mod socket;

@@ -104,6 +104,28 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Length of the key that secrets are sealed under, in bytes.
+pub const KEY_BYTES: usize = 32;
+
+/// A key in the clear. Its memory is wiped when it goes.
+pub type Key = Zeroizing<[u8; KEY_BYTES]>;
+
+/// The key that 64 hexadecimal digits stand for.
+#[must_use]
+pub fn sealing_key(text: &str) -> Option<Key> {
+    let digits = text.trim_ascii().as_bytes();
+    if digits.len() != 2 * KEY_BYTES {
+        return None;
+    }
+    let mut key = Key::default();
+    for (byte, pair) in key.iter_mut().zip(digits.chunks_exact(2)) {
+        let digit =
+            |char: u8| char::from(char).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(key)
+}
+
 /// Whether a text that begins with our prefix has the length and the checksum of a secret of ours.
 ///
 /// Texts with another beginning are foreign tokens (imported by digest) and have no checksum to

@@ -5,7 +5,8 @@
 //! `memory`; one conformance suite runs over both.
 //!
 //! **Invariants.**
-//! - A commit is all or nothing: records, audit events and the idempotency row together.
+//! - A commit is all or nothing: records, audit events, notices and the idempotency row
+//!   together.
 //! - A commit is answered after it is durable *and* after every follower has applied it.
 //! - A restrictive change is announced to the followers ([`Follower::bar`]) before it is
 //!   committed. If the commit then fails, the bar stays until the store is opened anew.
@@ -16,10 +17,12 @@ use crate::audit::chain::{Proof, Published, Row, Verdict};
 use crate::audit::{Draft, Event};
 use crate::change::{Change, Creation, Require};
 use crate::exemption::Exemption;
-use crate::id::{OrgId, TokenId, UserId};
+use crate::id::{NoticeId, OrgId, TokenId, UserId, WebhookId};
+use crate::notice::{Due, Notice, Webhook};
 use crate::org::{Organization, Revision, User};
 use crate::role::RoleTable;
 use crate::secret::Digest;
+use crate::time::Timestamp;
 use crate::token::{ApiToken, Usage};
 use crate::validation::{Flag, Run, Schedule};
 use std::ops::ControlFlow;
@@ -35,6 +38,7 @@ mod conformance;
 mod engine;
 mod journal;
 pub mod memory;
+mod outbox;
 mod record;
 pub mod redb;
 mod room;
@@ -156,6 +160,28 @@ pub trait Ledger: Validations + Send + Sync {
     fn prove(&self, org: OrgId, published: Option<Published>) -> Result<Verdict, StoreError>;
     /// What was made under an idempotency key.
     fn creation(&self, key: &[u8; 32]) -> Result<Option<Creation>, StoreError>;
+    /// A notice.
+    fn notice(&self, org: OrgId, id: NoticeId) -> Result<Option<Notice>, StoreError>;
+    /// Visits the notices of an organization that were made before another one, the latest first,
+    /// within one snapshot, until told to stop.
+    fn visit_notices(
+        &self,
+        org: OrgId,
+        before: Option<NoticeId>,
+        visit: &mut dyn FnMut(Notice) -> ControlFlow<()>,
+    ) -> Result<(), StoreError>;
+    /// Visits the notices of all organizations that wait for something until `until` at the latest,
+    /// the longest overdue first, within one snapshot, until told to stop.
+    fn visit_due_notices(
+        &self,
+        due: Due,
+        until: Timestamp,
+        visit: &mut dyn FnMut(Notice) -> ControlFlow<()>,
+    ) -> Result<(), StoreError>;
+    /// A webhook.
+    fn webhook(&self, org: OrgId, id: WebhookId) -> Result<Option<Webhook>, StoreError>;
+    /// The webhooks of an organization, in the order of their making.
+    fn webhooks(&self, org: OrgId) -> Result<Vec<Webhook>, StoreError>;
     /// The interned roles, as of the last commit.
     fn roles(&self) -> Arc<RoleTable>;
     /// Commits a change; administration goes before usage.

@@ -8,6 +8,13 @@ use crate::secret::Digest;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+/// When the owner of a token is told of its end, in days before it, unless the token says otherwise.
+pub const NOTIFY_BEFORE_EXPIRY: [u16; 2] = [7, 1];
+/// Most days of which the owner is told.
+pub const NOTIFY_TIMES_MAX: usize = 5;
+/// The earliest that the owner is told, in days before the end.
+pub const NOTIFY_DAYS_MAX: u16 = 365;
+
 /// The status of a token and how it came to it. Deactivation is reversible, revocation is final.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TokenStatus {
@@ -81,6 +88,8 @@ pub struct ApiToken {
     pub status: TokenStatus,
     /// The secrets that it had before, the latest last; at most [`FORMER_SECRETS_MAX`].
     pub former: Vec<FormerSecret>,
+    /// How many days before its end its owner is told of it; the largest number first.
+    pub notify_before_expiry: Vec<u16>,
 }
 
 impl ApiToken {

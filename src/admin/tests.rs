@@ -9,6 +9,7 @@ mod enforcement;
 mod lists;
 mod many;
 mod matrix;
+mod notices;
 mod rotation;
 mod stories;
 mod validations;
@@ -26,7 +27,7 @@ use crate::session::Stored;
 use crate::store::memory::MemoryStore;
 use crate::store::{Archive, Facts, Ledger};
 use crate::time::{Ttl, Unit};
-use crate::token::{ApiToken, TokenStatus, Usage};
+use crate::token::{ApiToken, NOTIFY_BEFORE_EXPIRY, TokenStatus, Usage};
 use crate::usage;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -73,6 +74,7 @@ struct House {
     now: Arc<AtomicI64>,
     pending: Arc<Pending>,
     refusals: Arc<Refusals>,
+    seal: Arc<Seal>,
     /// The organization that the tests are about, and another one.
     org: OrgId,
     other_org: OrgId,
@@ -223,6 +225,7 @@ impl House {
         let pending = Arc::new(Pending::default());
         let refusals = Arc::<Refusals>::default();
         let clock = Arc::clone(&now);
+        let seal = Arc::new(Seal::new(&crate::secret::Key::default()).expect("a key"));
         let router = router(AdminState {
             ledger: Arc::clone(&store) as Arc<dyn Ledger>,
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
@@ -235,6 +238,8 @@ impl House {
             hosts: vec!["admin.example.com".to_owned()],
             bell: Arc::default(),
             token_prefix: DEFAULT_PREFIX.to_owned(),
+            seal: Arc::clone(&seal),
+            callable: vec!["10.9.0.0/16".parse().expect("a network")],
             random: Arc::new(system_random),
             clock: Arc::new(move || Timestamp::from_millis(clock.load(Ordering::Relaxed))),
             ready: Arc::new(|| true),
@@ -246,6 +251,7 @@ impl House {
             now,
             pending,
             refusals,
+            seal,
             org,
             other_org,
             operator,
@@ -415,6 +421,7 @@ impl Seed {
             ignores: Ignores::default(),
             status: TokenStatus::Activated(None),
             former: Vec::new(),
+            notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
         }));
         (id, secret.expose().to_owned())
     }

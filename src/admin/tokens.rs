@@ -154,6 +154,7 @@ pub(crate) async fn create(
             name: wanted.name.clone(),
             life,
             scope: wanted.scope.set("scope", desk)?,
+            notify_before_expiry: wanted.notify_before_expiry.clone(),
         };
         let plan = command.plan(desk.caller, &desk.at)?;
         let people = People::these(desk.ledger(), org.id, [desk.caller.user(), owner.id])?;
@@ -299,7 +300,8 @@ pub(crate) async fn update(
             wanted.scope.as_ref().map(|scope| scope.held(&loaded.token.scope, "scope", desk));
         let scope = scope.transpose()?;
         let name = wanted.name.as_deref();
-        let plan = loaded.existing().update(name, scope, desk.caller, &desk.at);
+        let days = wanted.notify_before_expiry.as_deref();
+        let plan = loaded.existing().update(name, scope, days, desk.caller, &desk.at);
         loaded.step(plan, &precondition, desk)
     })
     .await?;

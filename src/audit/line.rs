@@ -43,6 +43,10 @@ pub enum TargetKind {
     User,
     /// A token.
     Token,
+    /// A webhook.
+    Webhook,
+    /// A notice.
+    Notice,
 }
 
 /// What it was done to.
@@ -102,6 +106,8 @@ impl From<Event> for Line {
             Target::Organization(_) => TargetKind::Organization,
             Target::User(_) => TargetKind::User,
             Target::Token(_) => TargetKind::Token,
+            Target::Webhook(_) => TargetKind::Webhook,
+            Target::Notice(_) => TargetKind::Notice,
         };
         Self {
             seq,
@@ -139,6 +145,8 @@ impl TryFrom<Line> for Event {
             TargetKind::Organization => line.target.id.parse().map(Target::Organization),
             TargetKind::User => line.target.id.parse().map(Target::User),
             TargetKind::Token => line.target.id.parse().map(Target::Token),
+            TargetKind::Webhook => line.target.id.parse().map(Target::Webhook),
+            TargetKind::Notice => line.target.id.parse().map(Target::Notice),
         };
         let address = line.address.map(|address| address.parse()).transpose();
         Ok(Self {

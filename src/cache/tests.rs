@@ -10,7 +10,7 @@ use crate::role::RoleSet;
 use crate::store::memory::MemoryStore;
 use crate::store::{CommitError, Ledger};
 use crate::time::Timestamp;
-use crate::token::{ApiToken, Standing, TokenStatus};
+use crate::token::{ApiToken, NOTIFY_BEFORE_EXPIRY, Standing, TokenStatus};
 use http::Method;
 
 mod model;
@@ -71,6 +71,7 @@ fn token(number: u64, owner: u64, standing: Standing) -> ApiToken {
             Standing::Revoked => TokenStatus::Revoked(change_of_status()),
         },
         former: Vec::new(),
+        notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
     }
 }
 

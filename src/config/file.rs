@@ -97,6 +97,11 @@ impl<'a> Table<'a> {
             .collect()
     }
 
+    /// Whether nothing stands in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.fields.is_none_or(toml::map::Map::is_empty)
+    }
+
     /// Reports that something is not there. Where the syntax is broken it may well be there, and
     /// nothing is said.
     pub(super) fn lacks(&self, message: impl Into<String>) {

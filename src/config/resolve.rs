@@ -2,6 +2,7 @@
 //!
 //! Every section is read to its end whatever is wrong with it, so that one run tells everything.
 
+mod notices;
 mod route;
 pub(super) mod value;
 
@@ -17,6 +18,7 @@ use crate::secret::DEFAULT_PREFIX;
 use http::{HeaderName, HeaderValue};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const WORKERS: RangeInclusive<u64> = 1..=1024;
@@ -51,6 +53,11 @@ fn config(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config>
     let audit = audit(root.section("audit"), surroundings);
     let limits = limits(root.section("limits"));
     let identity = identity(root.section("identity"));
+    let notices = notices::notices(root.section("notices"), surroundings);
+    let webhooks = notices::webhooks(root.section("webhooks"));
+    let seal = notices::seal(root.section("seal"), beside(store.as_ref()), surroundings);
+    let smtp = Some(root.section("smtp")).filter(|table| !table.is_empty());
+    let smtp = smtp.map(|table| notices::smtp(table, surroundings));
     let organization_roles = organization_roles(root.section("roles"));
     let services: Vec<Service> = root
         .named_tables("services")
@@ -75,12 +82,24 @@ fn config(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config>
         store: store?,
         audit,
         limits,
+        notices,
+        webhooks,
+        seal: seal?,
+        smtp: smtp.map_or(Some(None), |smtp| smtp.map(Some))?,
         identity,
         organization_roles,
         services,
         upstreams,
         routes,
     })
+}
+
+/// The file of the key, beside the store's.
+fn beside(store: Option<&Store>) -> PathBuf {
+    let store = store.map_or_else(|| Path::new("bearward.redb"), |store| store.path.as_path());
+    let mut path = store.as_os_str().to_owned();
+    path.push(".key");
+    path.into()
 }
 
 /// The ports of our own, which no upstream may be.

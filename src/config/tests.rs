@@ -8,6 +8,7 @@ fn env(name: &str) -> Option<String> {
     match name {
         "ORDERS_AUTHORIZATION" => Some("Basic c2VjcmV0".to_owned()),
         "AUDIT_KEY" => Some("0123456789abcdef0123456789abcdef".to_owned()),
+        "SMTP_PASSWORD" => Some("hunter2".to_owned()),
         "BROKEN" => Some("two\nlines".to_owned()),
         "EMPTY" => Some(String::new()),
         _ => None,
@@ -444,4 +445,71 @@ proptest! {
             prop_assert!(!errors.to_string().contains("c2VjcmV0"));
         }
     }
+}
+
+#[test]
+fn mail_goes_in_the_clear_to_this_machine_only() {
+    let with = |server: &str, tls: &str| {
+        let smtp = format!("[smtp]\nserver='{server}'\ntls='{tls}'\nfrom='a <a@b.example>'");
+        parse(&good_and(&smtp))
+    };
+    for server in ["127.0.0.1:25", "127.1.2.3:25", "[::1]:25", "localhost:25"] {
+        let smtp = with(server, "none").expect(server).smtp.expect("a server");
+        assert_eq!(smtp.tls, SmtpTls::None);
+    }
+    for server in ["mail.example:25", "10.0.0.1:25", "localhost.example:25", "[::2]:25"] {
+        let errors = with(server, "none").expect_err(server).to_string();
+        assert!(errors.contains("in the clear"), "{errors}");
+        let smtp = with(server, "starttls").expect(server).smtp.expect("a server");
+        assert_eq!(smtp.tls, SmtpTls::StartTls(Authorities::System));
+    }
+    assert!(parse(&good_and("[smtp]")).expect("nothing is said").smtp.is_none());
+    let tls = with("mail.example:25", "maybe").expect_err("no such thing").to_string();
+    assert!(tls.contains("smtp.tls: expected"), "{tls}");
+}
+
+#[test]
+fn a_mail_servers_password_is_never_shown() {
+    let smtp = |login: &str| {
+        good_and(&format!("[smtp]\nserver='m.example:25'\ntls='tls'\nfrom='a@b.example'\n{login}"))
+    };
+    let config = parse(&smtp("user='u'\npassword={env='SMTP_PASSWORD'}")).expect("good");
+    let login = config.smtp.clone().expect("a server").login.expect("a login");
+    assert_eq!((login.user.as_str(), login.password.as_str()), ("u", "hunter2"));
+    assert!(!format!("{config:?}").contains("hunter2"));
+    for login in ["user='u'", "password={env='SMTP_PASSWORD'}"] {
+        let errors = errors_of(&smtp(login));
+        assert!(errors[0].contains("beside it"), "{errors:?}");
+    }
+    let errors = errors_of(&smtp("user='u'\npassword='hunter2'")).join("\n");
+    assert!(errors.contains("never written here") && !errors.contains("hunter2"), "{errors}");
+}
+
+#[test]
+fn templates_are_read_and_held_to_their_form() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let put = |name: &str, text: &str| {
+        std::fs::write(directory.path().join(name), text).expect("it is writable");
+    };
+    let with = || good_and(&format!("notices.templates = '{}'", directory.path().display()));
+    put("token.revoked.txt", "Subject: Gone\n\n{{name}} is gone\n");
+    put(".swp", "{{");
+    let config = parse(&with()).expect("good");
+    assert_ne!(config.notices.templates, Templates::default());
+    put("token.lost.txt", "Subject: x\n\n");
+    put("default.html", "{{secret}}");
+    let errors = errors_of(&with());
+    assert_eq!(errors.len(), 2, "{errors:#?}");
+    assert!(errors[0].contains("default.html line 1: `{{secret}}` is no value"), "{errors:?}");
+    assert!(errors[1].contains("token.lost.txt is the name of no template"), "{errors:?}");
+    let missing = error_of("notices.templates = '/nowhere/at/all'");
+    assert!(missing.contains("notices.templates: cannot read /nowhere/at/all"), "{missing}");
+}
+
+#[test]
+fn the_longest_pause_is_no_shorter_than_the_first() {
+    let error = error_of("notices = { retry_first = '1m', retry_longest = '30s' }");
+    assert!(error.contains("notices.retry_longest: is shorter"), "{error}");
+    let config = parse(&good_and("notices.retry_first = '2h'")).expect("good");
+    assert_eq!(config.notices.retry.longest, Duration::from_hours(2));
 }

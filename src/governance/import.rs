@@ -20,7 +20,7 @@ use crate::policy::{Ignores, LIFETIME_MONTHS_MAX};
 use crate::role::{RoleId, RoleName, RoleSet, RoleTable};
 use crate::secret::{self, Digest};
 use crate::time::Timestamp;
-use crate::token::{ApiToken, Reuse, TokenStatus, Usage};
+use crate::token::{ApiToken, NOTIFY_BEFORE_EXPIRY, Reuse, TokenStatus, Usage};
 use std::collections::{HashMap, HashSet};
 use std::str::FromStr;
 
@@ -358,6 +358,7 @@ impl<'a> Intake<'a> {
                 ignores: rest.ignores,
                 // What it had before its present secret stays where it was.
                 former: Vec::new(),
+                notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
                 status: rest.status,
             }));
             if rest.usage != Usage::default() {

@@ -7,11 +7,12 @@ use super::{
 use crate::audit::{Action, Actor, Target};
 use crate::change::{Change, RecordKey, Require, Write};
 use crate::id::{OrgId, TokenId, UserId};
+use crate::notice::Kind;
 use crate::org::{Governance, Organization, StatusChange, User, UserStatus};
 use crate::policy::{Ignores, Policies};
 use crate::role::{RoleId, RoleSet};
 use crate::secret::Digest;
-use crate::token::{ApiToken, TokenStatus};
+use crate::token::{ApiToken, NOTIFY_BEFORE_EXPIRY, TokenStatus};
 
 /// The name of the first token of an organization, and of one that was minted offline.
 const FIRST_TOKEN: &str = "First owner token";
@@ -73,6 +74,8 @@ impl Founding {
             Fields::default().made("name", &founded.organization.name),
         );
         change.events.push(at.event(by.org(), by.actor(), Action::OrganizationCreated, subject));
+        let told = at.tell_owner(Kind::Created, &founded.token, Some(by.user()), None);
+        change.notices.push(told);
         Ok(Plan::Change(Box::new(change), founded))
     }
 
@@ -146,6 +149,7 @@ fn owner_token(
         ignores: Ignores::default(),
         status: TokenStatus::Activated(None),
         former: Vec::new(),
+        notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
     }
 }
 
@@ -215,10 +219,12 @@ impl Recovery<'_> {
             let fields = Fields::default().changed("status", "deactivated", "activated");
             let subject = Subject::new(Target::User(owner.id), &owner.name, fields);
             change.events.push(at.event(org.id, Actor::Offline, Action::UserActivated, subject));
+            change.notices.push(at.tell_user(Kind::UserActivated, &owner, None, None));
             change.writes.push(Write::User(owner));
         }
         let made = super::token::made(&token, at);
         change.events.push(at.event(org.id, Actor::Offline, Action::TokenCreated, made));
+        change.notices.push(at.tell_owner(Kind::Created, &token, None, None));
         change.writes.push(Write::Token(token.clone()));
         Ok(Plan::Change(Box::new(change), token))
     }

@@ -3,6 +3,7 @@
 use super::TOKENS_PER_USER_MAX;
 use crate::change::Require;
 use crate::exemption::EXEMPTIONS_MAX;
+use crate::notice::WEBHOOKS_MAX;
 
 /// Why a command is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -113,6 +114,9 @@ pub enum Clash {
     /// Too many tokens.
     #[error("a user owns at most {TOKENS_PER_USER_MAX} tokens that are not revoked")]
     TooManyTokens,
+    /// Too many webhooks.
+    #[error("an organization has at most {WEBHOOKS_MAX} webhooks")]
+    TooManyWebhooks,
     /// The store is not fresh.
     #[error("the store holds an organization already")]
     Initialized,
@@ -142,6 +146,7 @@ pub fn settle(failed: &Require) -> Settlement {
         Require::EmailFree { .. } => clash(Clash::EmailTaken),
         Require::AnotherActiveOwner { .. } => clash(Clash::LastOwner),
         Require::NoLiveTokens(_) => clash(Clash::LiveTokens),
+        Require::WebhooksBelow(..) => clash(Clash::TooManyWebhooks),
         Require::Empty => clash(Clash::Initialized),
     }
 }

@@ -5,7 +5,7 @@ use crate::governance::catalogue::Catalogue;
 use crate::org::{User, UserStatus};
 use crate::policy::{Ignores, Policies};
 use crate::secret::Digest;
-use crate::token::{ApiToken, TokenStatus};
+use crate::token::{ApiToken, NOTIFY_BEFORE_EXPIRY, TokenStatus};
 
 /// The present of the tests.
 pub(crate) const NOW: &str = "2027-01-01T00:00:00Z";
@@ -90,6 +90,7 @@ impl World {
             ignores: Ignores::default(),
             status: TokenStatus::Activated(None),
             former: Vec::new(),
+            notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
         }
     }
 }
@@ -138,7 +139,7 @@ pub(crate) fn change<R: std::fmt::Debug>(by: &Caller, plan: &Result<Plan<R>, Ref
     assert!(!change.events.is_empty(), "no audit event");
     assert!(!change.writes.is_empty());
     assert!(change.events.iter().all(|event| event.actor == by.actor()));
-    let told = format!("{:?}", change.events);
+    let told = format!("{:?} {:?}", change.events, change.notices);
     assert!(!told.contains("sha256"), "a digest in {told}");
     Change::clone(change)
 }

@@ -13,12 +13,15 @@ use super::{
 use crate::audit::{Action, Target};
 use crate::change::{Change, RecordKey, Require, Write};
 use crate::id::{OrgId, TokenId, UserId};
+use crate::notice::Kind;
 use crate::org::{Governance, Organization, StatusChange, User};
 use crate::policy::{Ignores, LIFETIME_MIN, LIFETIME_MONTHS_MAX, Policies};
 use crate::role::RoleSet;
 use crate::secret::Digest;
 use crate::time::{Timestamp, Ttl};
-use crate::token::{ApiToken, Standing, TokenStatus};
+use crate::token::{
+    ApiToken, NOTIFY_BEFORE_EXPIRY, NOTIFY_DAYS_MAX, NOTIFY_TIMES_MAX, Standing, TokenStatus,
+};
 
 /// The policies as they are applied: none while governance is deactivated.
 #[must_use]
@@ -67,6 +70,8 @@ pub struct CreateToken<'a> {
     pub life: Life,
     /// The roles that it is to carry.
     pub scope: RoleSet,
+    /// How many days before its end its owner is told, if that was said.
+    pub notify_before_expiry: Option<Vec<u16>>,
 }
 
 impl CreateToken<'_> {
@@ -98,6 +103,7 @@ impl CreateToken<'_> {
             ignores: Ignores::default(),
             status: TokenStatus::Activated(None),
             former: Vec::new(),
+            notify_before_expiry: notify_days(self.notify_before_expiry.as_deref())?,
         };
         let mut change = by.change();
         change.requires.extend([
@@ -107,6 +113,7 @@ impl CreateToken<'_> {
             Require::CountBelow(owner.id, TOKENS_PER_USER_MAX),
         ]);
         change.events.push(at.event(org.id, by.actor(), Action::TokenCreated, made(&token, at)));
+        change.notices.push(at.tell_owner(Kind::Created, &token, Some(by.user()), None));
         change.writes.push(Write::Token(token.clone()));
         Ok(Plan::Change(Box::new(change), token))
     }
@@ -137,6 +144,29 @@ fn end(life: Life, org: &Organization, now: Timestamp) -> Result<Timestamp, Refu
         return Err(Refusal::invalid(field, message));
     }
     Ok(end)
+}
+
+/// When a token's owner is told of its end: what was said, in order, or as if nothing was.
+fn notify_days(said: Option<&[u16]>) -> Result<Vec<u16>, Refusal> {
+    let Some(said) = said else { return Ok(NOTIFY_BEFORE_EXPIRY.to_vec()) };
+    let mut days = said.to_vec();
+    days.sort_unstable_by(|a, b| b.cmp(a));
+    days.dedup();
+    let is_good = days.len() == said.len()
+        && days.len() <= NOTIFY_TIMES_MAX
+        && days.iter().all(|day| (1..=NOTIFY_DAYS_MAX).contains(day));
+    if is_good {
+        return Ok(days);
+    }
+    let message = format!(
+        "expected at most {NOTIFY_TIMES_MAX} different numbers of days, each 1 to {NOTIFY_DAYS_MAX}"
+    );
+    Err(Refusal::invalid("notify_before_expiry", message))
+}
+
+/// Days for the audit trail.
+fn days_text(days: &[u16]) -> String {
+    days.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// What the audit trail says of a new token.
@@ -208,6 +238,7 @@ impl Existing<'_> {
         self,
         name: Option<&str>,
         scope: Option<RoleSet>,
+        notify_before_expiry: Option<&[u16]>,
         by: &Caller,
         at: &Occasion<'_>,
     ) -> Result<Plan<ApiToken>, Refusal> {
@@ -226,11 +257,21 @@ impl Existing<'_> {
             }
             token.scope = scope;
         }
-        let fields = Fields::default().changed("name", &self.token.name, &token.name).changed(
-            "scope",
-            at.roles.scope_text(&self.token.scope),
-            at.roles.scope_text(&token.scope),
-        );
+        if let Some(days) = notify_before_expiry {
+            token.notify_before_expiry = notify_days(Some(days))?;
+        }
+        let fields = Fields::default()
+            .changed("name", &self.token.name, &token.name)
+            .changed(
+                "scope",
+                at.roles.scope_text(&self.token.scope),
+                at.roles.scope_text(&token.scope),
+            )
+            .changed(
+                "notify_before_expiry",
+                days_text(&self.token.notify_before_expiry),
+                days_text(&token.notify_before_expiry),
+            );
         if fields.is_empty() {
             return Ok(Plan::Nothing(token));
         }
@@ -325,6 +366,12 @@ impl Existing<'_> {
         let reason = token.status_change().and_then(|change| change.reason.as_ref());
         let subject = Subject::new(Target::Token(token.id), &token.name, fields).because(reason);
         change.events.push(at.event(token.org, by.actor(), action, subject));
+        let kind = match token.standing() {
+            Standing::Activated => Kind::Reactivated,
+            Standing::Deactivated => Kind::Deactivated,
+            Standing::Revoked => Kind::Revoked,
+        };
+        change.notices.push(at.tell_owner(kind, &token, Some(by.user()), reason));
         change.writes.push(Write::Token(token.clone()));
         Plan::Change(Box::new(change), token)
     }

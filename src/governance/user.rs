@@ -7,6 +7,7 @@ use super::{
 use crate::audit::{Action, Target};
 use crate::change::{Change, RecordKey, Require, Write};
 use crate::id::{OrgId, UserId};
+use crate::notice::Kind;
 use crate::org::{StatusChange, User, UserStatus};
 use crate::role::{RoleId, RoleName, RoleSet, RoleTable};
 use crate::token::{ApiToken, Standing};
@@ -212,20 +213,22 @@ pub fn activate(
 fn switched(was: &User, status: UserStatus, by: &Caller, at: &Occasion<'_>) -> Plan<User> {
     let user = User { status, ..was.clone() };
     let mut change = change_of(was, by);
-    let (action, reason) = match &user.status {
+    let (action, kind, reason) = match &user.status {
         UserStatus::Deactivated(status) => {
             change.restrictive = true;
             keeps_an_owner(&mut change, was);
-            (Action::UserDeactivated, status.reason.as_ref())
+            (Action::UserDeactivated, Kind::UserDeactivated, status.reason.as_ref())
         }
         UserStatus::Activated(status) => {
-            (Action::UserActivated, status.as_ref().and_then(|status| status.reason.as_ref()))
+            let reason = status.as_ref().and_then(|status| status.reason.as_ref());
+            (Action::UserActivated, Kind::UserActivated, reason)
         }
     };
     let text = |user: &User| if user.is_active() { "activated" } else { "deactivated" };
     let fields = Fields::default().changed("status", text(was), text(&user));
     let subject = Subject::new(Target::User(user.id), &user.name, fields).because(reason);
     change.events.push(at.event(user.org, by.actor(), action, subject));
+    change.notices.push(at.tell_user(kind, &user, Some(by.user()), reason));
     change.writes.push(Write::User(user.clone()));
     Plan::Change(Box::new(change), user)
 }

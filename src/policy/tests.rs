@@ -3,7 +3,7 @@ use crate::id::{OrgId, TokenId, UserId};
 use crate::org::{Revision, StatusChange};
 use crate::role::RoleSet;
 use crate::secret::Digest;
-use crate::token::TokenStatus;
+use crate::token::{NOTIFY_BEFORE_EXPIRY, TokenStatus};
 
 fn at(text: &str) -> Timestamp {
     text.parse().expect("RFC 3339")
@@ -26,6 +26,7 @@ fn token(issued: &str, expires: &str) -> ApiToken {
         ignores: Ignores::default(),
         status: TokenStatus::Activated(None),
         former: Vec::new(),
+        notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
     }
 }
 

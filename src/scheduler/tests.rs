@@ -8,7 +8,7 @@ use crate::secret::Digest;
 use crate::store::Validations as _;
 use crate::store::memory::MemoryStore;
 use crate::time::{Ttl, Unit};
-use crate::token::{ApiToken, Standing, TokenStatus, Usage};
+use crate::token::{ApiToken, NOTIFY_BEFORE_EXPIRY, Standing, TokenStatus, Usage};
 use crate::usage::{self, Uses};
 use crate::validation::{Counts, Findings, Run, SEGMENT_FLAGS_MAX};
 use std::sync::Mutex;
@@ -154,6 +154,7 @@ fn token(number: u64) -> ApiToken {
         ignores: Ignores::default(),
         status: TokenStatus::Activated(None),
         former: Vec::new(),
+        notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
     }
 }
 

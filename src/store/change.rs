@@ -2,6 +2,7 @@
 //! must refuse meanwhile, and the writing.
 
 use super::engine::{Failure, Write as Transaction};
+use super::outbox::{Outbox, WriteOutbox};
 use super::record::{Records, WriteRecords};
 use super::trail::WriteTrails;
 use super::validation::WriteValidationRecords;
@@ -20,7 +21,8 @@ use std::sync::Arc;
 
 /// How many rows a change writes, for the limits of queues and groups.
 pub(super) fn rows(change: &Change) -> usize {
-    change.writes.len() + change.events.len() + usize::from(change.creation.is_some())
+    let notices: usize = change.notices.iter().map(|draft| 1 + draft.to.len()).sum();
+    change.writes.len() + change.events.len() + notices + usize::from(change.creation.is_some())
 }
 
 /// Whether a change may be written upon what the transaction holds; if not, why.
@@ -65,6 +67,9 @@ fn holds(state: &impl Records, require: &Require) -> Result<bool, Failure> {
         }
         Require::NoLiveTokens(owner) => state.live_tokens(*owner, 1)? == 0,
         Require::CountBelow(owner, limit) => state.live_tokens(*owner, *limit)? < *limit,
+        Require::WebhooksBelow(org, limit) => {
+            u32::try_from(state.webhooks(*org)?.len()).unwrap_or(u32::MAX) < *limit
+        }
         Require::Empty => state.is_empty()?,
     })
 }
@@ -74,6 +79,8 @@ fn stored_version(state: &impl Records, key: RecordKey) -> Result<Option<Revisio
         RecordKey::Organization(id) => state.organization(id)?.map(|org| org.version),
         RecordKey::User(id) => state.user(id)?.map(|user| user.version),
         RecordKey::Token(id) => state.token(id)?.map(|token| token.version),
+        RecordKey::Notice(org, id) => state.notice(org, id)?.map(|notice| notice.version),
+        RecordKey::Webhook(org, id) => state.webhook(org, id)?.map(|webhook| webhook.version),
     })
 }
 
@@ -82,6 +89,8 @@ fn is_stored(state: &impl Records, key: RecordKey) -> Result<bool, Failure> {
         RecordKey::Organization(id) => state.organization(id)?.is_some(),
         RecordKey::User(id) => state.user_home(id)?.is_some(),
         RecordKey::Token(id) => state.token_home(id)?.is_some(),
+        RecordKey::Notice(org, id) => state.notice(org, id)?.is_some(),
+        RecordKey::Webhook(org, id) => state.webhook(org, id)?.is_some(),
     })
 }
 
@@ -102,7 +111,10 @@ fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failu
             | Write::Usage(..)
             | Write::Roles(_)
             | Write::ForgetEvents { .. }
-            | Write::Validation(_) => {}
+            | Write::Validation(_)
+            | Write::Notice(_)
+            | Write::Webhook(_)
+            | Write::RemoveWebhook(..) => {}
         }
     }
     let mut emails: HashMap<(OrgId, String), UserId> = HashMap::new();
@@ -143,7 +155,10 @@ fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failu
             | Write::Usage(..)
             | Write::Roles(_)
             | Write::ForgetEvents { .. }
-            | Write::Validation(_) => {}
+            | Write::Validation(_)
+            | Write::Notice(_)
+            | Write::Webhook(_)
+            | Write::RemoveWebhook(..) => {}
         }
     }
     Ok(None)
@@ -179,7 +194,10 @@ pub(super) fn barred(state: &impl Records, change: &Change) -> Result<Vec<FactKe
             Write::Usage(..)
             | Write::Roles(_)
             | Write::ForgetEvents { .. }
-            | Write::Validation(_) => {}
+            | Write::Validation(_)
+            | Write::Notice(_)
+            | Write::Webhook(_)
+            | Write::RemoveWebhook(..) => {}
         }
     }
     Ok(keys)
@@ -226,6 +244,15 @@ pub(super) fn write(
                 transaction.forget_events(key, org, through, at)?;
             }
             Write::Validation(write) => transaction.put_validation(write, revision)?,
+            Write::Notice(mut notice) => {
+                notice.version = revision;
+                transaction.put_notice(&notice)?;
+            }
+            Write::Webhook(mut webhook) => {
+                webhook.version = revision;
+                transaction.put_webhook(&webhook)?;
+            }
+            Write::RemoveWebhook(org, id) => transaction.remove_webhook(org, id)?,
             Write::Roles(names) => {
                 for name in names {
                     if roles.id(&name).is_none() {
@@ -240,6 +267,7 @@ pub(super) fn write(
     for event in change.events {
         transaction.append_event(key, revision, event)?;
     }
+    transaction.append_notices(revision, change.notices)?;
     if let Some(creation) = &change.creation {
         transaction.put_creation(creation)?;
     }

@@ -14,8 +14,10 @@
 //! [postcard]: https://postcard.jamesmunns.com/wire-format
 
 use super::engine::Failure;
+use super::outbox::Row;
 use crate::audit::chain::Link;
-use crate::id::{ExemptionId, OrgId, TokenId, UserId};
+use crate::id::{ExemptionId, NoticeId, OrgId, TokenId, UserId, WebhookId};
+use crate::notice::About;
 use crate::time::Timestamp;
 use crate::token::{Reuse, Usage};
 use serde::Serialize;
@@ -75,6 +77,35 @@ pub(super) fn exemption(org: OrgId, exemption: ExemptionId) -> [u8; 32] {
 /// The key of a token among those of its owner.
 pub(super) fn owned(owner: UserId, token: TokenId) -> [u8; 32] {
     pair(owner.bits(), token.bits())
+}
+
+/// The key of a notice in its organization.
+pub(super) fn notice(org: OrgId, notice: NoticeId) -> [u8; 32] {
+    pair(org.bits(), notice.bits())
+}
+
+/// The key of a webhook in its organization.
+pub(super) fn webhook(org: OrgId, webhook: WebhookId) -> [u8; 32] {
+    pair(org.bits(), webhook.bits())
+}
+
+/// The key of what a user is told about the same.
+pub(super) fn lane(about: &About, user: UserId) -> [u8; 32] {
+    pair(about.bits(), user.bits())
+}
+
+/// The key that orders notices by when something is to happen with them.
+pub(super) fn due(row: Row, at: Timestamp, notice: NoticeId) -> [u8; 25] {
+    let mut key = [0; 25];
+    key[0] = row as u8;
+    key[1..9].copy_from_slice(&millis(at));
+    key[9..].copy_from_slice(&id(notice.bits()));
+    key
+}
+
+/// The notice in a key of the index of dues.
+pub(super) fn read_due(key: &[u8]) -> Result<NoticeId, Failure> {
+    read_id(key.get(9..).unwrap_or_default()).map(NoticeId::from_bits)
 }
 
 /// The two identities in a key or value of 32 bytes.
@@ -155,10 +186,10 @@ pub(super) fn read_number(bytes: &[u8]) -> Result<u64, Failure> {
     <[u8; 8]>::try_from(bytes).map(u64::from_be_bytes).map_err(|_length| stray("a number"))
 }
 
-/// The key that orders creations by when they may be forgotten. Times before 1970 count as 1970.
+/// The key that orders creations by when they may be forgotten.
 pub(super) fn creation_end(end: Timestamp, key: &[u8; 32]) -> [u8; 40] {
     let mut ordered = [0; 40];
-    ordered[..8].copy_from_slice(&u64::try_from(end.millis()).unwrap_or(0).to_be_bytes());
+    ordered[..8].copy_from_slice(&millis(end));
     ordered[8..].copy_from_slice(key);
     ordered
 }
@@ -256,6 +287,11 @@ fn read_use([high, low, last, count, last_reuse, reuses]: &Use) -> (TokenId, Usa
         reuse: Reuse { last_at: time(last_reuse), count: u64::from_be_bytes(*reuses) },
     };
     (TokenId::from_bits(half(high) << 64 | half(low)), usage)
+}
+
+/// A time in a key, in the order of time. Times before 1970 count as 1970.
+fn millis(at: Timestamp) -> [u8; 8] {
+    u64::try_from(at.millis()).unwrap_or(0).to_be_bytes()
 }
 
 fn pair(first: u128, second: u128) -> [u8; 32] {

@@ -11,6 +11,7 @@ mod failures;
 pub(super) mod fixture;
 mod followers;
 mod model;
+mod notices;
 mod reads;
 mod requires;
 mod trails;
@@ -116,6 +117,16 @@ suite! {
         a_rotated_token_is_told_by_all_of_its_secrets
         a_refused_change_is_neither_barred_nor_applied
         a_panicking_follower_closes_the_store;
+    notices:
+        a_change_makes_a_notice_for_each_addressee
+        a_refused_or_failed_change_tells_nobody
+        webhooks_are_told_of_the_kinds_they_ask_for
+        what_is_due_comes_longest_overdue_first
+        what_is_switched_back_and_forth_is_told_once
+        a_notice_that_is_on_its_way_is_not_superseded
+        a_version_of_a_notice_or_a_webhook_is_exact
+        webhooks_below_is_exact
+        notices_come_newest_first_and_outlived_ones_are_forgotten;
     failures:
         a_failed_commit_writes_nothing_and_leaves_the_bar
         a_full_disk_is_told_apart

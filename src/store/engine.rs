@@ -53,11 +53,19 @@ pub enum Table {
     Heads,
     /// Organization -> what stands for the beginning of its trail.
     Checkpoints,
+    /// Organization, notice -> record.
+    Notices,
+    /// What is to happen with a notice, when, notice -> organization.
+    NoticeDues,
+    /// Subject, user -> the notice that is settling.
+    NoticeLanes,
+    /// Organization, webhook -> record.
+    Webhooks,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 25] = [
         Self::Meta,
         Self::Organizations,
         Self::Users,
@@ -79,6 +87,10 @@ impl Table {
         Self::Exemptions,
         Self::Heads,
         Self::Checkpoints,
+        Self::Notices,
+        Self::NoticeDues,
+        Self::NoticeLanes,
+        Self::Webhooks,
     ];
 
     /// The table's name in the file. Never changes.
@@ -106,6 +118,10 @@ impl Table {
             Self::Exemptions => "exemptions",
             Self::Heads => "heads",
             Self::Checkpoints => "checkpoints",
+            Self::Notices => "notices",
+            Self::NoticeDues => "notice_dues",
+            Self::NoticeLanes => "notice_lanes",
+            Self::Webhooks => "webhooks",
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::engine::{Engine, Failure, Order};
 use super::journal::Folding;
+use super::outbox::Outbox;
 use super::record::Records;
 use super::trail::{Ends, Trails};
 use super::validation::ValidationRecords;
@@ -14,10 +15,12 @@ use crate::audit::Event;
 use crate::audit::chain::{Key, Published, Verdict};
 use crate::change::{Change, Creation};
 use crate::exemption::Exemption;
-use crate::id::{OrgId, TokenId, UserId};
+use crate::id::{NoticeId, OrgId, TokenId, UserId, WebhookId};
+use crate::notice::{Due, Notice, Webhook};
 use crate::org::{Organization, Revision, User};
 use crate::role::RoleTable;
 use crate::secret::Digest;
+use crate::time::Timestamp;
 use crate::token::{ApiToken, Usage};
 use crate::validation::{Flag, Run, Schedule};
 use std::ops::ControlFlow;
@@ -162,6 +165,36 @@ impl<E: Engine> Ledger for Store<E> {
 
     fn creation(&self, key: &[u8; 32]) -> Result<Option<Creation>, StoreError> {
         Ok(self.snapshot()?.creation(key)?)
+    }
+
+    fn notice(&self, org: OrgId, id: NoticeId) -> Result<Option<Notice>, StoreError> {
+        Ok(self.snapshot()?.notice(org, id)?)
+    }
+
+    fn visit_notices(
+        &self,
+        org: OrgId,
+        before: Option<NoticeId>,
+        visit: &mut dyn FnMut(Notice) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        Ok(self.snapshot()?.notices(org, before, visit)?)
+    }
+
+    fn visit_due_notices(
+        &self,
+        due: Due,
+        until: Timestamp,
+        visit: &mut dyn FnMut(Notice) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        Ok(self.snapshot()?.due_notices(due, until, visit)?)
+    }
+
+    fn webhook(&self, org: OrgId, id: WebhookId) -> Result<Option<Webhook>, StoreError> {
+        Ok(self.snapshot()?.webhook(org, id)?)
+    }
+
+    fn webhooks(&self, org: OrgId) -> Result<Vec<Webhook>, StoreError> {
+        Ok(self.snapshot()?.webhooks(org)?)
     }
 
     fn roles(&self) -> Arc<RoleTable> {

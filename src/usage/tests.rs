@@ -3,7 +3,8 @@ use crate::audit::Event;
 use crate::audit::chain::{Published, Verdict};
 use crate::change::{Change, Creation};
 use crate::exemption::Exemption;
-use crate::id::{OrgId, UserId};
+use crate::id::{NoticeId, OrgId, UserId, WebhookId};
+use crate::notice::{Due, Notice, Webhook};
 use crate::org::{Organization, Revision, User};
 use crate::role::RoleTable;
 use crate::store::{Commit, Committed, Ends, Follower, StoreError, Validations};
@@ -151,6 +152,31 @@ impl Ledger for Book {
         unreachable!("not asked")
     }
     fn creation(&self, _: &[u8; 32]) -> Result<Option<Creation>, StoreError> {
+        unreachable!("not asked")
+    }
+    fn notice(&self, _: OrgId, _: NoticeId) -> Result<Option<Notice>, StoreError> {
+        unreachable!("not asked")
+    }
+    fn visit_notices(
+        &self,
+        _: OrgId,
+        _: Option<NoticeId>,
+        _: &mut dyn FnMut(Notice) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        unreachable!("not asked")
+    }
+    fn visit_due_notices(
+        &self,
+        _: Due,
+        _: Timestamp,
+        _: &mut dyn FnMut(Notice) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        unreachable!("not asked")
+    }
+    fn webhook(&self, _: OrgId, _: WebhookId) -> Result<Option<Webhook>, StoreError> {
+        unreachable!("not asked")
+    }
+    fn webhooks(&self, _: OrgId) -> Result<Vec<Webhook>, StoreError> {
         unreachable!("not asked")
     }
     fn roles(&self) -> Arc<RoleTable> {

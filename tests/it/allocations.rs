@@ -18,7 +18,7 @@ use bearward::store::Ledger;
 use bearward::store::memory::MemoryStore;
 use bearward::telemetry::Counters;
 use bearward::time::Timestamp;
-use bearward::token::{ApiToken, TokenStatus};
+use bearward::token::{ApiToken, NOTIFY_BEFORE_EXPIRY, TokenStatus};
 use bearward::usage::Board;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use std::alloc::System;
@@ -228,6 +228,7 @@ fn seed(store: &MemoryStore) -> String {
         ignores: Ignores::default(),
         status: TokenStatus::Activated(None),
         former: Vec::new(),
+        notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
     };
     let writes = vec![Record::Organization(organization), Record::User(user), Record::Token(token)];
     store.commit(Change { writes, ..Change::default() }).wait().unwrap();

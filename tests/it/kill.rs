@@ -15,7 +15,7 @@ use bearward::secret::Digest;
 use bearward::store::redb::{OpenError, Options, RedbStore, open};
 use bearward::store::{Commit, Facts, Ledger};
 use bearward::time::Timestamp;
-use bearward::token::{ApiToken, Standing, TokenStatus, Usage};
+use bearward::token::{ApiToken, NOTIFY_BEFORE_EXPIRY, Standing, TokenStatus, Usage};
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write as _};
 use std::ops::ControlFlow;
@@ -183,6 +183,7 @@ fn numbered(number: u64) -> Change {
         ],
         writes,
         events,
+        notices: Vec::new(),
         creation: Some(creation),
         restrictive: true,
     }
@@ -213,6 +214,7 @@ fn token(number: u64, status: TokenStatus) -> ApiToken {
         ignores: Ignores::default(),
         status,
         former: Vec::new(),
+        notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
     }
 }
 

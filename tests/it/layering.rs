@@ -22,6 +22,7 @@ const PURE: &[&str] = &[
     "http1",
     "id",
     "inventory",
+    "notice",
     "org",
     "policy",
     "role",
@@ -31,7 +32,7 @@ const PURE: &[&str] = &[
     "validation",
 ];
 /// L1: what survives, and what time it is.
-const GROUND: &[&str] = &["clock", "store"];
+const GROUND: &[&str] = &["clock", "seal", "store"];
 /// L2: what is held in memory.
 const MIDDLE: &[&str] = &["cache", "directory", "rotation", "session", "trails", "usage"];
 /// Read by the edges, above nothing but L0.
@@ -56,6 +57,7 @@ fn table() -> BTreeMap<&'static str, Option<BTreeSet<&'static str>>> {
     table.insert("upstream", edge(&[]));
     table.insert("admin", edge(&[]));
     table.insert("scheduler", edge(&[]));
+    table.insert("notifier", edge(&[]));
     table.insert("gateway", edge(&["listener", "upstream"]));
     // The composition root and the commands name every room.
     table.extend(["app", "cli", "lib", "main"].map(|room| (room, None)));

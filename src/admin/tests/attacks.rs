@@ -20,6 +20,8 @@ async fn a1_a_fresh_store_admits_nobody() {
         hosts: vec![],
         bell: Arc::default(),
         token_prefix: DEFAULT_PREFIX.to_owned(),
+        seal: Arc::clone(&house.seal),
+        callable: Vec::new(),
         random: Arc::new(system_random),
         clock: Arc::new(crate::clock::now),
         ready: Arc::new(|| true),

@@ -65,7 +65,9 @@ async fn every_documented_operation_is_routed_and_no_other() {
             .replace("{user}", &house.bystander.user.to_string())
             .replace("{token}", &house.bystander.token.to_string())
             .replace("{policy}", "max_ttl")
-            .replace("{exemption}", "exm_00000000000000000000000007");
+            .replace("{exemption}", "exm_00000000000000000000000007")
+            .replace("{webhook}", &crate::id::WebhookId::from_bits(1).to_string())
+            .replace("{notice}", &crate::id::NoticeId::from_bits(1).to_string());
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
             let documented = all.iter().any(|(p, m, _)| p == path && m.as_str() == method);
             let status = house.ask(method, &concrete).send().await.status;
@@ -141,12 +143,16 @@ async fn answers_have_the_documented_fields() {
     let document = serde_json::to_value(openapi()).expect("JSON");
     let get = |path: String| house.get(&path).by(&house.operator).send();
     let user = house.bystander.user;
+    house.webhook().await;
+    house.tell(crate::notice::Kind::Created, user).await;
     for (name, body) in [
         ("Token", get(house.at("/tokens")).await.body["items"][0].clone()),
         ("User", get(house.at(&format!("/users/{user}"))).await.body),
         ("Organization", get(house.at("")).await.body),
         ("Policies", get(house.at("/policies")).await.body),
         ("Me", get("/api/v1/me".to_owned()).await.body),
+        ("Webhook", get(house.at("/webhooks")).await.body["items"][0].clone()),
+        ("Notice", get(house.at("/notices")).await.body["items"][0].clone()),
         ("Problem", get("/nowhere".to_owned()).await.body),
     ] {
         let schema = &document["components"]["schemas"][name];

@@ -117,6 +117,14 @@ async fn request(house: &House, row: &Row<'_>, me: UserId) -> (String, Value) {
             query = format!("?hand_over_to={heir}");
         }
     }
+    let (mut webhook, mut notice) = (String::new(), String::new());
+    if row.path.contains("{webhook}") {
+        (webhook, _) = house.webhook().await;
+    }
+    if row.path.contains("{notice}") {
+        notice =
+            house.tell(crate::notice::Kind::Created, house.bystander.user).await.id.to_string();
+    }
     let mut token = String::new();
     if row.path.contains("{token}") {
         let owner = if row.about.starts_with("their own") { me } else { house.bystander.user };
@@ -149,7 +157,9 @@ async fn request(house: &House, row: &Row<'_>, me: UserId) -> (String, Value) {
         .replace("{user}", &user)
         .replace("{token}", &token)
         .replace("{policy}", "max_ttl")
-        .replace("{exemption}", &exemption);
+        .replace("{exemption}", &exemption)
+        .replace("{webhook}", &webhook)
+        .replace("{notice}", &notice);
     (path + &query, body(house, row))
 }
 
@@ -158,7 +168,7 @@ fn body(house: &House, row: &Row<'_>) -> Value {
     let reader = json!([{"service": "orders", "role": "reader"}]);
     let named = |name: &str| json!({"name": name});
     match (row.method, row.path.rsplit('/').next().unwrap_or_default(), row.about) {
-        ("GET" | "DELETE", ..) | ("POST", "backup" | "export", "") => Value::Null,
+        ("GET" | "DELETE", ..) | ("POST", "backup" | "export" | "redeliver", _) => Value::Null,
         ("POST", "orgs", "") => {
             json!({"name": "New", "owner": {"email": "n@example.com", "name": "N"}})
         }
@@ -192,6 +202,8 @@ fn body(house: &House, row: &Row<'_>) -> Value {
             }
         }
         ("PATCH", "{token}", _) => json!({"name": "Renamed", "scope": {}}),
+        ("POST", "webhooks", _) => json!({"url": "https://example.com/"}),
+        ("PATCH", "{webhook}", _) => json!({"activated": false}),
         ("POST", "activate" | "deactivate", _) => json!({"reason": "a reason"}),
         ("POST", "ignore", _) => json!({"until": "2027-02-01T00:00:00Z", "reason": "known"}),
         ("POST", "validations", "") => json!({}),

@@ -33,6 +33,7 @@ async fn s5_a_member_makes_a_token_and_it_reads_as_documented() {
             "use_count": 0,
             "reuse": {"count": 0, "last_at": null},
             "former_secret": null,
+            "notify_before_expiry": [7, 1],
             "violations": [],
         })
     );

@@ -126,6 +126,8 @@ pub(crate) struct TokenBody {
     /// The secret before the present one, while it is good; null if it is not.
     #[schema(required)]
     former_secret: Option<FormerSecretBody>,
+    /// How many days before its end its owner is told of it.
+    notify_before_expiry: Vec<u16>,
     /// The policies that it breaks now.
     violations: Vec<ViolationBody>,
 }
@@ -158,6 +160,7 @@ impl TokenBody {
             issued_at: token.issued_at,
             expires_at: token.expires_at,
             name: token.name,
+            notify_before_expiry: token.notify_before_expiry,
             owner: owner.into(),
             created_by: created_by.map(Into::into),
             last_used_at: usage.last_used_at,
@@ -237,6 +240,10 @@ pub(crate) struct NewToken {
     /// Identity of the user whose token it is, or `me`. Only owners make tokens for others.
     #[schema(example = "me")]
     pub(super) owner: Option<String>,
+    /// How many days before its end its owner is told of it: at most five different numbers from 1
+    /// to 365; 7 and 1 if nothing is said.
+    #[schema(max_items = 5, example = json!([7, 1]))]
+    pub(super) notify_before_expiry: Option<Vec<u16>>,
 }
 
 /// A change of a token. What is left out stays as it is.
@@ -248,6 +255,9 @@ pub(crate) struct TokenChange {
     pub(super) name: Option<String>,
     /// All roles that it is to carry: none that it does not carry now.
     pub(super) scope: Option<Scope>,
+    /// How many days before its end its owner is told of it, all of them.
+    #[schema(max_items = 5)]
+    pub(super) notify_before_expiry: Option<Vec<u16>>,
 }
 
 /// A new token and its secret.

@@ -13,7 +13,7 @@ use bearward::role::{RoleId, RoleSet};
 use bearward::secret::{Digest, Secret};
 use bearward::store::{Commit, Ledger};
 use bearward::time::Timestamp;
-use bearward::token::{ApiToken, TokenStatus};
+use bearward::token::{ApiToken, NOTIFY_BEFORE_EXPIRY, TokenStatus};
 use indicatif::ProgressBar;
 use std::collections::VecDeque;
 use std::fs::OpenOptions;
@@ -142,6 +142,7 @@ fn change(
                 ignores: bearward::policy::Ignores::default(),
                 status: TokenStatus::Activated(None),
                 former: Vec::new(),
+                notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
             }));
         }
     }

@@ -14,7 +14,7 @@ use bearward::role::{RoleId, RoleName, RoleSet, RoleTable};
 use bearward::secret::Secret;
 use bearward::store::Ledger;
 use bearward::time::{Timestamp, Ttl, Unit};
-use bearward::token::{ApiToken, TokenStatus, Usage};
+use bearward::token::{ApiToken, NOTIFY_BEFORE_EXPIRY, TokenStatus, Usage};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -287,6 +287,7 @@ impl Seeder<'_> {
             ignores: Ignores::default(),
             status,
             former: Vec::new(),
+            notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
         }));
         if let Some((days_ago, use_count)) = seed.usage {
             let usage = Usage { use_count, ..Usage::once(self.ago(days_ago)) };

@@ -6,6 +6,7 @@ use crate::change::{Change, RecordKey, Require, Write};
 use crate::governance::{
     Caller, Clash, Fields, Forbidden, Occasion, Plan, Refusal, Subject, closed,
 };
+use crate::notice::Kind;
 use crate::org::Organization;
 use crate::policy::LIFETIME_MIN;
 use crate::secret::Digest;
@@ -83,6 +84,8 @@ impl RotateToken<'_> {
         token.former.drain(..surplus);
         let subject = Subject::new(Target::Token(token.id), &token.name, fields);
         change.events.push(at.event(token.org, by.actor(), Action::TokenRotated, subject));
+        let told = at.tell_owner(Kind::Regenerated, &token, Some(by.user()), None);
+        change.notices.push(told);
         change.writes.push(Write::Token(token.clone()));
         Ok(Plan::Change(Box::new(change), token))
     }

@@ -14,6 +14,7 @@ fn create<'a>(world: &'a World, owner: &'a User) -> CreateToken<'a> {
         name: "ci".into(),
         life: Life::Unsaid,
         scope: roles(&[2]),
+        notify_before_expiry: None,
     }
 }
 
@@ -177,7 +178,7 @@ fn a_scope_only_shrinks() {
     let by = world.by(&world.member);
     let update = |name, scope: Option<&[u32]>| {
         let scope = scope.map(roles);
-        existing(&world, &world.member, &token).update(name, scope, &by, &world.occasion())
+        existing(&world, &world.member, &token).update(name, scope, None, &by, &world.occasion())
     };
     assert!(!change(&by, &update(Some("new"), None)).restrictive);
     assert!(change(&by, &update(None, Some(&[2]))).restrictive);
@@ -231,7 +232,7 @@ fn a_repeated_switch_does_nothing_and_revocation_is_final() {
     assert_eq!(of(&gone).revoke(None, &by, &at), Ok(Plan::Nothing(gone.clone())));
     assert_eq!(clash(of(&gone).activate(None, &by, &at)), Clash::Revoked);
     assert_eq!(clash(of(&gone).deactivate(None, &by, &at)), Clash::Revoked);
-    assert_eq!(clash(of(&gone).update(Some("x"), None, &by, &at)), Clash::Revoked);
+    assert_eq!(clash(of(&gone).update(Some("x"), None, None, &by, &at)), Clash::Revoked);
 }
 
 #[test]
@@ -245,7 +246,7 @@ fn s11_others_tokens_are_for_owners_of_a_governed_organization() {
         assert_eq!(forbidden(of.deactivate(None, &by, &at)), Forbidden::AnotherUsers);
         assert_eq!(forbidden(of.activate(None, &by, &at)), Forbidden::AnotherUsers);
         assert_eq!(forbidden(of.revoke(None, &by, &at)), Forbidden::AnotherUsers);
-        assert_eq!(forbidden(of.update(Some("x"), None, &by, &at)), Forbidden::AnotherUsers);
+        assert_eq!(forbidden(of.update(Some("x"), None, None, &by, &at)), Forbidden::AnotherUsers);
     }
     world.org.governance = Governance::Deactivated;
     let (owner, member) = (world.by(&world.owner), world.by(&world.member));
@@ -254,7 +255,7 @@ fn s11_others_tokens_are_for_owners_of_a_governed_organization() {
     let refused = Forbidden::GovernanceDeactivated;
     assert_eq!(forbidden(of.deactivate(None, &owner, &at)), refused);
     assert_eq!(forbidden(of.activate(None, &owner, &at)), refused);
-    assert_eq!(forbidden(of.update(Some("x"), None, &owner, &at)), refused);
+    assert_eq!(forbidden(of.update(Some("x"), None, None, &owner, &at)), refused);
     change(&owner, &of.revoke(None, &owner, &at));
     change(&member, &of.deactivate(None, &member, &at));
 }
@@ -288,5 +289,5 @@ fn a_token_of_another_organization_is_not_there() {
     let (by, at) = (world.by(&world.owner), world.occasion());
     let of = existing(&world, &world.member, &token);
     assert_eq!(of.revoke(None, &by, &at), Err(Refusal::NotFound));
-    assert_eq!(of.update(Some("x"), None, &by, &at), Err(Refusal::NotFound));
+    assert_eq!(of.update(Some("x"), None, None, &by, &at), Err(Refusal::NotFound));
 }

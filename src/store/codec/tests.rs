@@ -3,7 +3,8 @@ use crate::audit::chain::{Cause, Checkpoint, Head};
 use crate::audit::{Action, Actor, Draft, FieldChange, Origin, Target};
 use crate::change::Creation;
 use crate::exemption::{Exempt, Exemption};
-use crate::id::ExemptionId;
+use crate::id::{ExemptionId, WebhookId};
+use crate::notice::{Addressee, Detail, Draft as Told, Kind, Notice, State, Webhook};
 use crate::org::{Governance, Organization, Revision, StatusChange, User, UserStatus};
 use crate::policy::{Enforcement, Ignore, Ignores, Policies, PolicyKind, TtlPolicy};
 use crate::role::{RoleId, RoleName, RoleSet};
@@ -11,7 +12,7 @@ use crate::secret::Digest;
 use crate::store::engine::Table;
 use crate::store::trail::Body;
 use crate::time::{Ttl, Unit};
-use crate::token::{ApiToken, FormerSecret, Reuse, TokenStatus, Usage};
+use crate::token::{ApiToken, FormerSecret, NOTIFY_BEFORE_EXPIRY, Reuse, TokenStatus, Usage};
 use crate::validation::{Counts, Findings, Flag, Mark, Run, RunState, Schedule, Trigger};
 use serde::Serialize;
 use std::fmt::{Debug, Write};
@@ -91,6 +92,7 @@ fn a_token(status: TokenStatus) -> ApiToken {
         },
         status,
         former: Vec::new(),
+        notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
     }
 }
 
@@ -131,6 +133,39 @@ fn a_head() -> Head {
 fn a_checkpoint() -> Checkpoint {
     let seal = Link::from_bytes([0xef; 32]);
     Checkpoint { through: a_head(), made_at: at(8), cause: Cause::NewKey, seal }
+}
+
+fn a_notice(to: Addressee, state: State) -> Notice {
+    Notice {
+        id: NoticeId::from_bits(5),
+        version: Revision(2),
+        to,
+        state,
+        says: Told {
+            org: OrgId::from_bits(2),
+            at: at(6),
+            kind: Kind::Deactivated,
+            about: About::Token(TokenId::from_bits(4), "t".to_owned()),
+            to: Vec::new(),
+            by: Some(UserId::from_bits(3)),
+            reason: Some("ü".to_owned()),
+            details: vec![Detail::new("a", "b")],
+        },
+    }
+}
+
+fn a_webhook() -> Webhook {
+    Webhook {
+        id: WebhookId::from_bits(6),
+        version: Revision(2),
+        org: OrgId::from_bits(2),
+        url: "https://x".to_owned(),
+        kinds: vec![Kind::Created, Kind::Revoked],
+        activated: true,
+        sealed_secret: vec![0xaa, 0xbb],
+        created_at: at(1),
+        created_by: UserId::from_bits(3),
+    }
 }
 
 fn a_creation() -> Creation {
@@ -179,7 +214,7 @@ fn what_is_stored_stays_readable() {
         (
             bytes(&a_token(TokenStatus::Activated(None))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 00 01 12 10 03 010172 00 00 00",
+             abababababababab 02 04 06 00 01 12 10 03 010172 00 00 00 020701",
         ),
         (
             bytes(&ApiToken {
@@ -193,22 +228,22 @@ fn what_is_stored_stays_readable() {
             }),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
              abababababababab 02 04 06 00 01 12 10 03 010172 00 00 01 cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd\
-             cdcdcdcdcdcdcdcd 14 16 01",
+             cdcdcdcdcdcdcdcd 14 16 01 020701",
         ),
         (
             bytes(&a_token(TokenStatus::Activated(Some(switched())))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 00 01 12 10 03 010172 00 01 01 0103 0102c3bc 01 00",
+             abababababababab 02 04 06 00 01 12 10 03 010172 00 01 01 0103 0102c3bc 01 00 020701",
         ),
         (
             bytes(&a_token(TokenStatus::Deactivated(switched()))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 00 01 12 10 03 010172 01 01 0103 0102c3bc 01 00",
+             abababababababab 02 04 06 00 01 12 10 03 010172 01 01 0103 0102c3bc 01 00 020701",
         ),
         (
             bytes(&a_token(TokenStatus::Revoked(switched()))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 00 01 12 10 03 010172 02 01 0103 0102c3bc 01 00",
+             abababababababab 02 04 06 00 01 12 10 03 010172 02 01 0103 0102c3bc 01 00 020701",
         ),
         (bytes(&a_usage()), "01 0110 ac02 02 0112"),
         (bytes(&Usage::default()), "01 00 00 00 00"),
@@ -359,6 +394,31 @@ fn the_ends_of_a_trail_stay_readable() {
     }
 }
 
+/// As above.
+#[test]
+fn what_is_owed_stays_readable() {
+    let expected = [
+        (
+            bytes(&a_notice(
+                Addressee::User(UserId::from_bits(3)),
+                State::Settling { since: at(6) },
+            )),
+            "01 05 02 0003 000c 02 0c 00 00040174 00 0103 0102c3bc 0101610162",
+        ),
+        (
+            bytes(&a_notice(
+                Addressee::Webhook(WebhookId::from_bits(6)),
+                State::Waiting { due_at: at(7), attempts: 300, error: Some("x".to_owned()) },
+            )),
+            "01 05 02 0106 010eac02010178 02 0c 00 00040174 00 0103 0102c3bc 0101610162",
+        ),
+        (bytes(&a_webhook()), "01 06 02 02 0968747470733a2f2f78 020204 01 02aabb 02 03"),
+    ];
+    for (bytes, expected) in expected {
+        assert_eq!(bytes, expected.replace(' ', ""));
+    }
+}
+
 /// A variant in the middle of an enum would renumber those behind it.
 #[test]
 fn variants_keep_their_numbers() {
@@ -389,9 +449,35 @@ fn variants_keep_their_numbers() {
         Action::ExemptionGranted,
         Action::ExemptionWithdrawn,
         Action::CallRefused,
+        Action::WebhookCreated,
+        Action::WebhookUpdated,
+        Action::WebhookRemoved,
+        Action::NoticeFailed,
+        Action::NoticeRedelivered,
     ];
     let encoded = actions.iter().map(|action| encode(action).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(encoded), (0..25).collect::<Vec<u8>>());
+    assert_eq!(numbers(encoded), (0..30).collect::<Vec<u8>>());
+    let kinds = Kind::ALL.iter().map(|kind| encode(kind).unwrap()[1..].to_vec()).collect();
+    assert_eq!(numbers(kinds), (0..12).collect::<Vec<u8>>());
+    let (when, error) = (at(0), String::new());
+    let by = NoticeId::from_bits(0);
+    let states = [
+        State::Settling { since: when },
+        State::Waiting { due_at: when, attempts: 0, error: None },
+        State::Delivered { at: when, attempts: 0 },
+        State::Dead { at: when, attempts: 0, error },
+        State::Superseded { at: when, by },
+        State::NoChannel { at: when },
+    ];
+    let first = states.iter().map(|state| encode(state).unwrap()[1..2].to_vec()).collect();
+    assert_eq!(numbers(first), [0, 1, 2, 3, 4, 5]);
+    let subjects = [
+        About::Token(TokenId::from_bits(0), String::new()),
+        About::User(UserId::from_bits(0), String::new()),
+        About::Organization,
+    ];
+    let first = subjects.iter().map(|about| encode(about).unwrap()[1..2].to_vec()).collect();
+    assert_eq!(numbers(first), [0, 1, 2]);
     let units = [Unit::Minutes, Unit::Hours, Unit::Days, Unit::Months];
     let encoded = units.iter().map(|unit| encode(unit).unwrap()[1..].to_vec()).collect();
     assert_eq!(numbers(encoded), [0, 1, 2, 3]);
@@ -411,10 +497,15 @@ fn variants_keep_their_numbers() {
     let encoded = actors.iter().map(|actor| encode(actor).unwrap()[1..].to_vec()).collect();
     assert_eq!(numbers(encoded), [0, 0, 0, 1, 2, 3]);
     let org = OrgId::from_bits(0);
-    let targets =
-        [Target::Organization(org), Target::User(user), Target::Token(TokenId::from_bits(0))];
+    let targets = [
+        Target::Organization(org),
+        Target::User(user),
+        Target::Token(TokenId::from_bits(0)),
+        Target::Webhook(WebhookId::from_bits(0)),
+        Target::Notice(NoticeId::from_bits(0)),
+    ];
     let encoded = targets.iter().map(|target| encode(target).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(encoded), [0, 0, 1, 0, 2, 0]);
+    assert_eq!(numbers(encoded), [0, 0, 1, 0, 2, 0, 3, 0, 4, 0]);
 }
 
 #[test]
@@ -434,6 +525,7 @@ fn what_is_no_record_is_an_error() {
         read_number(bytes).unwrap_err();
         read_event_seq(bytes).unwrap_err();
         read_chained(bytes).unwrap_err();
+        read_due(bytes).unwrap_err();
     }
     let links = (Link::from_bytes([1; 32]), Link::from_bytes([2; 32]));
     let value = chained(links.0, links.1, b"body");
@@ -472,10 +564,20 @@ fn keys_stay_as_they_are() {
     assert_eq!(email(org, "A@x"), [&org_bytes[..], b"a@x"].concat());
     let end = creation_end(at(258), &[7; 32]);
     assert_eq!(end[..], [&[0, 0, 0, 0, 0, 0, 1, 2][..], &[7; 32]].concat());
+    let wanted = NoticeId::from_bits(0x0304);
+    assert_eq!(notice(org, wanted), token(org, id));
+    assert_eq!(webhook(org, WebhookId::from_bits(0x0304)), token(org, id));
+    let about = About::Token(TokenId::from_bits(org.bits()), String::new());
+    assert_eq!(lane(&about, UserId::from_bits(0x0304)), token(org, id));
+    for (row, number) in [(Row::Mail, 0), (Row::Call, 1), (Row::Settle, 2), (Row::Forget, 3)] {
+        let key = due(row, at(258), wanted);
+        assert_eq!(key[..], [&[number, 0, 0, 0, 0, 0, 0, 1, 2][..], &id_bytes].concat());
+        assert_eq!(read_due(&key), Ok(wanted));
+    }
     let names = Table::ALL.map(Table::name);
     let expected = "meta organizations users user_homes emails tokens token_homes digests owned \
                     usage usage_journal events roles creations creation_ends schedules runs flags \
-                    exemptions heads checkpoints";
+                    exemptions heads checkpoints notices notice_dues notice_lanes webhooks";
     assert_eq!(names.join(" "), expected);
     assert!(Table::ALL.into_iter().enumerate().all(|(number, table)| table as usize == number));
 }

@@ -3,6 +3,7 @@
 use super::Bed;
 use super::fixture::*;
 use crate::change::{CREATIONS_KEPT, Change, RecordKey, Require, Write};
+use crate::notice;
 use crate::org::Revision;
 use crate::role::{ROLES_MAX, RoleId};
 use crate::store::CommitError;
@@ -22,6 +23,7 @@ pub(super) fn a_refused_change_leaves_nothing(bed: &Bed) {
             Write::Roles(vec!["billing/reader".parse().unwrap()]),
         ],
         events: vec![said(ACME, "nothing")],
+        notices: vec![owed(notice::Kind::Created, 1, 0, [ANN])],
         creation: Some(creation(1, 0)),
         restrictive: true,
     };

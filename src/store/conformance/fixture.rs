@@ -4,13 +4,14 @@ use super::Both;
 use crate::audit::{Action, Actor, Draft, Origin, Target};
 use crate::change::{Change, Creation, Require, Write};
 use crate::id::{OrgId, TokenId, UserId};
+use crate::notice::{self, About};
 use crate::org::{Governance, Organization, Revision, StatusChange, User, UserStatus};
 use crate::policy::{Ignores, Policies};
 use crate::role::{RoleId, RoleSet};
 use crate::secret::Digest;
 use crate::store::{Commit, CommitError, Committed, Fact, FactKey, Follower};
 use crate::time::Timestamp;
-use crate::token::{ApiToken, TokenStatus, Usage};
+use crate::token::{ApiToken, NOTIFY_BEFORE_EXPIRY, TokenStatus, Usage};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
@@ -86,6 +87,7 @@ pub(in crate::store) fn token(number: u64) -> ApiToken {
         ignores: Ignores::default(),
         status: TokenStatus::Activated(None),
         former: Vec::new(),
+        notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
     }
 }
 
@@ -112,6 +114,25 @@ pub(in crate::store) fn said(org: OrgId, name: &str) -> Draft {
         origin: Origin::default(),
         reason: None,
         changes: Vec::new(),
+    }
+}
+
+/// What has to be told of a token of Acme.
+pub(in crate::store) fn owed(
+    kind: notice::Kind,
+    number: u64,
+    millis: i64,
+    to: impl IntoIterator<Item = UserId>,
+) -> notice::Draft {
+    notice::Draft {
+        org: ACME,
+        at: at(millis),
+        kind,
+        about: About::Token(token_id(number), format!("token {number}")),
+        to: to.into_iter().collect(),
+        by: Some(ANN),
+        reason: Some("left".to_owned()),
+        details: Vec::new(),
     }
 }
 

@@ -93,6 +93,7 @@ fn step() -> impl Strategy<Value = Step> {
             requires,
             writes,
             events,
+            notices: Vec::new(),
             creation,
             restrictive,
         });
@@ -220,6 +221,8 @@ impl Model {
             RecordKey::Organization(id) => self.orgs.get(&id).map(|org| org.version),
             RecordKey::User(id) => self.users.get(&id).map(|user| user.version),
             RecordKey::Token(id) => self.tokens.get(&id).map(|token| token.version),
+            // Notices and webhooks have tests of their own.
+            RecordKey::Notice(..) | RecordKey::Webhook(..) => None,
         }
     }
 
@@ -248,6 +251,7 @@ impl Model {
                 .any(|user| user.org == *org && user.id != *except && user.is_active_owner()),
             Require::NoLiveTokens(owner) => self.live(*owner) == 0,
             Require::CountBelow(owner, limit) => self.live(*owner) < *limit as usize,
+            Require::WebhooksBelow(_, limit) => *limit > 0,
             Require::Empty => self.orgs.is_empty(),
         }
     }
@@ -285,7 +289,10 @@ impl Model {
                 | Write::Usage(..)
                 | Write::Roles(_)
                 | Write::ForgetEvents { .. }
-                | Write::Validation(_) => {}
+                | Write::Validation(_)
+                | Write::Notice(_)
+                | Write::Webhook(_)
+                | Write::RemoveWebhook(..) => {}
             }
         }
         // No two hold the same, and no two writes of the change name the same.
@@ -316,7 +323,10 @@ impl Model {
                 | Write::User(_)
                 | Write::RemoveUser(_)
                 | Write::ForgetEvents { .. }
-                | Write::Validation(_) => {}
+                | Write::Validation(_)
+                | Write::Notice(_)
+                | Write::Webhook(_)
+                | Write::RemoveWebhook(..) => {}
             }
         }
         for said in &change.events {

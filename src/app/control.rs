@@ -1,0 +1,67 @@
+//! The control side: what runs beside the workers, on a runtime of its own.
+
+use super::{CONTROL_THREADS, StartError};
+use crate::admin;
+use crate::notifier::{Bell, Notifier};
+use crate::scheduler::{Scheduler, Stop};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::sync::{oneshot, watch};
+
+/// The admin port, the scheduler and the notifier, on a runtime of their own.
+pub(super) struct Control {
+    pub(super) address: SocketAddr,
+    runtime: Runtime,
+    stop: Mutex<Option<oneshot::Sender<()>>>,
+    served: tokio::task::JoinHandle<()>,
+    stop_scheduler: Stop,
+    validating: tokio::task::JoinHandle<()>,
+    silence: watch::Sender<bool>,
+    deliveries: tokio::task::JoinHandle<()>,
+}
+
+impl Control {
+    pub(super) fn start(
+        socket: TcpListener,
+        router: axum::Router,
+        scheduler: Scheduler,
+        notifier: Notifier,
+        doorbell: Arc<Bell>,
+    ) -> Result<Self, StartError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(CONTROL_THREADS)
+            .thread_name("control")
+            .enable_all()
+            .build()
+            .map_err(StartError::Thread)?;
+        let address = socket.local_addr().map_err(StartError::Thread)?;
+        socket.set_nonblocking(true).map_err(StartError::Thread)?;
+        let socket = {
+            let _inside = runtime.enter();
+            tokio::net::TcpListener::from_std(socket).map_err(StartError::Thread)?
+        };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let served = runtime.spawn(async move {
+            admin::serve(socket, router, async { drop(stopped.await) }).await;
+        });
+        let (silence, silenced) = watch::channel(false);
+        let deliveries = runtime.spawn(notifier.run(doorbell, silenced));
+        let stop_scheduler = Stop::default();
+        let validating = runtime.spawn(scheduler.work(stop_scheduler.clone()));
+        let stop = Mutex::new(Some(stop));
+        Ok(Self { address, runtime, stop, served, stop_scheduler, validating, silence, deliveries })
+    }
+
+    pub(super) fn stop(self) {
+        drop(self.stop.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.stop_scheduler.ask();
+        let _panicked = self.runtime.block_on(self.served);
+        let _panicked = self.runtime.block_on(self.validating);
+        // After the last change, so that what it tells goes out if it can at once.
+        drop(self.silence);
+        let _panicked = self.runtime.block_on(self.deliveries);
+        self.runtime.shutdown_timeout(Duration::from_secs(1));
+    }
+}

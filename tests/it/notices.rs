@@ -1,0 +1,6 @@
+//! What people and machines are told of: the gateway before a real mail server, which is killed,
+//! stopped and misbehaves, and the gateway killed before it could send.
+
+mod mail;
+mod mailbox;
+mod webhooks;

@@ -1,0 +1,241 @@
+//! Mails.
+
+use super::mailbox::{MailServer, Mode, PATIENCE};
+use crate::upstream::{Upstream, ok};
+use crate::world::{Admin, Minted, Setup, TokenWish, World, eventually};
+use serde_json::json;
+use std::thread;
+use std::time::Duration;
+
+const QUICK: &str =
+    "[notices]\nsettle = \"300ms\"\nretry_first = \"50ms\"\nretry_longest = \"200ms\"\n";
+
+fn world(server: &MailServer, notices: &str) -> (World, Upstream) {
+    let upstream = Upstream::start(ok());
+    let setup = Setup::before(&upstream).extra(&server.section()).extra(notices);
+    (setup.start(), upstream)
+}
+
+/// A token of a member, made by the owner; the mail about that is the first.
+fn token_of_a_member(world: &World) -> (Admin, Minted) {
+    let admin = world.admin();
+    let user = admin.add_user("mia", &[("orders", "reader")]);
+    let token =
+        admin.mint(&TokenWish { name: "ci <1>", owner: Some(&user), ..TokenWish::default() });
+    (admin, token)
+}
+
+#[test]
+fn s17_the_owner_of_a_token_is_told_who_switched_it_off_when_and_why() {
+    let server = MailServer::start();
+    let (world, _upstream) = world(&server, QUICK);
+    let (admin, token) = token_of_a_member(&world);
+    let created = server.wait_for(1).remove(0);
+    assert_eq!(created.to(), "mia@example.com");
+    assert_eq!(created.field("Subject"), "An API token of yours was created: \"ci <1>\"");
+    assert!(!created.text().contains(&token.secret), "a secret in a mail");
+
+    admin.deactivate(&token);
+    let mail = server.wait_for(2).remove(1);
+    assert_eq!(mail.to(), "mia@example.com");
+    assert_eq!(mail.field("From"), "Bearward <bearward@gate.example>");
+    assert_eq!(mail.field("To"), "mia <mia@example.com>");
+    assert_eq!(mail.field("Subject"), "Your API token \"ci <1>\" was deactivated");
+    assert_eq!(mail.field("Auto-Submitted"), "auto-generated");
+    assert!(mail.field("Message-ID").starts_with("<ntc_"));
+    assert!(mail.field("Message-ID").ends_with("@gate.example>"));
+    let text = mail.text();
+    let at = admin.token(&token.id)["status_changed"]["at"].as_str().expect("a time").to_owned();
+    for said in ["Reason:       a test", "When:         ", &at, &token.id, "ci <1>", "ci &lt;1&gt;"]
+    {
+        assert!(text.contains(said), "{said} is not in {text}");
+    }
+    let me = admin.call("GET", "/me", None).expect(200);
+    let owner = me["user"]["name"].as_str().expect("a name");
+    assert!(text.contains(&format!("By:           {owner} (")), "{text}");
+
+    admin.activate(&token);
+    let mail = server.wait_for(3).remove(2);
+    assert_eq!(mail.field("Subject"), "Your API token \"ci <1>\" was activated again");
+    admin.revoke(&token);
+    let mail = server.wait_for(4).remove(3);
+    assert_eq!(mail.field("Subject"), "Your API token \"ci <1>\" was revoked");
+}
+
+#[test]
+fn a_user_who_is_switched_off_and_on_is_told() {
+    let server = MailServer::start();
+    let (world, _upstream) = world(&server, QUICK);
+    let admin = world.admin();
+    let user = admin.add_user("mia", &[]);
+    admin.deactivate_user(&user);
+    assert!(server.wait_for(1)[0].field("Subject").starts_with("You were deactivated"));
+    admin.activate_user(&user);
+    assert!(server.wait_for(2)[1].field("Subject").starts_with("You were activated again"));
+}
+
+#[test]
+fn flapping_is_one_mail_about_what_holds_in_the_end() {
+    let server = MailServer::start();
+    let (world, _upstream) = world(&server, "[notices]\nsettle = \"2s\"\n");
+    let (admin, token) = token_of_a_member(&world);
+    server.wait_for(1);
+    for _ in 0..5 {
+        admin.deactivate(&token);
+        admin.activate(&token);
+    }
+    admin.deactivate(&token);
+    let subject = server.wait_for(2)[1].field("Subject");
+    assert_eq!(subject, "Your API token \"ci <1>\" was deactivated");
+    thread::sleep(Duration::from_secs(3));
+    server.wait_for(2);
+}
+
+#[test]
+fn a_mail_survives_the_kill_of_the_gateway_between_commit_and_send() {
+    let server = MailServer::start();
+    let (mut world, _upstream) = world(&server, "[notices]\nsettle = \"1s\"\n");
+    let (admin, token) = token_of_a_member(&world);
+    server.wait_for(1);
+    admin.deactivate(&token);
+    world.kill();
+    server.wait_for(1);
+    world.serve();
+    let mail = server.wait_for(2).remove(1);
+    assert_eq!(mail.field("Subject"), "Your API token \"ci <1>\" was deactivated");
+    // What was recorded as delivered is not sent again.
+    world.restart();
+    thread::sleep(Duration::from_secs(2));
+    server.wait_for(2);
+}
+
+#[test]
+fn a_mail_that_was_under_way_when_the_gateway_was_killed_is_sent_again_under_its_identity() {
+    let server = MailServer::start();
+    let (mut world, _upstream) = world(&server, QUICK);
+    server.be(Mode::Hang);
+    token_of_a_member(&world);
+    let first = server.wait_for(1).remove(0);
+    world.kill();
+    server.be(Mode::Take);
+    world.serve();
+    let second = server.wait_for(2).remove(1);
+    assert_eq!(first.field("Message-ID"), second.field("Message-ID"));
+}
+
+#[test]
+fn a_mail_survives_a_mail_server_that_is_killed_in_the_middle_of_it() {
+    let mut server = MailServer::start();
+    let (world, _upstream) = world(&server, QUICK);
+    server.be(Mode::Hang);
+    token_of_a_member(&world);
+    let first = server.wait_for(1).remove(0);
+    assert_eq!(first.mode(), "hang");
+    server.kill();
+    // For a while there is nobody, and attempts fail.
+    thread::sleep(Duration::from_secs(1));
+    server.be(Mode::Take);
+    server.run();
+    let second = server.wait_for(2).remove(1);
+    assert_eq!(first.field("Message-ID"), second.field("Message-ID"));
+    thread::sleep(Duration::from_secs(1));
+    server.wait_for(2);
+}
+
+#[test]
+fn what_the_server_wants_later_comes_again_and_what_it_never_takes_does_not() {
+    let server = MailServer::start();
+    let (world, _upstream) = world(&server, QUICK);
+    server.be(Mode::Later);
+    let (admin, token) = token_of_a_member(&world);
+    assert!(eventually(PATIENCE, || server.mails().len() >= 3), "it is tried again");
+    server.be(Mode::Take);
+    let accepted = || server.mails().iter().filter(|mail| mail.mode() == "take").count();
+    assert!(eventually(PATIENCE, || accepted() == 1), "and taken in the end");
+    server.be(Mode::Refuse);
+    let before = server.mails().len();
+    admin.revoke(&token);
+    server.wait_for(before + 1);
+    thread::sleep(Duration::from_secs(1));
+    server.wait_for(before + 1);
+    let audit = admin.org("GET", "/audit", None).expect(200);
+    let failed = &audit["items"][0];
+    assert_eq!(failed["action"], "notice.failed", "{failed}");
+    assert!(failed["changes"].to_string().contains("no such mailbox"), "{failed}");
+}
+
+#[test]
+fn after_the_last_attempt_it_is_given_up_and_the_audit_trail_says_so() {
+    let server = MailServer::stopped();
+    let (world, _upstream) = world(
+        &server,
+        "[notices]\nattempts_max = 3\nretry_first = \"10ms\"\nretry_longest = \"10ms\"\n",
+    );
+    let (admin, _token) = token_of_a_member(&world);
+    let mut failed = json!(null);
+    eventually(PATIENCE, || {
+        failed = admin.org("GET", "/audit", None).expect(200)["items"][0].clone();
+        failed["action"] == "notice.failed"
+    });
+    assert_eq!(failed["target"]["name"], "token.created", "{failed}");
+    assert_eq!(failed["changes"][1]["after"], "3", "{failed}");
+    assert_eq!(failed["actor"]["type"], "system", "{failed}");
+}
+
+/// A certificate for `localhost` that vouches for itself, and its key.
+fn certificate(home: &std::path::Path) -> (String, String) {
+    let [certificate, key] = ["cert.pem", "key.pem"].map(|name| home.join(name));
+    let shown = |path: &std::path::Path| path.to_str().expect("UTF-8").to_owned();
+    let made = std::process::Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
+        .args(["-nodes", "-days", "2", "-subj", "/CN=localhost"])
+        .args(["-addext", "subjectAltName=DNS:localhost"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-keyout", &shown(&key), "-out", &shown(&certificate)])
+        .output()
+        .expect("openssl is needed");
+    assert!(made.status.success(), "{made:?}");
+    (shown(&certificate), shown(&key))
+}
+
+#[test]
+fn mail_goes_over_tls_with_a_login_and_to_nobody_who_is_not_vouched_for() {
+    let home = tempfile::tempdir().unwrap();
+    let (certificate, key) = certificate(home.path());
+    let password = home.path().join("password");
+    std::fs::write(&password, "hunter2\n").unwrap();
+    for (tls, implicit) in [("starttls", false), ("tls", true)] {
+        let server = MailServer::with(&json!({
+            "certificate": certificate, "key": key, "implicit": implicit,
+            "user": "gate", "password": "hunter2",
+        }));
+        let smtp = |authorities: &str| {
+            let port = server.address().replace("127.0.0.1:", "localhost:");
+            format!(
+                "[smtp]\nserver = \"{port}\"\ntls = \"{tls}\"\n\
+                 from = \"bearward@gate.example\"\nuser = \"gate\"\n\
+                 password = {{ file = \"{}\" }}\n{authorities}\n{QUICK}",
+                password.display()
+            )
+        };
+        let upstream = Upstream::start(ok());
+        let trusting = format!("authorities = \"{certificate}\"");
+        let world = Setup::before(&upstream).extra(&smtp(&trusting)).start();
+        token_of_a_member(&world);
+        let mail = server.wait_for(1).remove(0);
+        assert!(mail.is_over_tls(), "{mail:?}");
+        assert_eq!(mail.user(), Some("gate"));
+
+        let patient = smtp("").replace("[notices]", "[notices]\nattempts_max = 2");
+        let world = Setup::before(&upstream).extra(&patient).start();
+        let (admin, _token) = token_of_a_member(&world);
+        let mut last = json!(null);
+        eventually(PATIENCE, || {
+            last = admin.org("GET", "/audit", None).expect(200)["items"][0].clone();
+            last["action"] == "notice.failed"
+        });
+        assert!(last["changes"].to_string().contains("certificate"), "{last}");
+        assert!(!world.told().contains("hunter2") && !last.to_string().contains("hunter2"));
+        server.wait_for(1);
+    }
+}
