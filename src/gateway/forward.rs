@@ -287,7 +287,9 @@ async fn down(
         }));
         // A body where there must be none would be taken for the next answer.
         let bare = status != 204 || matches!(head.framing(), Framing::None | Framing::Length(0));
-        (down, body, head.persists() && bare && !body.is_until_close())
+        // Who refuses what a client asked to be told of first may not read the body at all.
+        let unread = traits.expects && status >= 300;
+        (down, body, head.persists() && bare && !unread && !body.is_until_close())
     };
     answer.begin_body(0, body);
     let trailers = traits.takes_trailers;
