@@ -77,6 +77,7 @@ fn owner(id: UserId, org: OrgId) -> User {
         operator: false,
         status: UserStatus::Activated(None),
         created_at: EPOCH,
+        external_id: None,
     }
 }
 

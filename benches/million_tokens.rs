@@ -102,6 +102,7 @@ fn user(id: UserId, org: OrgId) -> User {
         operator: false,
         status: UserStatus::Activated(None),
         created_at: NOW,
+        external_id: None,
     }
 }
 

@@ -24,6 +24,7 @@ mod orgs;
 mod policies;
 mod problem;
 mod roles;
+mod scim;
 mod scope;
 mod serve;
 mod services;
@@ -139,6 +140,14 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(tokens::deactivate))
         .routes(routes!(tokens::activate))
         .routes(routes!(violations::ignore, violations::count))
+        .routes(routes!(scim::config))
+        .routes(routes!(scim::types))
+        .routes(routes!(scim::one_type))
+        .routes(routes!(scim::schemas))
+        .routes(routes!(scim::one_schema))
+        .routes(routes!(scim::list, scim::create))
+        .routes(routes!(scim::search))
+        .routes(routes!(scim::read, scim::replace, scim::patch, scim::remove))
         .routes(routes!(policies::read, policies::put))
         .routes(routes!(audit::list))
         .routes(routes!(backup::take))

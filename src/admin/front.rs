@@ -5,8 +5,8 @@
 //! that changes something must not come from another site nor look as a plain form can make it
 //! look.
 
-use super::Shared;
 use super::problem::{Kind, Problem};
+use super::{Shared, scim};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -46,6 +46,7 @@ pub(crate) async fn enter(
         Ok(id) => id,
         Err(problem) => return dressed(problem.into_response(), None),
     };
+    let is_scim = scim::is_ours(request.uri().path());
     request.extensions_mut().insert(RequestId(id.clone()));
     let response = match entrance.slots.try_acquire() {
         Err(_full) => Problem::new(Kind::Busy, "try again").into_response(),
@@ -54,6 +55,7 @@ pub(crate) async fn enter(
             Ok(()) => next.run(request).await,
         },
     };
+    let response = if is_scim { scim::in_its_form(response) } else { response };
     dressed(response, Some(&id))
 }
 

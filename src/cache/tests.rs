@@ -43,6 +43,7 @@ fn user(number: u64, active: bool) -> User {
             UserStatus::Deactivated(change_of_status())
         },
         created_at: EPOCH,
+        external_id: None,
     }
 }
 

@@ -111,6 +111,7 @@ impl Founding {
             operator: false,
             status: UserStatus::Activated(None),
             created_at: at.now,
+            external_id: None,
         };
         let token = owner_token(&organization, &owner, self.token, self.digest, FIRST_TOKEN, at);
         let token = ApiToken {

@@ -104,6 +104,7 @@ pub(crate) fn user(bits: u128, held: &[u32]) -> User {
         operator: false,
         status: UserStatus::Activated(None),
         created_at: at(NOW),
+        external_id: None,
     }
 }
 

@@ -209,6 +209,7 @@ fn seed(store: &MemoryStore) -> String {
         operator: false,
         status: UserStatus::Activated(None),
         created_at: epoch,
+        external_id: None,
     };
     let token = ApiToken {
         id: TokenId::from_bits(1),

@@ -153,6 +153,7 @@ fn founding() -> Change {
         operator: true,
         status: UserStatus::Activated(None),
         created_at: Timestamp::EPOCH,
+        external_id: None,
     };
     Change {
         requires: vec![Require::Empty],

@@ -34,7 +34,12 @@ fn matches(template: &str, path: &str) -> bool {
 /// Fails when an endpoint answers with a status that its description does not have.
 #[track_caller]
 pub(super) fn check(method: &Method, path: &str, status: StatusCode) {
-    for (template, documented, operation) in operations() {
+    let all = operations();
+    let is_plain = all.iter().any(|(template, ..)| template == path);
+    for (template, documented, operation) in all {
+        if is_plain && template != path {
+            continue;
+        }
         if documented == *method && matches(&template, path) {
             let statuses = &operation.responses.responses;
             assert!(
@@ -56,7 +61,9 @@ async fn every_documented_operation_is_routed_and_no_other() {
             .replace("{org}", &house.org.to_string())
             .replace("{user}", &house.bystander.user.to_string())
             .replace("{token}", &house.bystander.token.to_string())
-            .replace("{policy}", "max_ttl");
+            .replace("{policy}", "max_ttl")
+            .replace("{resource_type}", "User")
+            .replace("{schema}", "urn:ietf:params:scim:schemas:core:2.0:User");
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
             let documented = all.iter().any(|(p, m, _)| p == path && m.as_str() == method);
             let status = house.ask(method, &concrete).send().await.status;

@@ -123,6 +123,7 @@ fn change(
             operator: false,
             status: UserStatus::Activated(None),
             created_at: now,
+            external_id: None,
         }));
         for digest in digests {
             next = next.wrapping_add(1);

@@ -10,12 +10,21 @@ fn create(world: &World, by: &Caller, held: &[u32]) -> Result<Plan<User>, Refusa
         email: "new@example.com".into(),
         name: "New".into(),
         roles: roles(held),
+        external_id: None,
+        active: true,
     }
     .plan(by, &world.occasion())
 }
 
 fn unchanged(user: &User) -> UpdateUser<'_> {
-    UpdateUser { user, name: None, email: None, org_roles: None, service_roles: None }
+    UpdateUser {
+        user,
+        name: None,
+        email: None,
+        org_roles: None,
+        service_roles: None,
+        external_id: None,
+    }
 }
 
 fn set_roles(
