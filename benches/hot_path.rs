@@ -97,6 +97,7 @@ fn token(number: usize, secret: &str, owner: &User) -> ApiToken {
         expires_at: Timestamp::from_millis(i64::MAX),
         ignores: Ignores::default(),
         status: TokenStatus::Activated(None),
+        former: Vec::new(),
     }
 }
 

@@ -14,7 +14,7 @@ use bearward::secret::Digest;
 use bearward::store::redb::{Options, open};
 use bearward::store::{Commit, Facts, Ledger};
 use bearward::time::Timestamp;
-use bearward::token::{ApiToken, TokenStatus, Usage};
+use bearward::token::{ApiToken, Reuse, TokenStatus, Usage};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -24,7 +24,8 @@ const ORGS: u64 = 4;
 const OWNERS: u64 = 10_000;
 const CACHE_BYTES: usize = 64 << 20;
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
-const USED: Usage = Usage { last_used_at: Some(NOW), use_count: 1 };
+const USED: Usage =
+    Usage { last_used_at: Some(NOW), use_count: 1, reuse: Reuse { count: 0, last_at: None } };
 
 fn org_of(number: u64) -> OrgId {
     OrgId::from_bits(u128::from(1 + number % ORGS) << 100)
@@ -66,6 +67,7 @@ impl Tokens {
             expires_at: NOW.after_months(6),
             ignores: Ignores::default(),
             status: TokenStatus::Activated(None),
+            former: Vec::new(),
         }
     }
 }

@@ -11,6 +11,7 @@
 use crate::id::{OrgId, TokenId, UserId};
 use crate::org::{Organization, Revision, User};
 use crate::role::RoleSet;
+use crate::secret::Digest;
 use crate::time::Timestamp;
 use crate::token::{ApiToken, Standing};
 use http::Method;
@@ -93,6 +94,46 @@ impl From<&Organization> for OrgFacts {
     }
 }
 
+/// Which of a token's secrets one is, as far as a decision depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretFacts {
+    /// The present one.
+    Present,
+    /// The present one, whose first use ends the one before it.
+    Heir,
+    /// One that was rotated away.
+    Former(FormerFacts),
+}
+
+/// A secret that was rotated away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FormerFacts {
+    /// When it is over, at the latest.
+    pub ends_at: Timestamp,
+    /// The secret whose first use ends it before that.
+    pub heir: Option<Digest>,
+}
+
+impl SecretFacts {
+    /// Which secret of the token this digest stands for; nothing if it is none of them.
+    #[must_use]
+    pub fn of(token: &ApiToken, digest: &Digest) -> Option<Self> {
+        if token.digest == *digest {
+            let is_heir = token.former.last().is_some_and(|former| former.until_first_use);
+            return Some(if is_heir { Self::Heir } else { Self::Present });
+        }
+        let former = token.former.iter().find(|former| former.digest == *digest)?;
+        let heir = former.until_first_use.then_some(token.digest);
+        Some(Self::Former(FormerFacts { ends_at: former.ends_at, heir }))
+    }
+}
+
+/// Whether a secret that was rotated away is over at `now`. `succeeded` once its heir was used.
+#[must_use]
+pub fn over(former: &FormerFacts, succeeded: bool, now: Timestamp) -> bool {
+    now >= former.ends_at || (succeeded && former.heir.is_some())
+}
+
 /// What is known about the credential of a request.
 #[derive(Clone, Copy, Debug)]
 pub enum Evidence<'a> {
@@ -116,6 +157,36 @@ pub enum Evidence<'a> {
         /// Its organization, as of now.
         org: &'a OrgFacts,
     },
+    /// The credential is a secret that a token of ours had before.
+    Former {
+        /// The token.
+        token: &'a TokenFacts,
+        /// Its owner, as of now.
+        owner: &'a OwnerFacts,
+        /// Its organization, as of now.
+        org: &'a OrgFacts,
+        /// How long the secret is good.
+        former: &'a FormerFacts,
+        /// Whether its heir has been used.
+        succeeded: bool,
+    },
+}
+
+impl<'a> Evidence<'a> {
+    /// The token with its owner and its organization, if the credential is one of ours.
+    #[must_use]
+    pub const fn parties(&self) -> Option<(&'a TokenFacts, &'a OwnerFacts, &'a OrgFacts)> {
+        match *self {
+            Self::NoCredential
+            | Self::Malformed
+            | Self::Unknown
+            | Self::Barred
+            | Self::Unavailable => None,
+            Self::Known { token, owner, org } | Self::Former { token, owner, org, .. } => {
+                Some((token, owner, org))
+            }
+        }
+    }
 }
 
 /// How a request came.
@@ -184,7 +255,7 @@ pub enum Reason {
     NoCredential,
     /// A broken credential, or several (400 `invalid_request`).
     Malformed,
-    /// Never issued (401 `invalid_token`, as the next four).
+    /// Never issued (401 `invalid_token`, as the next four and a secret that is over).
     Unknown,
     /// Past its end.
     Expired,
@@ -204,11 +275,13 @@ pub enum Reason {
     MethodNotAllowed,
     /// Nobody can say (503).
     Unavailable,
+    /// A secret that was rotated away, and its time is over (401 `invalid_token`).
+    Superseded,
 }
 
 impl Reason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::NoCredential,
         Self::Malformed,
         Self::Unknown,
@@ -221,6 +294,7 @@ impl Reason {
         Self::InsufficientScope,
         Self::MethodNotAllowed,
         Self::Unavailable,
+        Self::Superseded,
     ];
 
     /// The reason's name in metrics and logs.
@@ -239,6 +313,7 @@ impl Reason {
             Self::InsufficientScope => "insufficient_scope",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Unavailable => "unavailable",
+            Self::Superseded => "superseded",
         }
     }
 }
@@ -273,6 +348,12 @@ pub fn decide(
         Evidence::Barred => return Verdict::Deny(Reason::Barred),
         Evidence::Unavailable => return Verdict::Deny(Reason::Unavailable),
         Evidence::Known { token, owner, org } => (token, owner, org),
+        Evidence::Former { token, owner, org, former, succeeded } => {
+            if over(former, succeeded, now) {
+                return Verdict::Deny(Reason::Superseded);
+            }
+            (token, owner, org)
+        }
     };
     if let Some(reason) = dead(token, owner, org, now) {
         return Verdict::Deny(reason);

@@ -30,6 +30,7 @@ mod serve;
 mod services;
 mod tokens;
 mod users;
+mod validations;
 mod violations;
 
 pub use backup::Backups;
@@ -46,7 +47,7 @@ use axum::Router;
 use axum::middleware;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -83,6 +84,8 @@ pub struct AdminState {
     pub catalogue: Arc<ArcSwap<Catalogue>>,
     /// Names that a `Host` field may hold beside `localhost` and the loopback addresses.
     pub hosts: Vec<String>,
+    /// Rings for the scheduler when a validation run is wanted.
+    pub bell: Arc<Notify>,
     /// What new secrets begin with.
     pub token_prefix: String,
     /// The source of identities and secrets.
@@ -148,7 +151,9 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(scim::list, scim::create))
         .routes(routes!(scim::search))
         .routes(routes!(scim::read, scim::replace, scim::patch, scim::remove))
+        .routes(routes!(tokens::rotation::rotate))
         .routes(routes!(policies::read, policies::put))
+        .routes(routes!(validations::list, validations::create))
         .routes(routes!(audit::list))
         .routes(routes!(backup::take))
         .routes(routes!(health::live))

@@ -10,6 +10,8 @@ use crate::gateway::{Gateway, LogWriter, Plan, Shared};
 use crate::governance::catalogue::Catalogue;
 use crate::listener::Listener;
 use crate::role::{RoleName, RoleTable};
+use crate::rotation;
+use crate::scheduler::{Scheduler, Stop};
 use crate::session::Cached;
 use crate::store::redb::{OpenError, RedbStore};
 use crate::store::{self, CommitError, Facts, Ledger, StoreError};
@@ -25,7 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// Threads that read the store for requests that miss the cache.
 const READER_THREADS: usize = 2;
@@ -106,6 +108,7 @@ pub struct Running {
     plan: Arc<ArcSwap<Plan>>,
     catalogue: Arc<ArcSwap<Catalogue>>,
     board: Arc<Board<Entry>>,
+    cache: Arc<Cache>,
     ready: Arc<AtomicBool>,
     listener: Listener,
     flusher: Flusher,
@@ -175,6 +178,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
     let ready = Arc::new(AtomicBool::new(true));
     let metrics = Metrics::new(counters, gauges(&cache, listener.connections()));
     let catalogue = Arc::new(ArcSwap::from_pointee(catalogue_of(&config)));
+    let bell = Arc::new(Notify::new());
     let router = admin::router(AdminState {
         ledger: Arc::clone(&store) as _,
         evidences: Arc::new(Cached(readers)),
@@ -182,6 +186,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         uses: Arc::clone(&board) as _,
         catalogue: Arc::clone(&catalogue),
         hosts: config.admin.hosts.clone(),
+        bell: Arc::clone(&bell),
         token_prefix: config.gateway.token_prefix.clone(),
         random: Arc::new(admin::system_random),
         clock: Arc::new(clock::now),
@@ -191,7 +196,13 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         },
         metrics: Arc::new(move || metrics.text()),
     });
-    let control = Control::start(admin_socket, router)?;
+    let scheduler = Scheduler {
+        ledger: Arc::clone(&store) as _,
+        uses: Arc::clone(&board) as _,
+        clock: Arc::new(clock::now),
+        bell,
+    };
+    let control = Control::start(admin_socket, router, scheduler)?;
     Ok(Running {
         gateway: listener.address(),
         admin: control.address,
@@ -200,6 +211,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         plan,
         catalogue,
         board,
+        cache,
         ready,
         listener,
         flusher,
@@ -235,6 +247,7 @@ impl Running {
         self.listener.drain();
         self.flusher.stop();
         self.control.stop();
+        rotation::record(&self.cache, self.store.as_ref(), clock::now());
         if let Err(error) = self.board.flush(self.store.as_ref()) {
             tracing::error!(%error, "the last uses could not be written");
         }
@@ -361,6 +374,7 @@ impl Flusher {
                 if let Err(error) = board.flush(store.as_ref()) {
                     tracing::error!(%error, "uses could not be written; they are kept in memory");
                 }
+                rotation::record(&cache, store.as_ref(), clock::now());
                 cache.tidy();
                 if let Err(error) = cache.grow_filter() {
                     tracing::error!(%error, "the filter of known tokens could not be enlarged");
@@ -378,16 +392,22 @@ impl Flusher {
     }
 }
 
-/// The admin port, on a runtime of its own.
+/// The admin port and the scheduler, on a runtime of their own.
 struct Control {
     address: SocketAddr,
     runtime: Runtime,
     stop: Mutex<Option<oneshot::Sender<()>>>,
     served: tokio::task::JoinHandle<()>,
+    stop_scheduler: Stop,
+    validating: tokio::task::JoinHandle<()>,
 }
 
 impl Control {
-    fn start(socket: TcpListener, router: axum::Router) -> Result<Self, StartError> {
+    fn start(
+        socket: TcpListener,
+        router: axum::Router,
+        scheduler: Scheduler,
+    ) -> Result<Self, StartError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(CONTROL_THREADS)
             .thread_name("control")
@@ -404,12 +424,17 @@ impl Control {
         let served = runtime.spawn(async move {
             admin::serve(socket, router, async { drop(stopped.await) }).await;
         });
-        Ok(Self { address, runtime, stop: Mutex::new(Some(stop)), served })
+        let stop_scheduler = Stop::default();
+        let validating = runtime.spawn(scheduler.work(stop_scheduler.clone()));
+        let stop = Mutex::new(Some(stop));
+        Ok(Self { address, runtime, stop, served, stop_scheduler, validating })
     }
 
     fn stop(self) {
         drop(self.stop.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.stop_scheduler.ask();
         let _panicked = self.runtime.block_on(self.served);
+        let _panicked = self.runtime.block_on(self.validating);
         self.runtime.shutdown_timeout(Duration::from_secs(1));
     }
 }

@@ -79,6 +79,15 @@ pub enum Action {
     /// The store was replaced by an older copy.
     #[serde(rename = "store.restored")]
     StoreRestored,
+    /// A validation run is through.
+    #[serde(rename = "validation.finished")]
+    ValidationFinished,
+    /// A token was given another secret.
+    #[serde(rename = "token.rotated")]
+    TokenRotated,
+    /// The first use of a token's new secret ended the one before it.
+    #[serde(rename = "token.former_secret_ended")]
+    FormerSecretEnded,
 }
 
 /// What it was done to.

@@ -15,6 +15,9 @@
 //!   kept while any entry refers to it.
 //! - An entry's token facts never change; a commit puts another entry in its place. Who holds an
 //!   entry across an `await` must therefore look the digest up again.
+//! - *Succession.* Each secret of a token that was rotated has an entry of its own. A commit of such a
+//!   token removes them all, and the next look-up reads what each is good for. What the first use of
+//!   a new secret ends is ended in memory at once, and stays so whatever is evicted ([`succession`]).
 //! - Unknown digests are never inserted: a flood of invented tokens does not push out a real one.
 //!   The [`Filter`] knows every digest of the store, so the flood does not reach the disk either.
 //! - No shard guard lives across an `await`, nor while another shard is locked.
@@ -24,7 +27,8 @@ use crate::id::{OrgId, TokenId, UserId};
 use crate::org::Revision;
 use crate::secret::Digest;
 use crate::store::{Fact, FactKey, Facts, Follower, Found, StoreError};
-use crate::usage::{Tallied, Tally};
+use crate::time::Timestamp;
+use crate::usage::{Refusals, Tallied, Tally};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Slot;
@@ -34,12 +38,15 @@ use hasher::DigestState;
 use http::HeaderValue;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
+use succession::{Succession, Takeover};
 
+mod eviction;
 mod fence;
 mod fill;
 mod filter;
 mod hasher;
+mod succession;
 #[cfg(test)]
 mod tests;
 
@@ -49,6 +56,7 @@ mod atomics {
 }
 
 pub use fill::{LOOKUPS_WAITING_MAX, Readers, Resolved};
+pub use succession::Taken;
 
 /// A token's facts, with the cells of its owner and organization.
 ///
@@ -63,6 +71,8 @@ pub struct Entry {
     token: TokenFacts,
     owner: Arc<OwnerCell>,
     org: Arc<OrgCell>,
+    /// There only if the token was rotated.
+    succession: Option<Box<Succession>>,
     /// Prebuilt identity headers; the gateway's, kept here because they live as long as the entry.
     pub identity: ArcSwapOption<IdentityValues>,
 }
@@ -91,6 +101,16 @@ impl Tallied for Entry {
 
     fn tally(&self) -> &Tally {
         &self.tally
+    }
+
+    fn used(&self, at: Timestamp) {
+        if let Some(succession) = &self.succession {
+            succession.used(at);
+        }
+    }
+
+    fn refusals(&self) -> Option<&Refusals> {
+        self.succession.as_ref()?.refusals()
     }
 }
 
@@ -125,7 +145,10 @@ impl Entry {
             return judge(&Evidence::Barred);
         }
         let (owner, org) = (self.owner.facts.load(), self.org.facts.load());
-        judge(&Evidence::Known { token: &self.token, owner: &owner, org: &org })
+        judge(&match &self.succession {
+            None => Evidence::Known { token: &self.token, owner: &owner, org: &org },
+            Some(succession) => succession.evidence(&self.token, &owner, &org),
+        })
     }
 
     /// The same token with other facts, for the map; whoever holds this entry keeps it as it is.
@@ -137,6 +160,7 @@ impl Entry {
             token,
             owner: Arc::clone(&self.owner),
             org: Arc::clone(&self.org),
+            succession: None,
             identity: ArcSwapOption::empty(),
         }
     }
@@ -166,6 +190,8 @@ pub struct Cache {
     entries: DashMap<Digest, Held, DigestState>,
     owners: DashMap<UserId, Arc<OwnerCell>>,
     orgs: DashMap<OrgId, Arc<OrgCell>>,
+    /// By the heir.
+    takeovers: DashMap<Digest, Arc<Takeover>>,
     fence: Fence,
     filter: ArcSwap<Filter>,
     /// The filter that will replace `filter` once it has seen every digest.
@@ -198,6 +224,7 @@ impl Cache {
             entries: DashMap::with_hasher(DigestState::new(key)),
             owners: DashMap::new(),
             orgs: DashMap::new(),
+            takeovers: DashMap::new(),
             fence: Fence::new(),
             filter: ArcSwap::from_pointee(filter),
             next_filter: ArcSwapOption::empty(),
@@ -245,6 +272,7 @@ impl Cache {
 
     /// Takes what a snapshot of `revision` says about a digest, unless something newer is known.
     fn fill(&self, digest: Digest, revision: Revision, found: Found) -> Result<(), Refused> {
+        let succession = self.succession(digest, &found);
         let owner = self.owner_cell(revision, found.owner)?;
         let org = self.org_cell(revision, found.org)?;
         let inserted = match self.entries.entry(digest) {
@@ -263,6 +291,7 @@ impl Cache {
                     token: found.token,
                     owner,
                     org,
+                    succession,
                     identity: ArcSwapOption::empty(),
                 })));
                 true
@@ -303,55 +332,6 @@ impl Cache {
         }
     }
 
-    /// Second chance: the oldest entry goes, unless it was used since the hand last passed.
-    fn make_room(&self, newest: Digest) {
-        let mut hand = self.hand.lock().unwrap_or_else(PoisonError::into_inner);
-        // Each entry is passed at most twice, so the loop ends even if all were just used.
-        for _ in 0..2 * hand.len() {
-            if hand.len() < self.entries_max {
-                break;
-            }
-            let Some(oldest) = hand.pop_front() else { break };
-            let removed = self.entries.remove_if(&oldest, |_digest, held| match held {
-                Held::Barred => false,
-                Held::Ready(entry) => {
-                    !entry.barred.load(Ordering::Acquire)
-                        && !entry.referenced.swap(false, Ordering::Relaxed)
-                }
-            });
-            match removed {
-                Some((_digest, Held::Ready(entry))) => {
-                    self.evictions.fetch_add(1, Ordering::Relaxed);
-                    self.release(entry);
-                }
-                Some((_digest, Held::Barred)) => {}
-                None if self.entries.contains_key(&oldest) => hand.push_back(oldest),
-                None => {}
-            }
-        }
-        // Last, so that it is not the one that makes room for itself.
-        hand.push_back(newest);
-    }
-
-    /// Drops the cells that no entry refers to any more. An entry that was evicted while a request
-    /// or a list of uses still held it could not take its cells along. Called now and then, on a
-    /// thread that may block.
-    pub fn tidy(&self) {
-        self.owners
-            .retain(|_id, cell| Arc::strong_count(cell) > 1 || cell.barred.load(Ordering::Acquire));
-        self.orgs.retain(|_id, cell| Arc::strong_count(cell) > 1);
-    }
-
-    /// Lets go of an entry that was removed, and of cells that nobody else refers to.
-    fn release(&self, entry: Arc<Entry>) {
-        let (owner, org) = (entry.token.owner, entry.token.org);
-        drop(entry);
-        self.owners.remove_if(&owner, |_id, cell| {
-            Arc::strong_count(cell) == 1 && !cell.barred.load(Ordering::Acquire)
-        });
-        self.orgs.remove_if(&org, |_id, cell| Arc::strong_count(cell) == 1);
-    }
-
     fn bar_token(&self, digest: Digest) {
         match self.entries.entry(digest) {
             Slot::Occupied(slot) => {
@@ -389,13 +369,15 @@ impl Cache {
         self.fence.raise(digest.prefix(), revision.0);
         let Slot::Occupied(mut slot) = self.entries.entry(digest) else { return };
         let removed = match (slot.get(), facts) {
-            (Held::Ready(entry), Some(facts)) if entry.has_cells_of(facts) => {
+            (Held::Ready(entry), Some(facts))
+                if entry.has_cells_of(facts) && entry.succession.is_none() =>
+            {
                 let successor = entry.succeeded_by(facts.clone());
                 slot.insert(Held::Ready(Arc::new(successor)));
                 return;
             }
-            // Gone, or in other hands, whose cells this entry does not have: the next look-up asks
-            // the store.
+            // Gone, or rotated, or in other hands, whose cells this entry does not have: the next
+            // look-up asks the store.
             (Held::Ready(_) | Held::Barred, _) => slot.remove(),
         };
         // The shard's lock went with the slot.
@@ -476,6 +458,10 @@ impl Follower for Cache {
         for fact in facts {
             match fact {
                 Fact::Token(digest, facts) => self.apply_token(revision, *digest, facts.as_ref()),
+                Fact::Secret(digest) => {
+                    self.learn(digest);
+                    self.apply_token(revision, *digest, None);
+                }
                 Fact::Owner(id, facts) => self.apply_owner(revision, *id, facts.as_ref()),
                 Fact::Organization(id, facts) => self.apply_org(revision, *id, facts.as_ref()),
             }

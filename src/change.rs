@@ -10,6 +10,7 @@ use crate::role::RoleName;
 use crate::secret::Digest;
 use crate::time::Timestamp;
 use crate::token::{ApiToken, Usage};
+use crate::validation;
 use std::time::Duration;
 
 /// Names a record.
@@ -71,6 +72,8 @@ pub enum Write {
     Token(ApiToken),
     /// Adds usage to what is stored ([`Usage::merged`]); for seeding and imports.
     Usage(TokenId, Usage),
+    /// Something of validation.
+    Validation(validation::Write),
     /// Gives these roles numbers, in this order, where they have none.
     Roles(Vec<RoleName>),
 }

@@ -161,6 +161,7 @@ impl Gateway {
             (Verdict::Permit(permit), entry) => (permit, entry),
             (Verdict::Deny(reason), entry) => {
                 let outcome = Outcome::Denied(reason);
+                self.usage.refuse(entry.as_ref(), clock::now);
                 return self.refuse(outcome, client, &parts, &body, Some(route), entry.as_deref());
             }
         };

@@ -21,6 +21,7 @@ pub mod reading;
 mod refusal;
 pub mod token;
 pub mod user;
+pub mod validation;
 pub mod violation;
 pub mod words;
 

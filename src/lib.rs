@@ -21,12 +21,13 @@
 //! Each imports only what stands above it in this list.
 //!
 //! - Pure, without clock, I/O or runtime: [`time`], [`id`], [`role`], [`secret`], [`credential`],
-//!   [`org`], [`token`], [`policy`], [`audit`], [`change`], [`access`],
+//!   [`org`], [`token`], [`policy`], [`validation`], [`audit`], [`change`], [`access`],
 //!   [`governance`].
 //! - What survives, and what time it is: [`store`], [`clock`].
-//! - What is held in memory: [`cache`], [`usage`], [`session`], [`directory`].
+//! - What is held in memory: [`cache`], [`usage`], [`session`], [`directory`],
+//!   [`rotation`].
 //! - Settings and figures: [`config`], [`telemetry`].
-//! - The edges: [`listener`], [`upstream`], [`gateway`], [`admin`].
+//! - The edges: [`listener`], [`upstream`], [`gateway`], [`admin`], [`scheduler`].
 //! - [`app`] puts them together.
 //!
 //! The library is there for the `bearward` command and for tests; its interface is not stable.
@@ -49,6 +50,8 @@ pub mod org;
 pub mod phase;
 pub mod policy;
 pub mod role;
+pub mod rotation;
+pub mod scheduler;
 pub mod secret;
 pub mod session;
 mod socket;
@@ -58,3 +61,4 @@ pub mod time;
 pub mod token;
 pub mod upstream;
 pub mod usage;
+pub mod validation;

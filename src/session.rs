@@ -7,13 +7,14 @@
 //! **Invariant.** Unknown, expired, deactivated, blocked and revoked tokens get one answer: nobody
 //! learns from it that a secret was good once.
 
-use crate::access::{self, OrgFacts, OwnerFacts, TokenFacts};
+use crate::access::{self, OrgFacts, OwnerFacts, SecretFacts, TokenFacts};
 use crate::cache::{Lookup, Readers, Resolved};
 use crate::credential::{self, Credential};
 use crate::governance::Caller;
 use crate::secret::{self, Digest};
 use crate::store::{Facts, Found, Ledger, StoreError};
 use crate::time::Timestamp;
+use crate::token::Usage;
 use crate::usage::Uses;
 use http::HeaderMap;
 use std::pin::Pin;
@@ -48,6 +49,8 @@ pub type Evidence<'a> =
 pub trait Evidences: Send + Sync {
     /// What is known about a digest now.
     fn known<'a>(&'a self, digest: &'a Digest) -> Evidence<'a>;
+    /// The secret of this digest was used.
+    fn used(&self, digest: &Digest, found: &Found, at: Timestamp);
 }
 
 /// The facts as the store has them, read anew for each call.
@@ -71,6 +74,9 @@ impl Evidences for Stored {
             }
         })
     }
+
+    /// The store is told by whoever watches over first uses.
+    fn used(&self, _digest: &Digest, _found: &Found, _at: Timestamp) {}
 }
 
 /// The facts as the gateway's cache has them: what it bars is barred here at the same instant.
@@ -82,15 +88,28 @@ impl Evidences for Cached {
             match self.0.resolve(digest).await {
                 Resolved::Unavailable | Resolved::Known(Lookup::Miss) => Err(Unavailable),
                 Resolved::Known(Lookup::Unknown | Lookup::Barred) => Ok(None),
-                Resolved::Known(Lookup::Hit(entry)) => Ok(entry.with_evidence(found)),
+                Resolved::Known(Lookup::Hit(entry)) => {
+                    let secret = entry.secret();
+                    Ok(entry.with_evidence(|evidence| found(evidence, secret)))
+                }
             }
         })
     }
+
+    fn used(&self, digest: &Digest, found: &Found, at: Timestamp) {
+        match found.secret {
+            SecretFacts::Heir => self.0.cache().notice(*digest, found.token.id, at),
+            SecretFacts::Present | SecretFacts::Former(_) => {}
+        }
+    }
 }
 
-fn found(evidence: &access::Evidence<'_>) -> Option<Found> {
-    let access::Evidence::Known { token, owner, org } = *evidence else { return None };
-    Some(Found { token: token.clone(), owner: owner.clone(), org: org.clone() })
+fn found(evidence: &access::Evidence<'_>, secret: SecretFacts) -> Option<Found> {
+    if let access::Evidence::Former { succeeded: true, .. } = evidence {
+        return None;
+    }
+    let (token, owner, org) = evidence.parties()?;
+    Some(Found { token: token.clone(), secret, owner: owner.clone(), org: org.clone() })
 }
 
 /// What authentication needs beside the request.
@@ -105,8 +124,12 @@ pub struct Room<'a> {
     pub clock: &'a (dyn Fn() -> Timestamp + Send + Sync),
 }
 
-/// Authenticates a request by its headers, and counts the use of its token.
-pub async fn authenticate(headers: &HeaderMap, room: Room<'_>) -> Result<Caller, Refused> {
+/// Authenticates a request by its headers, and counts the use of its token. Answers with the secret
+/// that was shown, too: it may be rotated away before the caller's change is written.
+pub async fn authenticate(
+    headers: &HeaderMap,
+    room: Room<'_>,
+) -> Result<(Caller, Digest), Refused> {
     let digest = match credential::extract(headers) {
         Credential::Absent => return Err(Refused::NoCredential),
         Credential::Malformed => return Err(Refused::Malformed),
@@ -120,17 +143,34 @@ pub async fn authenticate(headers: &HeaderMap, room: Room<'_>) -> Result<Caller,
         Ok(found) => found.ok_or(Refused::Dead)?,
     };
     let now = (room.clock)();
+    let used = Usage::once(now);
+    if let SecretFacts::Former(former) = &found.secret {
+        // Whether its heir was used is known already: then nothing was found.
+        if access::over(former, false, now) {
+            let refused = Usage { last_used_at: None, use_count: 0, ..used.by_former_secret() };
+            room.uses.touch(found.token.id, refused);
+            return Err(Refused::Dead);
+        }
+    }
     let caller = Caller::admitted(&found.token, &found.owner, &found.org, now)
         .map_err(|_one_answer_for_all| Refused::Dead)?;
-    room.uses.touch(caller.token(), now);
-    Ok(caller)
+    room.evidences.used(&digest, &found, now);
+    room.uses.touch(
+        caller.token(),
+        match found.secret {
+            SecretFacts::Present | SecretFacts::Heir => used,
+            SecretFacts::Former(_) => used.by_former_secret(),
+        },
+    );
+    Ok((caller, digest))
 }
 
-/// Admits a caller again by the store's present records, when a change met a newer state. May
-/// block.
+/// Admits a caller again by the store's present records and the secret that was shown, when a change
+/// met a newer state. May block.
 pub fn again(
     ledger: &dyn Ledger,
     caller: &Caller,
+    shown: &Digest,
     now: Timestamp,
 ) -> Result<Result<Caller, Refused>, StoreError> {
     let token = ledger.token(caller.token())?;
@@ -139,6 +179,11 @@ pub fn again(
     let (Some((token, _)), Some(user), Some(org)) = (token, user, org) else {
         return Ok(Err(Refused::Dead));
     };
+    match SecretFacts::of(&token, shown) {
+        Some(SecretFacts::Present | SecretFacts::Heir) => {}
+        Some(SecretFacts::Former(former)) if !access::over(&former, false, now) => {}
+        Some(SecretFacts::Former(_)) | None => return Ok(Err(Refused::Dead)),
+    }
     let facts = (TokenFacts::from(&token), OwnerFacts::from(&user), OrgFacts::from(&org));
     let admitted = Caller::admitted(&facts.0, &facts.1, &facts.2, now);
     Ok(admitted.map_err(|_one_answer_for_all| Refused::Dead))

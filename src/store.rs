@@ -11,7 +11,7 @@
 //!   committed. If the commit then fails, the bar stays until the store is opened anew.
 //! - Revisions grow by one with each change; a record's `version` is the revision that wrote it.
 
-use crate::access::{OrgFacts, OwnerFacts, TokenFacts};
+use crate::access::{OrgFacts, OwnerFacts, SecretFacts, TokenFacts};
 use crate::audit::Event;
 use crate::change::{Change, Creation, Require};
 use crate::id::{OrgId, TokenId, UserId};
@@ -19,6 +19,7 @@ use crate::org::{Organization, Revision, User};
 use crate::role::RoleTable;
 use crate::secret::Digest;
 use crate::token::{ApiToken, Usage};
+use crate::validation::{Flag, Run, Schedule};
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -34,6 +35,7 @@ pub mod memory;
 mod record;
 pub mod redb;
 mod room;
+mod validation;
 mod writer;
 
 pub use room::Store;
@@ -100,7 +102,7 @@ impl Future for Commit {
 
 /// The governors' side. Reads see every acknowledged commit. All of it may block; none of it is
 /// for a worker.
-pub trait Ledger: Send + Sync {
+pub trait Ledger: Validations + Send + Sync {
     /// An organization.
     fn organization(&self, id: OrgId) -> Result<Option<Organization>, StoreError>;
     /// All organizations, in the order of their making.
@@ -178,11 +180,38 @@ pub trait Archive: Send + Sync {
     fn copy(&self, file: &std::fs::File, told: &mut dyn FnMut(u64)) -> Result<Copied, CopyError>;
 }
 
+/// The most tokens that are read in one snapshot by [`Validations::tokens_after`].
+pub const STRETCH_TOKENS_MAX: usize = record::VISITED_AT_A_TIME;
+
+/// What validation runs read; the part of [`Ledger`] that is theirs. All of it may block.
+pub trait Validations: Send + Sync {
+    /// Where the validation of each organization stands that has a schedule.
+    fn schedules(&self) -> Result<Vec<Schedule>, StoreError>;
+    /// A run of an organization.
+    fn run(&self, org: OrgId, number: u64) -> Result<Option<Run>, StoreError>;
+    /// Runs of an organization below a number, the latest first, at most `limit`.
+    fn runs(&self, org: OrgId, before: Option<u64>, limit: usize) -> Result<Vec<Run>, StoreError>;
+    /// A part of the flags of a run; none beyond the last one.
+    fn flags(&self, org: OrgId, run: u64, number: u32) -> Result<Option<Vec<Flag>>, StoreError>;
+    /// Runs, and which parts of their flags are stored, at most `limit` of them.
+    fn segments(&self, org: OrgId, limit: usize) -> Result<Vec<(u64, u32)>, StoreError>;
+    /// The tokens of an organization that were made after another one, with their stored usage,
+    /// revoked ones included, in the order of their making, at most [`STRETCH_TOKENS_MAX`], in a
+    /// snapshot of its own: who reads on sees what was committed meanwhile.
+    fn tokens_after(
+        &self,
+        org: OrgId,
+        after: Option<TokenId>,
+    ) -> Result<Vec<(ApiToken, Usage)>, StoreError>;
+}
+
 /// What a decision about one token needs, read in one snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// The token.
     pub token: TokenFacts,
+    /// Which of its secrets was looked up.
+    pub secret: SecretFacts,
     /// Its owner.
     pub owner: OwnerFacts,
     /// Its organization.
@@ -212,8 +241,10 @@ pub enum FactKey {
 /// A fact as a commit left it; `None` where the record is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
-    /// A token.
+    /// A token that has had one secret only.
     Token(Digest, Option<TokenFacts>),
+    /// A secret of a token that has had several: what it is good for is to be read anew.
+    Secret(Digest),
     /// An owner.
     Owner(UserId, Option<OwnerFacts>),
     /// An organization.

@@ -31,6 +31,23 @@ pub enum Standing {
     Revoked,
 }
 
+/// Secrets that a token had before, as far as they are remembered: for their overlaps, and so that
+/// their use is noticed. With a further rotation the oldest is forgotten.
+pub const FORMER_SECRETS_MAX: usize = 8;
+
+/// A secret that a token had before its present one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerSecret {
+    /// SHA-256 of it.
+    pub digest: Digest,
+    /// When another took its place.
+    pub rotated_at: Timestamp,
+    /// When it is over, at the latest; never after the end of the life that it was issued with.
+    pub ends_at: Timestamp,
+    /// Whether it is over as soon as its successor is used.
+    pub until_first_use: bool,
+}
+
 /// An API token. Its secret is nowhere: only the digest of it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiToken {
@@ -62,6 +79,8 @@ pub struct ApiToken {
     pub ignores: Ignores,
     /// Activated, deactivated or revoked.
     pub status: TokenStatus,
+    /// The secrets that it had before, the latest last; at most [`FORMER_SECRETS_MAX`].
+    pub former: Vec<FormerSecret>,
 }
 
 impl ApiToken {
@@ -82,6 +101,17 @@ impl ApiToken {
             TokenStatus::Activated(change) => change.as_ref(),
             TokenStatus::Deactivated(change) | TokenStatus::Revoked(change) => Some(change),
         }
+    }
+
+    /// The digests of all of its secrets, the present one last.
+    pub fn digests(&self) -> impl Iterator<Item = Digest> {
+        self.former.iter().map(|former| former.digest).chain([self.digest])
+    }
+
+    /// The secret before the present one, if it may still be good at `now`.
+    #[must_use]
+    pub fn overlapping(&self, now: Timestamp) -> Option<&FormerSecret> {
+        self.former.last().filter(|former| now < former.ends_at)
     }
 
     /// Whether the token's life is over at `now`.
@@ -118,6 +148,15 @@ pub enum TokenState {
     Revoked,
 }
 
+/// How often and when last a secret was shown after its rotation, admitted or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reuse {
+    /// Requests with a former secret, ever.
+    pub count: u64,
+    /// The last of them.
+    pub last_at: Option<Timestamp>,
+}
+
 /// How often and when last a token was admitted. Kept apart from the token, because it changes with
 /// requests and not with decisions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,9 +165,24 @@ pub struct Usage {
     pub last_used_at: Option<Timestamp>,
     /// Admitted requests, ever.
     pub use_count: u64,
+    /// Requests with a secret that it had before.
+    pub reuse: Reuse,
 }
 
 impl Usage {
+    /// One use, at this instant.
+    #[must_use]
+    pub fn once(at: Timestamp) -> Self {
+        Self { last_used_at: Some(at), use_count: 1, reuse: Reuse::default() }
+    }
+
+    /// The same by a secret that was rotated away.
+    #[must_use]
+    pub const fn by_former_secret(self) -> Self {
+        let reuse = Reuse { count: self.use_count, last_at: self.last_used_at };
+        Self { reuse, ..self }
+    }
+
     /// Admitted requests a day, on average since `created` and rounded down; the first day counts as
     /// a whole one.
     #[must_use]
@@ -145,6 +199,16 @@ impl Usage {
         Self {
             last_used_at: self.last_used_at.max(other.last_used_at),
             use_count: self.use_count.saturating_add(other.use_count),
+            reuse: Reuse {
+                count: self.reuse.count.saturating_add(other.reuse.count),
+                last_at: self.reuse.last_at.max(other.reuse.last_at),
+            },
         }
+    }
+
+    /// Whether there was neither.
+    #[must_use]
+    pub const fn is_nothing(&self) -> bool {
+        self.use_count == 0 && self.reuse.count == 0
     }
 }

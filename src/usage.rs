@@ -8,7 +8,7 @@
 use crate::id::TokenId;
 use crate::store::{CommitError, Ledger};
 use crate::time::Timestamp;
-use crate::token::Usage;
+use crate::token::{Reuse, Usage};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -46,6 +46,10 @@ impl Tally {
         // In this order: a `take` that misses this use has unlisted the tally before it looked.
         self.last.fetch_max(at.millis(), Ordering::AcqRel);
         self.uses.fetch_add(1, Ordering::AcqRel);
+        self.enlist()
+    }
+
+    fn enlist(&self) -> bool {
         !self.listed.load(Ordering::Acquire) && !self.listed.swap(true, Ordering::AcqRel)
     }
 
@@ -62,16 +66,55 @@ impl Tally {
 
 fn usage(use_count: u64, last: i64) -> Usage {
     let last_used_at = (use_count > 0).then(|| Timestamp::from_millis(last));
-    Usage { last_used_at, use_count }
+    Usage { last_used_at, use_count, reuse: Reuse::default() }
+}
+
+/// Requests that were refused because they showed a secret that was rotated away. They are counted
+/// in memory and stored with the uses, so showing a dead secret costs the disk nothing.
+#[derive(Debug)]
+pub struct Refusals {
+    count: AtomicU64,
+    last: AtomicI64,
+}
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self { count: AtomicU64::new(0), last: AtomicI64::new(i64::MIN) }
+    }
+}
+
+impl Refusals {
+    /// Adds these refusals to the uses of the same secret: all of them are reuse.
+    fn with(&self, used: Usage, count: u64) -> Usage {
+        let last = self.last.load(Ordering::Acquire);
+        let refused = (count > 0).then(|| Timestamp::from_millis(last));
+        let last_at = refused.max(used.last_used_at);
+        Usage { reuse: Reuse { count: used.use_count + count, last_at }, ..used }
+    }
+}
+
+fn peek(held: &impl Tallied) -> Usage {
+    let used = held.tally().peek();
+    held.refusals()
+        .map_or(used, |refusals| refusals.with(used, refusals.count.load(Ordering::Acquire)))
+}
+
+fn take(held: &impl Tallied) -> Usage {
+    let used = held.tally().take();
+    held.refusals()
+        .map_or(used, |refusals| refusals.with(used, refusals.count.swap(0, Ordering::AcqRel)))
 }
 
 /// Uses as the admin port counts and reads them. Not for a worker.
 pub trait Uses: Send + Sync {
-    /// Counts one use of a token.
-    fn touch(&self, token: TokenId, at: Timestamp);
+    /// Counts uses of a token.
+    fn touch(&self, token: TokenId, usage: Usage);
     /// Holds what is pending and what is stored still against each other. Blocks while a flush is
     /// under way.
     fn still(&self) -> Box<dyn Pending + '_>;
+    /// All that is pending. What is read from the store after this holds every use that is not in
+    /// it, and some that are: the later of both is exact, the sum is not.
+    fn pending(&self) -> HashMap<TokenId, Usage>;
 }
 
 /// Uses that are not in the store. While this is held, none moves there, so that pending and stored
@@ -87,6 +130,13 @@ pub trait Tallied: Send + Sync {
     fn token(&self) -> TokenId;
     /// Its tally.
     fn tally(&self) -> &Tally;
+    /// What else a use means, before the request goes anywhere.
+    fn used(&self, _at: Timestamp) {}
+    /// Where requests are counted that showed a former secret of the token and were refused; nothing
+    /// for its present one.
+    fn refusals(&self) -> Option<&Refusals> {
+        None
+    }
 }
 
 /// One worker's list of tallies that are not empty. Whoever else looks at it takes it as a whole.
@@ -101,7 +151,19 @@ impl<T> Default for Shard<T> {
 impl<T: Tallied> Shard<T> {
     /// Counts one use.
     pub fn touch(&self, tallied: &Arc<T>, at: Timestamp) {
+        tallied.used(at);
         if tallied.tally().count(at) {
+            self.list().push(Arc::clone(tallied));
+        }
+    }
+
+    /// Counts one request that was refused, if it showed a former secret of its token.
+    pub fn refuse(&self, tallied: Option<&Arc<T>>, now: impl FnOnce() -> Timestamp) {
+        let Some(tallied) = tallied else { return };
+        let Some(refusals) = tallied.refusals() else { return };
+        refusals.last.fetch_max(now().millis(), Ordering::AcqRel);
+        refusals.count.fetch_add(1, Ordering::AcqRel);
+        if tallied.tally().enlist() {
             self.list().push(Arc::clone(tallied));
         }
     }
@@ -177,8 +239,8 @@ impl<T: Tallied> Board<T> {
     }
 
     /// Counts one use of a token that is held by no entry here.
-    pub fn note(&self, token: TokenId, at: Timestamp) {
-        self.gathered().add(token, Usage { last_used_at: Some(at), use_count: 1 });
+    pub fn note(&self, token: TokenId, usage: Usage) {
+        self.gathered().add(token, usage);
     }
 
     /// Takes the workers' lists, each in no time, and answers with all that is pending.
@@ -196,7 +258,7 @@ impl<T: Tallied> Board<T> {
         let mut sums = gathered.rows.clone();
         for held in &gathered.listed {
             let sum = sums.entry(held.token()).or_default();
-            *sum = sum.merged(held.tally().peek());
+            *sum = sum.merged(peek(held.as_ref()));
         }
         sums
     }
@@ -207,8 +269,8 @@ impl<T: Tallied> Board<T> {
         let rows: Vec<(TokenId, Usage)> = {
             let mut gathered = self.gathered();
             for held in std::mem::take(&mut gathered.listed) {
-                let usage = held.tally().take();
-                if usage.use_count > 0 {
+                let usage = take(held.as_ref());
+                if !usage.is_nothing() {
                     gathered.add(held.token(), usage);
                 }
             }
@@ -234,23 +296,27 @@ impl<T> Gathered<T> {
     /// Takes off what is stored; what was noted meanwhile stays.
     fn settle(&mut self, token: TokenId, written: Usage) {
         if let Entry::Occupied(mut row) = self.rows.entry(token) {
-            let rest = row.get().use_count.saturating_sub(written.use_count);
-            if rest == 0 {
+            let rest = row.get_mut();
+            rest.use_count = rest.use_count.saturating_sub(written.use_count);
+            rest.reuse.count = rest.reuse.count.saturating_sub(written.reuse.count);
+            if rest.is_nothing() {
                 row.remove();
-            } else {
-                row.get_mut().use_count = rest;
             }
         }
     }
 }
 
 impl<T: Tallied> Uses for Board<T> {
-    fn touch(&self, token: TokenId, at: Timestamp) {
-        self.note(token, at);
+    fn touch(&self, token: TokenId, usage: Usage) {
+        self.note(token, usage);
     }
 
     fn still(&self) -> Box<dyn Pending + '_> {
         Box::new(self.still())
+    }
+
+    fn pending(&self) -> HashMap<TokenId, Usage> {
+        self.pending()
     }
 }
 

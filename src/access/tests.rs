@@ -106,6 +106,29 @@ fn each_status_is_refused_with_its_reason() {
 }
 
 #[test]
+fn a_former_secret_is_good_until_its_end_or_its_heirs_first_use() {
+    let world = World::new();
+    let at = |former: &FormerFacts, succeeded, millis| {
+        let World { token, owner, org, .. } = &world;
+        world.judge(&Evidence::Former { token, owner, org, former, succeeded }, millis)
+    };
+    let superseded = Verdict::Deny(Reason::Superseded);
+    let ends_at = Timestamp::from_millis(500);
+    let timed = FormerFacts { ends_at, heir: None };
+    assert!(permitted(&at(&timed, false, 499)));
+    assert_eq!(at(&timed, false, 500), superseded);
+    assert_eq!(at(&timed, false, 501), superseded);
+    let waiting = FormerFacts { ends_at, heir: Some(Digest::of(b"heir")) };
+    assert!(permitted(&at(&waiting, false, 499)));
+    assert_eq!(at(&waiting, true, 0), superseded, "whatever is left of its time");
+    assert_eq!(at(&waiting, false, 500), superseded);
+    // What kills the token kills all of its secrets.
+    let late = FormerFacts { ends_at: Timestamp::MAX, heir: None };
+    assert!(permitted(&at(&late, false, 999_999)));
+    assert_eq!(at(&late, false, 1_000_000), Verdict::Deny(Reason::Expired));
+}
+
+#[test]
 fn what_is_not_known_to_be_live_is_refused() {
     let world = World::new();
     for (evidence, reason) in [

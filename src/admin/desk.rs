@@ -75,6 +75,14 @@ impl<T> Step<T> {
         }
     }
 
+    /// The same step with another answer.
+    pub(crate) fn map<U>(self, answer: impl FnOnce(T) -> U) -> Step<U> {
+        match self {
+            Self::Commit(change, shown) => Step::Commit(change, answer(shown)),
+            Self::Answer(shown, version) => Step::Answer(answer(shown), version),
+        }
+    }
+
     /// Works on the change, if there is one.
     pub(crate) fn with(mut self, work: impl FnOnce(&mut Change)) -> Self {
         if let Self::Commit(change, _) = &mut self {
@@ -128,7 +136,8 @@ pub(crate) async fn change<T: Send + 'static>(
                 if attempt == 0 {
                     return at_desk(&state, &call.caller, &call, |desk| plan(desk));
                 }
-                let again = session::again(&*state.ledger, &call.caller, (state.clock)())?;
+                let again =
+                    session::again(&*state.ledger, &call.caller, &call.shown, (state.clock)())?;
                 at_desk(&state, &again?, &call, |desk| plan(desk))
             })
             .await?

@@ -5,6 +5,7 @@ use super::problem::{Kind, Problem};
 use super::{BODY_BYTES_MAX, BODY_TIMEOUT, Shared, front};
 use crate::audit::Origin;
 use crate::governance::Caller;
+use crate::secret::Digest;
 use crate::session;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, RawPathParams, Request};
@@ -22,6 +23,8 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) caller: Caller,
+    /// The secret that was shown.
+    pub(crate) shown: Digest,
     pub(crate) origin: Origin,
 }
 
@@ -35,14 +38,14 @@ impl FromRequestParts<Shared> for Call {
             uses: &*state.uses,
             clock: &*state.clock,
         };
-        let caller = session::authenticate(&parts.headers, room).await?;
+        let (caller, shown) = session::authenticate(&parts.headers, room).await?;
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let id = parts.extensions.get::<front::RequestId>();
         let origin = Origin {
             address: peer.map(|ConnectInfo(peer)| peer.ip().to_canonical()),
             request_id: id.map(|id| id.0.clone()),
         };
-        Ok(Self { caller, origin })
+        Ok(Self { caller, shown, origin })
     }
 }
 
@@ -122,9 +125,12 @@ impl<T: DeserializeOwned> FromRequest<Shared> for Json<T> {
     }
 }
 
-/// A body that may be left out, or be null, which is as good as `{}`.
+/// A body that may be left out, or be null, which is as good as `{}`; and the digest of its bytes.
 #[derive(Clone, Debug)]
-pub(crate) struct OptionalJson<T>(pub(crate) T);
+pub(crate) struct OptionalJson<T> {
+    pub(crate) value: T,
+    pub(crate) digest: [u8; 32],
+}
 
 impl<T: DeserializeOwned + Default> FromRequest<Shared> for OptionalJson<T> {
     type Rejection = Problem;
@@ -132,14 +138,15 @@ impl<T: DeserializeOwned + Default> FromRequest<Shared> for OptionalJson<T> {
     async fn from_request(request: Request, _state: &Shared) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         let bytes = read(body, BODY_TIMEOUT).await?;
+        let digest = Sha256::digest(&bytes).into();
         if bytes.is_empty() {
-            return Ok(Self(T::default()));
+            return Ok(Self { value: T::default(), digest });
         }
         media_type(&parts.headers)?;
         if bytes.trim_ascii() == b"null" {
-            return Ok(Self(T::default()));
+            return Ok(Self { value: T::default(), digest });
         }
-        parse(&bytes).map(Self)
+        Ok(Self { value: parse(&bytes)?, digest })
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) struct Me {
 }
 
 /// No parameters.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Nothing {}
 

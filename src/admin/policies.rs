@@ -113,7 +113,8 @@ pub(crate) async fn read(
     Ok((headers, axum::Json(PoliciesBody::from(org.policies))).into_response())
 }
 
-/// Set the policies. They bind new tokens; existing ones that break them are flagged.
+/// Set the policies. They bind new tokens; existing ones that break them are flagged at once, and a
+/// validation run counts them.
 #[utoipa::path(
     put,
     path = "/api/v1/orgs/{org}/policies",
@@ -150,5 +151,6 @@ pub(crate) async fn put(
         Ok(Step::of(plan, org.version, |org| PoliciesBody::from(org.policies)))
     })
     .await?;
+    state.bell.notify_one();
     Ok(([(ETAG, etag::tag(done.version))], axum::Json(done.answer)).into_response())
 }

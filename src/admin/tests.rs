@@ -6,8 +6,10 @@ mod changes;
 mod documented;
 mod lists;
 mod matrix;
+mod rotation;
 mod scim;
 mod stories;
+mod validations;
 mod violations;
 
 use super::*;
@@ -43,10 +45,14 @@ const ROLE_WRITER: RoleId = RoleId(4);
 struct Pending(Mutex<HashMap<TokenId, Usage>>);
 
 impl Uses for Pending {
-    fn touch(&self, _token: TokenId, _now: Timestamp) {}
+    fn touch(&self, _token: TokenId, _usage: Usage) {}
 
     fn still(&self) -> Box<dyn usage::Pending + '_> {
         Box::new(self)
+    }
+
+    fn pending(&self) -> HashMap<TokenId, Usage> {
+        self.0.lock().expect("no panic").clone()
     }
 }
 
@@ -221,6 +227,7 @@ impl House {
             uses: Arc::clone(&pending) as Arc<dyn Uses>,
             catalogue: Arc::new(ArcSwap::from_pointee(catalogue)),
             hosts: vec!["admin.example.com".to_owned()],
+            bell: Arc::default(),
             token_prefix: DEFAULT_PREFIX.to_owned(),
             random: Arc::new(system_random),
             clock: Arc::new(move || Timestamp::from_millis(clock.load(Ordering::Relaxed))),
@@ -400,6 +407,7 @@ impl Seed {
             expires_at: at(NOW).after_months(6),
             ignores: Ignores::default(),
             status: TokenStatus::Activated(None),
+            former: Vec::new(),
         }));
         (id, secret.expose().to_owned())
     }

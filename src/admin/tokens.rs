@@ -1,6 +1,7 @@
 //! `/orgs/{org}/tokens`: API tokens.
 
 mod body;
+pub(crate) mod rotation;
 
 pub(crate) use body::{CreatedToken, NewToken, TokenBody, TokenChange, TtlWish};
 
@@ -371,7 +372,7 @@ pub(crate) async fn deactivate(
     precondition: Precondition,
     body: OptionalJson<Because>,
 ) -> Result<Response, Problem> {
-    let reason = words::reason("reason", body.0.reason.as_deref())?;
+    let reason = words::reason("reason", body.value.reason.as_deref())?;
     let done = desk::change(&state, call, move |desk| {
         let loaded = Loaded::named(desk, &params)?;
         let plan = loaded.existing().deactivate(reason.clone(), desk.caller, &desk.at);
@@ -405,7 +406,7 @@ pub(crate) async fn activate(
     precondition: Precondition,
     body: OptionalJson<Because>,
 ) -> Result<Response, Problem> {
-    let reason = words::reason("reason", body.0.reason.as_deref())?;
+    let reason = words::reason("reason", body.value.reason.as_deref())?;
     let done = desk::change(&state, call, move |desk| {
         let loaded = Loaded::named(desk, &params)?;
         let plan = loaded.existing().activate(reason.clone(), desk.caller, &desk.at);

@@ -377,7 +377,7 @@ pub(crate) async fn deactivate(
     precondition: Precondition,
     body: OptionalJson<Because>,
 ) -> Result<Response, Problem> {
-    let reason = words::reason("reason", body.0.reason.as_deref())?;
+    let reason = words::reason("reason", body.value.reason.as_deref())?;
     let done = desk::change(&state, call, move |desk| {
         let user = named(desk, &params)?;
         let plan = user::deactivate(&user, reason.clone(), desk.caller, &desk.at);
@@ -411,7 +411,7 @@ pub(crate) async fn activate(
     precondition: Precondition,
     body: OptionalJson<Because>,
 ) -> Result<Response, Problem> {
-    let reason = words::reason("reason", body.0.reason.as_deref())?;
+    let reason = words::reason("reason", body.value.reason.as_deref())?;
     let done = desk::change(&state, call, move |desk| {
         let user = named(desk, &params)?;
         let plan = user::activate(&user, reason.clone(), desk.caller, &desk.at);

@@ -84,6 +84,12 @@ impl Readers {
         self
     }
 
+    /// The cache that they fill.
+    #[must_use]
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
     /// Looks a digest up, waiting for the store if need be.
     ///
     /// What comes back was in the cache at an instant after the wait, so a change that was

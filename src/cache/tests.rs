@@ -1,5 +1,7 @@
 use super::*;
-use crate::access::{Circumstances, Demand, Organizations, Reason, Requirement, Verdict, decide};
+use crate::access::{
+    Circumstances, Demand, Organizations, Reason, Requirement, SecretFacts, Verdict, decide,
+};
 use crate::change::{Change, Write};
 use crate::org::{Governance, Organization, StatusChange, User, UserStatus};
 use crate::policy::{Ignores, Policies};
@@ -12,6 +14,7 @@ use http::Method;
 
 mod model;
 mod readers;
+mod succession;
 
 const ORG: OrgId = OrgId::from_bits(1);
 const EPOCH: Timestamp = Timestamp::from_millis(0);
@@ -67,6 +70,7 @@ fn token(number: u64, owner: u64, standing: Standing) -> ApiToken {
             Standing::Deactivated => TokenStatus::Deactivated(change_of_status()),
             Standing::Revoked => TokenStatus::Revoked(change_of_status()),
         },
+        former: Vec::new(),
     }
 }
 

@@ -144,7 +144,8 @@ fn denied(reason: Reason) -> (StatusCode, &'static str, &'static str) {
         | Reason::Expired
         | Reason::Deactivated
         | Reason::Revoked
-        | Reason::OwnerDeactivated => (StatusCode::UNAUTHORIZED, "invalid_token", INVALID_TOKEN),
+        | Reason::OwnerDeactivated
+        | Reason::Superseded => (StatusCode::UNAUTHORIZED, "invalid_token", INVALID_TOKEN),
         Reason::WrongOrganization | Reason::InsufficientScope => (
             StatusCode::FORBIDDEN,
             "insufficient_scope",

@@ -1,6 +1,6 @@
 //! Who a request is admitted as, as the upstream is told.
 
-use crate::access::{Evidence, OwnerFacts, TokenFacts};
+use crate::access::{OwnerFacts, TokenFacts};
 use crate::cache::{Entry, IdentityValues};
 use crate::role::{RoleName, RoleTable};
 use bytes::Bytes;
@@ -15,7 +15,7 @@ pub(super) fn values(
 ) -> Option<Arc<IdentityValues>> {
     let known = entry.identity.load();
     let current = entry.with_evidence(|evidence| {
-        let Evidence::Known { token, owner, .. } = *evidence else { return None };
+        let (token, owner, _org) = evidence.parties()?;
         if let Some(known) = &*known
             && known.owner_version == owner.version
         {

@@ -1,7 +1,7 @@
 //! Copies of the whole store: taking one, and putting one in the store's place.
 
 use super::{Authority, Caller, Fields, Forbidden, Occasion, Plan, Refusal, Subject, closed};
-use crate::access::{self, OrgFacts, OwnerFacts, Reason, TokenFacts};
+use crate::access::{self, OrgFacts, OwnerFacts, Reason, SecretFacts, TokenFacts};
 use crate::audit::{Action, Actor, Target};
 use crate::change::Change;
 use crate::org::{Organization, Revision};
@@ -40,13 +40,14 @@ impl TakeBackup<'_> {
     }
 }
 
-/// What is known of a credential: its token, the token's owner and organization.
-pub type Known<'a> = (&'a TokenFacts, &'a OwnerFacts, &'a OrgFacts);
+/// What is known of a credential: its token, which secret of it this is, the token's owner and
+/// organization.
+pub type Known<'a> = (&'a TokenFacts, &'a SecretFacts, &'a OwnerFacts, &'a OrgFacts);
 
 /// What a credential gets back when the store is replaced by an older copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Regained {
-    /// Its life. The store of today does not know it: it is of a token that got another secret since,
+    /// Its life. The store of today does not know it: it is of a token that got other secrets since,
     /// or whose owner is gone.
     Unknown,
     /// Its life, which ended for this reason.
@@ -70,11 +71,16 @@ pub fn regained(was: Known<'_>, is: Option<Known<'_>>, now: Timestamp) -> Option
     (!roles.is_empty()).then_some(Regained::Roles(roles))
 }
 
-fn dead((token, owner, org): Known<'_>, now: Timestamp) -> Option<Reason> {
-    access::dead(token, owner, org, now)
+fn dead((token, secret, owner, org): Known<'_>, now: Timestamp) -> Option<Reason> {
+    match secret {
+        SecretFacts::Former(former) if access::over(former, false, now) => Some(Reason::Superseded),
+        SecretFacts::Present | SecretFacts::Heir | SecretFacts::Former(_) => {
+            access::dead(token, owner, org, now)
+        }
+    }
 }
 
-fn effective((token, owner, _): Known<'_>) -> RoleSet {
+fn effective((token, _, owner, _): Known<'_>) -> RoleSet {
     token.scope.intersection(&closed(&owner.roles))
 }
 

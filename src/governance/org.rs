@@ -146,6 +146,7 @@ fn owner_token(
         expires_at: super::token::policies_of(org).default_end(at.now),
         ignores: Ignores::default(),
         status: TokenStatus::Activated(None),
+        former: Vec::new(),
     }
 }
 

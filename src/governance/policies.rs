@@ -6,6 +6,7 @@ use crate::change::Write;
 use crate::org::Organization;
 use crate::policy::TtlPolicy;
 use crate::time::Unit;
+use crate::validation::{self, Trigger, Wanted};
 
 /// The longest TTL that a policy may say, in days.
 pub const POLICY_DAYS_MAX: u32 = 36_500;
@@ -23,7 +24,7 @@ pub struct PutPolicies<'a> {
 
 impl PutPolicies<'_> {
     /// Plans the change. Tokens that violate the new policies are flagged by it and not touched, so
-    /// it takes no access away.
+    /// it takes no access away. What that comes to is found out by a validation run.
     pub fn plan(self, by: &Caller, at: &Occasion<'_>) -> Result<Plan<Organization>, Refusal> {
         by.within(self.org.id)?;
         by.needs(Authority::Owner)?;
@@ -46,6 +47,9 @@ impl PutPolicies<'_> {
         let mut change = by.change();
         change.events.push(at.event(org.id, by.actor(), Action::PoliciesUpdated, subject));
         change.writes.push(Write::Organization(org.clone()));
+        let (trigger, user) = (Trigger::PolicyChanged, Some(by.user()));
+        let wanted = Wanted { org: org.id, trigger, by: user, at: at.now };
+        change.writes.push(Write::Validation(validation::Write::Wanted(wanted)));
         Ok(Plan::Change(Box::new(change), org))
     }
 }

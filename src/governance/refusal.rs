@@ -53,6 +53,9 @@ pub enum Forbidden {
     /// Somebody else's token.
     #[error("this token is another user's, and only org_owner governs those")]
     AnotherUsers,
+    /// A secret that only the token's user may see.
+    #[error("only the token's own user rotates it, because only they may see its new secret")]
+    AnothersSecret,
     /// All tokens, asked for by a member.
     #[error("only org_admin and org_owner see the tokens of others; ask with owner=me")]
     OthersTokens,
@@ -79,6 +82,9 @@ pub enum Clash {
     /// Revocation is final.
     #[error("the token is revoked, and that is final")]
     Revoked,
+    /// Deactivated by an owner.
+    #[error("an owner of the organization deactivated the token; it must be activated first")]
+    OwnersDecision,
     /// E-mail addresses are unique in an organization.
     #[error("another user of the organization has this e-mail address")]
     EmailTaken,

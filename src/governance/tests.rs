@@ -89,6 +89,7 @@ impl World {
             expires_at: self.now.after_months(6),
             ignores: Ignores::default(),
             status: TokenStatus::Activated(None),
+            former: Vec::new(),
         }
     }
 }

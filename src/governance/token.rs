@@ -1,4 +1,8 @@
-//! API tokens: making, renaming, narrowing, switching off and on, revoking.
+//! API tokens: making, renaming, narrowing, switching off and on, revoking, rotating.
+
+mod rotation;
+
+pub use rotation::{Overlap, RotateToken, first_use};
 
 use super::{
     Authority, Caller, Clash, Fields, Forbidden, Occasion, Plan, Refusal, Subject,
@@ -91,6 +95,7 @@ impl CreateToken<'_> {
             expires_at,
             ignores: Ignores::default(),
             status: TokenStatus::Activated(None),
+            former: Vec::new(),
         };
         let mut change = by.change();
         change.requires.extend([

@@ -25,6 +25,7 @@ fn token(issued: &str, expires: &str) -> ApiToken {
         expires_at: at(expires),
         ignores: Ignores::default(),
         status: TokenStatus::Activated(None),
+        former: Vec::new(),
     }
 }
 
@@ -40,7 +41,7 @@ fn policies(idle: Option<u32>, max: Option<u32>) -> Policies {
 fn idle_is_violated_only_after_the_limit() {
     let token = token("2027-01-01T00:00:00Z", "2028-01-01T00:00:00Z");
     let policies = policies(Some(10), None);
-    let used = Usage { last_used_at: Some(at("2027-02-01T00:00:00Z")), use_count: 1 };
+    let used = Usage::once(at("2027-02-01T00:00:00Z"));
     let found = |usage: &Usage, now: &str| policies.violations(&token, usage, at(now));
     assert!(found(&Usage::default(), "2027-01-11T00:00:00Z").is_empty());
     let never = found(&Usage::default(), "2027-01-11T00:00:00.001Z");
@@ -105,7 +106,11 @@ fn severity_is_of_the_last_use_and_of_how_many() {
     let token = token("2027-01-01T00:00:00Z", "2028-01-01T00:00:00Z");
     let now = at("2027-03-02T00:00:00Z");
     let of = |last: Option<&str>, use_count| {
-        Severity::of(&token, &Usage { last_used_at: last.map(at), use_count }, now)
+        Severity::of(
+            &token,
+            &Usage { last_used_at: last.map(at), use_count, ..Usage::default() },
+            now,
+        )
     };
     // 60 days old: 6,000 uses are 100 a day.
     assert_eq!(of(None, 0), Severity::Low);
@@ -119,7 +124,7 @@ fn severity_is_of_the_last_use_and_of_how_many() {
 
 #[test]
 fn the_first_day_counts_as_a_whole_one() {
-    let used = Usage { last_used_at: None, use_count: 90 };
+    let used = Usage { use_count: 90, ..Usage::default() };
     let made = at("2027-01-01T00:00:00Z");
     assert_eq!(used.per_day(made, made), 90);
     assert_eq!(used.per_day(made, at("2027-01-02T00:00:00Z")), 90);

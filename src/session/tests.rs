@@ -1,5 +1,5 @@
 use super::*;
-use crate::access::{OrgFacts, OwnerFacts, TokenFacts};
+use crate::access::{FormerFacts, OrgFacts, OwnerFacts, SecretFacts, TokenFacts};
 use crate::id::{OrgId, TokenId, UserId};
 use crate::org::Revision;
 use crate::role::{RoleId, RoleSet};
@@ -7,6 +7,7 @@ use crate::token::{Standing, Usage};
 use crate::usage::Pending;
 use http::HeaderValue;
 use http::header::AUTHORIZATION;
+use std::collections::HashMap;
 use std::sync::Mutex;
 
 const END: Timestamp = Timestamp::from_millis(1000);
@@ -20,18 +21,24 @@ impl Evidences for One {
         let answer = self.0.clone().map(|found| found.filter(|_| known));
         Box::pin(async move { answer })
     }
+
+    fn used(&self, _digest: &Digest, _found: &Found, _at: Timestamp) {}
 }
 
 #[derive(Default)]
-struct Counted(Mutex<Vec<(TokenId, Timestamp)>>);
+struct Counted(Mutex<Vec<(TokenId, Usage)>>);
 
 impl Uses for Counted {
-    fn touch(&self, token: TokenId, now: Timestamp) {
-        self.0.lock().expect("no panic").push((token, now));
+    fn touch(&self, token: TokenId, usage: Usage) {
+        self.0.lock().expect("no panic").push((token, usage));
     }
 
     fn still(&self) -> Box<dyn Pending + '_> {
         Box::new(self)
+    }
+
+    fn pending(&self) -> HashMap<TokenId, Usage> {
+        HashMap::new()
     }
 }
 
@@ -62,6 +69,7 @@ fn found() -> Found {
             operator: false,
             version: Revision(1),
         },
+        secret: SecretFacts::Present,
         org: OrgFacts { id: org, version: Revision(1) },
     }
 }
@@ -80,7 +88,7 @@ async fn at(
     let room = Room { prefix: "bwt_", evidences: &evidences, uses: &uses, clock: &clock };
     let caller = authenticate(&headers, room).await;
     let touched = uses.0.lock().expect("no panic").len();
-    (caller, touched)
+    (caller.map(|(caller, _shown)| caller), touched)
 }
 
 #[tokio::test]
@@ -108,6 +116,24 @@ async fn every_dead_token_gets_one_answer_and_counts_no_use() {
         let answer = at(Some("Bearer foreign-token"), known, now).await;
         assert_eq!(answer, (Err(Refused::Dead), 0));
     }
+}
+
+#[tokio::test]
+async fn a_former_secret_is_good_until_its_end_and_counted_as_reuse_beyond() {
+    let mut known = found();
+    known.secret = SecretFacts::Former(FormerFacts { ends_at: at_millis(500), heir: None });
+    let (caller, touched) = at(Some("Bearer foreign-token"), Ok(Some(known.clone())), 499).await;
+    assert!(caller.is_ok());
+    assert_eq!(touched, 1);
+    for now in [500, 501] {
+        let (caller, touched) =
+            at(Some("Bearer foreign-token"), Ok(Some(known.clone())), now).await;
+        assert_eq!((caller, touched), (Err(Refused::Dead), 1), "counted, as reuse");
+    }
+}
+
+const fn at_millis(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 use super::engine::{Failure, Write as Transaction};
 use super::record::{Records, WriteRecords};
+use super::validation::WriteValidationRecords;
 use super::{CommitError, Fact, FactKey};
 use crate::access::{OrgFacts, OwnerFacts, TokenFacts};
 use crate::change::{Change, RecordKey, Require, Write};
@@ -10,6 +11,7 @@ use crate::id::{OrgId, TokenId, UserId};
 use crate::org::Revision;
 use crate::role::{ROLES_MAX, RoleTable};
 use crate::secret::Digest;
+use crate::token::ApiToken;
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -94,7 +96,7 @@ fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failu
             Write::User(user) => _ = users.insert(user.id),
             Write::RemoveUser(id) => _ = (users.insert(*id), removed.insert(*id)),
             Write::Token(token) => _ = tokens.entry(token.id).or_insert(token.org),
-            Write::Organization(_) | Write::Usage(..) | Write::Roles(_) => {}
+            Write::Organization(_) | Write::Usage(..) | Write::Roles(_) | Write::Validation(_) => {}
         }
     }
     let mut emails: HashMap<(OrgId, String), UserId> = HashMap::new();
@@ -120,15 +122,21 @@ fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failu
                 if home.is_some_and(|home| home != token.org) {
                     return Ok(Some(Require::Absent(RecordKey::Token(token.id))));
                 }
-                let holder = state.token_of_digest(&token.digest)?;
-                let other = digests.insert(token.digest, token.id);
-                if holder.is_some_and(|(_, holder)| !tokens.contains_key(&holder))
-                    || other.is_some_and(|other| other != token.id)
-                {
-                    return Ok(Some(Require::DigestFree(token.digest)));
+                for digest in token.digests() {
+                    let holder = state.token_of_digest(&digest)?;
+                    let other = digests.insert(digest, token.id);
+                    if holder.is_some_and(|(_, holder)| !tokens.contains_key(&holder))
+                        || other.is_some_and(|other| other != token.id)
+                    {
+                        return Ok(Some(Require::DigestFree(digest)));
+                    }
                 }
             }
-            Write::RemoveUser(_) | Write::Organization(_) | Write::Usage(..) | Write::Roles(_) => {}
+            Write::RemoveUser(_)
+            | Write::Organization(_)
+            | Write::Usage(..)
+            | Write::Roles(_)
+            | Write::Validation(_) => {}
         }
     }
     Ok(None)
@@ -156,11 +164,12 @@ pub(super) fn barred(state: &impl Records, change: &Change) -> Result<Vec<FactKe
             Write::User(user) => keys.push(FactKey::Owner(user.id)),
             Write::RemoveUser(id) => keys.push(FactKey::Owner(*id)),
             Write::Token(token) => {
-                let former = state.token(token.id)?.map(|old| old.digest);
-                keys.extend(former.filter(|old| *old != token.digest).map(FactKey::Token));
-                keys.push(FactKey::Token(token.digest));
+                let old = state.token(token.id)?;
+                let old = old.iter().flat_map(ApiToken::digests);
+                let given_up = old.filter(|digest| !token.digests().any(|kept| kept == *digest));
+                keys.extend(given_up.chain(token.digests()).map(FactKey::Token));
             }
-            Write::Usage(..) | Write::Roles(_) => {}
+            Write::Usage(..) | Write::Roles(_) | Write::Validation(_) => {}
         }
     }
     Ok(keys)
@@ -193,11 +202,16 @@ pub(super) fn write(
             }
             Write::Token(mut token) => {
                 token.version = revision;
-                let former = transaction.put_token(&token)?;
-                facts.extend(former.map(|digest| Fact::Token(digest, None)));
-                facts.push(Fact::Token(token.digest, Some(TokenFacts::from(&token))));
+                let given_up = transaction.put_token(&token)?;
+                facts.extend(given_up.into_iter().map(|digest| Fact::Token(digest, None)));
+                if token.former.is_empty() {
+                    facts.push(Fact::Token(token.digest, Some(TokenFacts::from(&token))));
+                } else {
+                    facts.extend(token.digests().map(Fact::Secret));
+                }
             }
             Write::Usage(id, usage) => transaction.add_usage(id, usage)?,
+            Write::Validation(write) => transaction.put_validation(write)?,
             Write::Roles(names) => {
                 for name in names {
                     if roles.id(&name).is_none() {

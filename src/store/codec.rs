@@ -97,6 +97,26 @@ pub(super) fn read_event_seq(key: &[u8]) -> Result<u64, Failure> {
     read_number(key.get(16..).unwrap_or_default())
 }
 
+/// The key of something that is numbered in its organization.
+pub(super) fn numbered(org: OrgId, number: u64) -> [u8; 24] {
+    event(org, number)
+}
+
+/// The key of a part of a validation run's flags.
+pub(super) fn segment(org: OrgId, run: u64, number: u32) -> [u8; 28] {
+    let mut key = [0; 28];
+    key[..24].copy_from_slice(&numbered(org, run));
+    key[24..].copy_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// The run and the number of the part in such a key.
+pub(super) fn read_segment(key: &[u8]) -> Result<(u64, u32), Failure> {
+    let run = read_number(key.get(16..24).unwrap_or_default())?;
+    let number = <[u8; 4]>::try_from(key.get(24..).unwrap_or_default());
+    Ok((run, number.map(u32::from_be_bytes).map_err(|_length| stray("a part of flags"))?))
+}
+
 /// A number as a value.
 pub(super) fn number(number: u64) -> [u8; 8] {
     number.to_be_bytes()

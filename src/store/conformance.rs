@@ -12,6 +12,7 @@ mod followers;
 mod model;
 mod reads;
 mod requires;
+mod validations;
 
 /// Both sides of a store.
 pub(super) trait Both: Ledger + Facts {}
@@ -107,6 +108,7 @@ suite! {
         a_bar_names_everything_that_is_written
         facts_tell_every_record_and_what_is_gone
         a_group_is_barred_and_applied_in_order
+        a_rotated_token_is_told_by_all_of_its_secrets
         a_refused_change_is_neither_barred_nor_applied
         a_panicking_follower_closes_the_store;
     failures:
@@ -115,6 +117,12 @@ suite! {
         every_change_of_a_failed_group_is_told
         usage_fails_with_the_store
         a_closed_store_finishes_what_it_took;
+    validations:
+        a_wanted_run_joins_one_that_waits_and_none_at_work
+        the_next_time_is_kept_and_unknown_runs_are_passed_over
+        of_finished_runs_the_oldest_goes
+        flags_lie_in_parts_until_they_are_forgotten
+        tokens_are_read_on_after_any_of_them;
 }
 
 #[test]

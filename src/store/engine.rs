@@ -38,11 +38,17 @@ pub enum Table {
     Creations,
     /// When a creation may be forgotten, idempotency key -> nothing.
     CreationEnds,
+    /// Organization -> where its validation stands.
+    Schedules,
+    /// Organization, number -> validation run.
+    Runs,
+    /// Organization, validation run, number -> a part of its flags.
+    Flags,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Meta,
         Self::Organizations,
         Self::Users,
@@ -57,6 +63,9 @@ impl Table {
         Self::Roles,
         Self::Creations,
         Self::CreationEnds,
+        Self::Schedules,
+        Self::Runs,
+        Self::Flags,
     ];
 
     /// The table's name in the file. Never changes.
@@ -77,6 +86,9 @@ impl Table {
             Self::Roles => "roles",
             Self::Creations => "creations",
             Self::CreationEnds => "creation_ends",
+            Self::Schedules => "schedules",
+            Self::Runs => "runs",
+            Self::Flags => "flags",
         }
     }
 }

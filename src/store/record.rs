@@ -6,7 +6,7 @@
 use super::Found;
 use super::codec;
 use super::engine::{Failure, Order, Read, Table, Write};
-use crate::access::{OrgFacts, OwnerFacts, TokenFacts};
+use crate::access::{OrgFacts, OwnerFacts, SecretFacts, TokenFacts};
 use crate::audit::{Draft, Event};
 use crate::change::{CREATIONS_KEPT, Creation};
 use crate::id::{OrgId, TokenId, UserId};
@@ -17,7 +17,7 @@ use crate::token::{ApiToken, Standing, Usage};
 use std::ops::{Bound, ControlFlow};
 
 /// How many tokens a visit holds in memory at a time.
-const VISITED_AT_A_TIME: usize = 1_000;
+pub(super) const VISITED_AT_A_TIME: usize = 1_000;
 /// How many outlived creations one new creation clears away at most. More than one, so that the
 /// table shrinks; few, so that no commit pays for a quiet night.
 const CREATIONS_FORGOTTEN_MAX: usize = 8;
@@ -170,11 +170,13 @@ pub(super) trait Records: Read + Sized {
     fn found(&self, digest: &Digest) -> Result<Option<Found>, Failure> {
         let Some((org, id)) = self.token_of_digest(digest)? else { return Ok(None) };
         let Some(token) = self.token_in(org, id)? else { return Ok(None) };
+        let Some(secret) = SecretFacts::of(&token, digest) else { return Ok(None) };
         // An owner outside the token's organization is no owner: the token is as good as unknown.
         let Some(owner) = self.user_in(org, token.owner)? else { return Ok(None) };
         let Some(org) = self.organization(org)? else { return Ok(None) };
         Ok(Some(Found {
             token: TokenFacts::from(&token),
+            secret,
             owner: OwnerFacts::from(&owner),
             org: OrgFacts::from(&org),
         }))
@@ -202,32 +204,13 @@ pub(super) trait Records: Read + Sized {
         org: OrgId,
         visit: &mut dyn FnMut(ApiToken, Usage) -> ControlFlow<()>,
     ) -> Result<(), Failure> {
-        let (first, last) = codec::all_of(org.bits());
-        let mut from = Bound::Included(first);
+        let mut after = None;
         loop {
-            let mut stretch: Vec<([u8; 32], ApiToken)> = Vec::new();
-            let span = (from.as_ref().map(|key| &key[..]), Bound::Included(&last[..]));
-            self.scan(Table::Tokens, span, Order::Ascending, &mut |_, value| {
-                let token: ApiToken = codec::decode(value)?;
-                stretch.push((codec::token(org, token.id), token));
-                Ok(if stretch.len() < VISITED_AT_A_TIME {
-                    ControlFlow::Continue(())
-                } else {
-                    ControlFlow::Break(())
-                })
-            })?;
+            let stretch = self.tokens_after(org, after, VISITED_AT_A_TIME)?;
             let full = stretch.len() == VISITED_AT_A_TIME;
-            let (Some((start, _)), Some((end, _))) = (stretch.first(), stretch.last()) else {
-                return Ok(());
-            };
-            let usage = self.usage_within(start, end)?;
-            from = Bound::Excluded(*end);
-
-            let mut usage = usage.into_iter().peekable();
-            for (key, token) in stretch {
-                while usage.next_if(|(used, _)| *used < key).is_some() {}
-                let used = usage.next_if(|(used, _)| *used == key);
-                if visit(token, used.map_or_else(Usage::default, |(_, usage)| usage)).is_break() {
+            after = stretch.last().map(|(token, _)| token.id);
+            for (token, usage) in stretch {
+                if visit(token, usage).is_break() {
                     return Ok(());
                 }
             }
@@ -235,6 +218,36 @@ pub(super) trait Records: Read + Sized {
                 return Ok(());
             }
         }
+    }
+
+    /// One stretch of them: those made after another one, at most so many.
+    fn tokens_after(
+        &self,
+        org: OrgId,
+        after: Option<TokenId>,
+        limit: usize,
+    ) -> Result<Vec<(ApiToken, Usage)>, Failure> {
+        let (first, last) = codec::all_of(org.bits());
+        let after = after.map(|token| codec::token(org, token));
+        let from = after.as_ref().map_or(Bound::Included(&first[..]), |key| Bound::Excluded(key));
+        let mut stretch: Vec<([u8; 32], ApiToken)> = Vec::new();
+        let span = (from, Bound::Included(&last[..]));
+        self.scan(Table::Tokens, span, Order::Ascending, &mut |_, value| {
+            let token: ApiToken = codec::decode(value)?;
+            stretch.push((codec::token(org, token.id), token));
+            let enough = stretch.len() >= limit;
+            Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        let (Some((start, _)), Some((end, _))) = (stretch.first(), stretch.last()) else {
+            return Ok(Vec::new());
+        };
+        let mut usage = self.usage_within(start, end)?.into_iter().peekable();
+        let with_usage = stretch.into_iter().map(|(key, token)| {
+            while usage.next_if(|(used, _)| *used < key).is_some() {}
+            let used = usage.next_if(|(used, _)| *used == key);
+            (token, used.map_or_else(Usage::default, |(_, usage)| usage))
+        });
+        Ok(with_usage.collect())
     }
 
     /// The tokens of one owner with their usage, in the order of their making.
@@ -310,16 +323,16 @@ pub(super) trait WriteRecords: Write + Records {
         self.remove(Table::Users, &codec::user(old.org, id))
     }
 
-    /// Answers the digest that the token had before, if it was another.
-    fn put_token(&mut self, token: &ApiToken) -> Result<Option<Digest>, Failure> {
+    /// Answers the digests that the token gives up: those of secrets that it remembers no more.
+    fn put_token(&mut self, token: &ApiToken) -> Result<Vec<Digest>, Failure> {
         let old = self.token(token.id)?;
-        let mut former = None;
+        let mut given_up = Vec::new();
         if let Some(old) = &old {
-            if old.digest != token.digest {
-                former = Some(old.digest);
+            given_up.extend(old.digests().filter(|digest| !token.digests().any(|d| d == *digest)));
+            for digest in &given_up {
                 // Within one change another token may have taken the digest over already.
-                if self.token_of_digest(&old.digest)? == Some((old.org, old.id)) {
-                    self.remove(Table::Digests, old.digest.as_bytes())?;
+                if self.token_of_digest(digest)? == Some((old.org, old.id)) {
+                    self.remove(Table::Digests, digest.as_bytes())?;
                 }
             }
             if old.owner != token.owner {
@@ -327,15 +340,19 @@ pub(super) trait WriteRecords: Write + Records {
             }
         }
         let key = codec::token(token.org, token.id);
-        let is_indexed = old.as_ref().is_some_and(|old| old.digest == token.digest);
-        if !is_indexed {
+        if old.is_none() {
             self.put(Table::TokenHomes, &codec::id(token.id.bits()), &codec::id(token.org.bits()))?;
-            self.put(Table::Digests, token.digest.as_bytes(), &key)?;
+        }
+        for digest in token.digests() {
+            let is_indexed = |old: &ApiToken| old.digests().any(|known| known == digest);
+            if !old.as_ref().is_some_and(is_indexed) {
+                self.put(Table::Digests, digest.as_bytes(), &key)?;
+            }
         }
         let live = if token.standing() == Standing::Revoked { NOT_LIVE } else { LIVE };
         self.put(Table::Owned, &codec::owned(token.owner, token.id), live)?;
         self.put(Table::Tokens, &key, &codec::encode(token)?)?;
-        Ok(former)
+        Ok(given_up)
     }
 
     /// Passes over a token that is gone.
@@ -383,8 +400,8 @@ impl<W: Write> WriteRecords for W {}
 
 const LIVE: &[u8] = &[1];
 const NOT_LIVE: &[u8] = &[0];
-const EVERYTHING: super::engine::Span<'static> = (Bound::Unbounded, Bound::Unbounded);
+pub(super) const EVERYTHING: super::engine::Span<'static> = (Bound::Unbounded, Bound::Unbounded);
 
-fn within<'a>(first: &'a [u8], last: &'a [u8]) -> super::engine::Span<'a> {
+pub(super) fn within<'a>(first: &'a [u8], last: &'a [u8]) -> super::engine::Span<'a> {
     (Bound::Included(first), Bound::Included(last))
 }

@@ -2,8 +2,12 @@
 
 use super::engine::{Engine, Failure};
 use super::record::Records;
+use super::validation::ValidationRecords;
 use super::writer::Writer;
-use super::{Archive, Commit, Copied, CopyError, Facts, Follower, Found, Ledger, StoreError, redb};
+use super::{
+    Archive, Commit, Copied, CopyError, Facts, Follower, Found, Ledger, STRETCH_TOKENS_MAX,
+    StoreError, Validations, redb,
+};
 use crate::audit::Event;
 use crate::change::{Change, Creation};
 use crate::id::{OrgId, TokenId, UserId};
@@ -11,6 +15,7 @@ use crate::org::{Organization, Revision, User};
 use crate::role::RoleTable;
 use crate::secret::Digest;
 use crate::token::{ApiToken, Usage};
+use crate::validation::{Flag, Run, Schedule};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -129,6 +134,36 @@ impl<E: Engine> Ledger for Store<E> {
 
     fn is_writable(&self) -> bool {
         self.writer.is_open()
+    }
+}
+
+impl<E: Engine> Validations for Store<E> {
+    fn schedules(&self) -> Result<Vec<Schedule>, StoreError> {
+        Ok(self.snapshot()?.schedules()?)
+    }
+
+    fn run(&self, org: OrgId, number: u64) -> Result<Option<Run>, StoreError> {
+        Ok(self.snapshot()?.run(org, number)?)
+    }
+
+    fn runs(&self, org: OrgId, before: Option<u64>, limit: usize) -> Result<Vec<Run>, StoreError> {
+        Ok(self.snapshot()?.runs(org, before, limit)?)
+    }
+
+    fn flags(&self, org: OrgId, run: u64, number: u32) -> Result<Option<Vec<Flag>>, StoreError> {
+        Ok(self.snapshot()?.flags(org, run, number)?)
+    }
+
+    fn segments(&self, org: OrgId, limit: usize) -> Result<Vec<(u64, u32)>, StoreError> {
+        Ok(self.snapshot()?.segments(org, limit)?)
+    }
+
+    fn tokens_after(
+        &self,
+        org: OrgId,
+        after: Option<TokenId>,
+    ) -> Result<Vec<(ApiToken, Usage)>, StoreError> {
+        Ok(self.snapshot()?.tokens_after(org, after, STRETCH_TOKENS_MAX)?)
     }
 }
 

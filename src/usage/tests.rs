@@ -4,8 +4,9 @@ use crate::change::{Change, Creation};
 use crate::id::{OrgId, UserId};
 use crate::org::{Organization, Revision, User};
 use crate::role::RoleTable;
-use crate::store::{Commit, Committed, Follower, StoreError};
+use crate::store::{Commit, Committed, Follower, StoreError, Validations};
 use crate::token::ApiToken;
+use crate::validation::{Flag, Run, Schedule};
 use std::ops::ControlFlow;
 use std::sync::atomic::AtomicUsize;
 use std::thread;
@@ -14,11 +15,18 @@ use std::thread;
 struct Held {
     token: TokenId,
     tally: Tally,
+    refusals: Option<Refusals>,
 }
 
 impl Held {
     fn new(number: usize) -> Arc<Self> {
-        Arc::new(Self { token: id(number), tally: Tally::default() })
+        Arc::new(Self { token: id(number), tally: Tally::default(), refusals: None })
+    }
+
+    /// An entry of a secret that was rotated away.
+    fn former(number: usize) -> Arc<Self> {
+        let refusals = Some(Refusals::default());
+        Arc::new(Self { token: id(number), tally: Tally::default(), refusals })
     }
 }
 
@@ -29,6 +37,10 @@ impl Tallied for Held {
 
     fn tally(&self) -> &Tally {
         &self.tally
+    }
+
+    fn refusals(&self) -> Option<&Refusals> {
+        self.refusals.as_ref()
     }
 }
 
@@ -41,7 +53,7 @@ fn at(millis: i64) -> Timestamp {
 }
 
 fn used(use_count: u64, last: i64) -> Usage {
-    Usage { last_used_at: Some(at(last)), use_count }
+    Usage { last_used_at: Some(at(last)), use_count, ..Usage::default() }
 }
 
 /// A ledger that takes usage and nothing else.
@@ -131,6 +143,31 @@ impl Ledger for Book {
     }
 }
 
+impl Validations for Book {
+    fn schedules(&self) -> Result<Vec<Schedule>, StoreError> {
+        unreachable!("not asked")
+    }
+    fn run(&self, _: OrgId, _: u64) -> Result<Option<Run>, StoreError> {
+        unreachable!("not asked")
+    }
+    fn runs(&self, _: OrgId, _: Option<u64>, _: usize) -> Result<Vec<Run>, StoreError> {
+        unreachable!("not asked")
+    }
+    fn flags(&self, _: OrgId, _: u64, _: u32) -> Result<Option<Vec<Flag>>, StoreError> {
+        unreachable!("not asked")
+    }
+    fn segments(&self, _: OrgId, _: usize) -> Result<Vec<(u64, u32)>, StoreError> {
+        unreachable!("not asked")
+    }
+    fn tokens_after(
+        &self,
+        _: OrgId,
+        _: Option<TokenId>,
+    ) -> Result<Vec<(ApiToken, Usage)>, StoreError> {
+        unreachable!("not asked")
+    }
+}
+
 #[test]
 fn uses_are_counted_and_the_latest_is_kept() {
     let (board, book, held) = (Board::new(2), Book::default(), Held::new(1));
@@ -162,16 +199,54 @@ fn an_evicted_or_replaced_entry_loses_nothing() {
 fn uses_without_an_entry_are_added_to_the_others() {
     let (board, book, held) = (Board::new(2), Book::default(), Held::new(1));
     board.shard(1).touch(&held, at(5));
-    board.note(id(1), at(4));
-    board.note(id(2), at(6));
+    board.note(id(1), Usage::once(at(4)));
+    board.note(id(2), Usage::once(at(6)));
     assert_eq!(board.still().pending(id(1)), used(2, 5));
     book.fail_after(Some(0));
     assert_eq!(board.flush(&book), Err(CommitError::Busy));
-    board.note(id(1), at(9));
+    board.note(id(1), Usage::once(at(9)));
     assert_eq!(board.still().pending(id(1)), used(3, 9), "what came back is added to as well");
     book.fail_after(None);
     assert_eq!(board.flush(&book), Ok(2));
     assert_eq!((book.stored(id(1)), book.stored(id(2))), (used(3, 9), used(1, 6)));
+}
+
+#[test]
+fn what_a_former_secret_is_shown_for_is_reuse_admitted_or_not() {
+    let (board, book) = (Board::new(1), Book::default());
+    let (present, former) = (Held::new(1), Held::former(1));
+    board.shard(0).touch(&present, at(2));
+    board.shard(0).refuse(Some(&present), || unreachable!("its refusals are nobody's business"));
+    board.shard(0).refuse(None, || unreachable!("nobody is known"));
+    board.shard(0).touch(&former, at(3));
+    board.shard(0).refuse(Some(&former), || at(7));
+    board.shard(0).refuse(Some(&former), || at(5));
+    let reuse = |count, last| Reuse { count, last_at: Some(at(last)) };
+    let all = Usage { reuse: reuse(3, 7), ..used(2, 3) };
+    assert_eq!(board.still().pending(id(1)), all);
+    book.fail_after(Some(0));
+    assert_eq!(board.flush(&book), Err(CommitError::Busy));
+    board.shard(0).refuse(Some(&former), || at(9));
+    book.fail_after(None);
+    assert_eq!(board.flush(&book), Ok(1));
+    assert_eq!(book.stored(id(1)), Usage { reuse: reuse(4, 9), ..used(2, 3) });
+    // Refusals alone are written too, and once.
+    board.shard(0).refuse(Some(&former), || at(11));
+    assert_eq!((board.flush(&book), board.flush(&book)), (Ok(1), Ok(0)));
+    assert_eq!(book.stored(id(1)), Usage { reuse: reuse(5, 11), ..used(2, 3) });
+}
+
+/// A9: whoever shows a dead secret a million times has the disk written to once an interval.
+#[test]
+fn a9_a_flood_with_a_dead_secret_is_one_row_a_flush() {
+    let (board, book, former) = (Board::new(2), Book::default(), Held::former(1));
+    for number in 0..100_000 {
+        board.shard(number).refuse(Some(&former), || at(1));
+    }
+    assert_eq!(Arc::strong_count(&former), 2, "it is listed once");
+    assert_eq!(board.flush(&book), Ok(1));
+    assert_eq!(book.transactions(), [1]);
+    assert_eq!(book.stored(id(1)).reuse.count, 100_000);
 }
 
 #[test]

@@ -226,6 +226,7 @@ fn seed(store: &MemoryStore) -> String {
         expires_at: Timestamp::from_millis(i64::MAX),
         ignores: Ignores::default(),
         status: TokenStatus::Activated(None),
+        former: Vec::new(),
     };
     let writes = vec![Record::Organization(organization), Record::User(user), Record::Token(token)];
     store.commit(Change { writes, ..Change::default() }).wait().unwrap();

@@ -173,7 +173,7 @@ fn numbered(number: u64) -> Change {
         writes.push(Write::Token(token(number - 1, TokenStatus::Deactivated(change))));
         events.push(event(number - 1, Action::TokenDeactivated));
     }
-    let usage = Usage { last_used_at: Some(at), use_count: 1 };
+    let usage = Usage::once(at);
     writes.push(Write::Usage(TokenId::from_bits(1), usage));
     let made = number.to_string();
     let creation = Creation { key: *digest(number).as_bytes(), request: [0; 32], made, at };
@@ -213,6 +213,7 @@ fn token(number: u64, status: TokenStatus) -> ApiToken {
         expires_at: Timestamp::MAX,
         ignores: Ignores::default(),
         status,
+        former: Vec::new(),
     }
 }
 

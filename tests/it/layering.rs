@@ -25,11 +25,12 @@ const PURE: &[&str] = &[
     "secret",
     "time",
     "token",
+    "validation",
 ];
 /// L1: what survives, and what time it is.
 const GROUND: &[&str] = &["clock", "store"];
 /// L2: what is held in memory.
-const MIDDLE: &[&str] = &["cache", "directory", "session", "usage"];
+const MIDDLE: &[&str] = &["cache", "directory", "rotation", "session", "usage"];
 /// Read by the edges, above nothing but L0.
 const SETTINGS: &[&str] = &["config", "telemetry"];
 
@@ -51,6 +52,7 @@ fn table() -> BTreeMap<&'static str, Option<BTreeSet<&'static str>>> {
     table.insert("listener", edge(&[]));
     table.insert("upstream", edge(&[]));
     table.insert("admin", edge(&[]));
+    table.insert("scheduler", edge(&[]));
     table.insert("gateway", edge(&["listener", "upstream"]));
     // The composition root and the commands name every room.
     table.extend(["app", "cli", "lib", "main"].map(|room| (room, None)));

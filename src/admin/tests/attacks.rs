@@ -15,6 +15,7 @@ async fn a1_a_fresh_store_admits_nobody() {
         uses: Arc::<Pending>::default(),
         catalogue: Arc::new(ArcSwap::from_pointee(catalogue())),
         hosts: vec![],
+        bell: Arc::default(),
         token_prefix: DEFAULT_PREFIX.to_owned(),
         random: Arc::new(system_random),
         clock: Arc::new(crate::clock::now),

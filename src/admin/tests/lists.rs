@@ -16,7 +16,7 @@ async fn with_tokens() -> House {
         let token = ApiToken { created_at, ..house.token(id) };
         house.write(Write::Token(token)).await;
         if i > 0 {
-            let usage = Usage { last_used_at: Some(created_at), use_count: i };
+            let usage = Usage { last_used_at: Some(created_at), use_count: i, ..Usage::default() };
             house.write(Write::Usage(id, usage)).await;
         }
     }
@@ -144,9 +144,11 @@ async fn tokens_are_filtered_by_state_owner_and_text() {
 async fn reads_include_use_that_is_not_stored_yet() {
     let house = House::new().await;
     let id = house.bystander.token;
-    let stored = Usage { last_used_at: Some(at("2026-12-01T00:00:00Z")), use_count: 5 };
+    let stored =
+        Usage { last_used_at: Some(at("2026-12-01T00:00:00Z")), use_count: 5, ..Usage::default() };
     house.write(Write::Usage(id, stored)).await;
-    let fresh = Usage { last_used_at: Some(at("2026-12-31T00:00:00Z")), use_count: 2 };
+    let fresh =
+        Usage { last_used_at: Some(at("2026-12-31T00:00:00Z")), use_count: 2, ..Usage::default() };
     house.pending.0.lock().expect("no panic").insert(id, fresh);
     let one = house.get(&house.at(&format!("/tokens/{id}"))).by(&house.owner).send().await.body;
     let path = house.at("/tokens?sort=-last_used_at&limit=1");

@@ -189,6 +189,8 @@ fn body(house: &House, row: &Row<'_>) -> Value {
         ("PATCH", "{token}", _) => json!({"name": "Renamed", "scope": {}}),
         ("POST", "activate" | "deactivate", _) => json!({"reason": "a reason"}),
         ("POST", "ignore", _) => json!({"until": "2027-02-01T00:00:00Z", "reason": "known"}),
+        ("POST", "validations", "") => json!({}),
+        ("POST", "rotate", _) => json!({"until": "first_use"}),
         ("PUT", "policies", "") => {
             json!({"max_ttl": {"active": true, "value": 30, "unit": "days"}})
         }

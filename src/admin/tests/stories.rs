@@ -31,6 +31,8 @@ async fn s5_a_member_makes_a_token_and_it_reads_as_documented() {
             "expires_at": "2027-01-31T00:00:00.000Z",
             "last_used_at": null,
             "use_count": 0,
+            "reuse": {"count": 0, "last_at": null},
+            "former_secret": null,
             "violations": [],
         })
     );

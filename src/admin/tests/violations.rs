@@ -22,7 +22,7 @@ async fn three() -> (House, [String; 3]) {
         let token = ApiToken { expires_at: day(life), ..house.token(id) };
         house.write(Write::Token(token)).await;
         if name != "x-idle" {
-            let usage = Usage { last_used_at: Some(day(39)), use_count: 1 };
+            let usage = Usage::once(day(39));
             house.write(Write::Usage(id, usage)).await;
         }
         made.push(id.to_string());
@@ -157,7 +157,7 @@ async fn severity_goes_by_use() {
     };
     assert_eq!(severity().await, "medium", "used yesterday, once");
     // Use that is not stored yet counts: 4,000 in 40 days are 100 a day.
-    let used = Usage { last_used_at: Some(day(40)), use_count: 3_999 };
+    let used = Usage { use_count: 3_999, ..Usage::once(day(40)) };
     house.pending.0.lock().expect("no panic").insert(long.parse().expect("an identity"), used);
     assert_eq!(severity().await, "high");
 }

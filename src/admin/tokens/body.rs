@@ -60,6 +60,31 @@ struct ViolationBody {
     severity: Severity,
 }
 
+/// Use of secrets after their rotation.
+#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Reuse)]
+struct ReuseBody {
+    /// How many requests, ever.
+    count: u64,
+    /// The last of them; null if there was none.
+    #[schema(required, value_type = Option<String>, format = DateTime)]
+    last_at: Option<Timestamp>,
+}
+
+/// A secret that was rotated away and is still good.
+#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = FormerSecret)]
+struct FormerSecretBody {
+    /// When another took its place.
+    #[schema(value_type = String, format = DateTime)]
+    rotated_at: Timestamp,
+    /// When it is over, at the latest.
+    #[schema(value_type = String, format = DateTime)]
+    ends_at: Timestamp,
+    /// Whether the first use of the new one ends it.
+    until_first_use: bool,
+}
+
 /// An API token. Its secret is not in it.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Token)]
@@ -96,6 +121,11 @@ pub(crate) struct TokenBody {
     last_used_at: Option<Timestamp>,
     /// Admitted requests, ever.
     use_count: u64,
+    /// Requests that showed a secret which the token had before, admitted or not.
+    reuse: ReuseBody,
+    /// The secret before the present one, while it is good; null if it is not.
+    #[schema(required)]
+    former_secret: Option<FormerSecretBody>,
     /// The policies that it breaks now.
     violations: Vec<ViolationBody>,
 }
@@ -112,6 +142,11 @@ impl TokenBody {
             ignored_until: violation.ignored_until,
             severity: violation.severity,
         });
+        let former_secret = token.overlapping(desk.now()).map(|former| FormerSecretBody {
+            rotated_at: former.rotated_at,
+            ends_at: former.ends_at.min(token.expires_at),
+            until_first_use: former.until_first_use,
+        });
         Self {
             id: token.id,
             scope: Scope::named(&token.scope, desk.roles()),
@@ -127,6 +162,8 @@ impl TokenBody {
             created_by: created_by.map(Into::into),
             last_used_at: usage.last_used_at,
             use_count: usage.use_count,
+            reuse: ReuseBody { count: usage.reuse.count, last_at: usage.reuse.last_at },
+            former_secret,
             violations: violations.collect(),
         }
     }

@@ -185,9 +185,11 @@ impl Model {
         let state = &self.states[at];
         let found = Found {
             token: state.token(number),
+            secret: SecretFacts::Present,
             owner: state.owner(number % USERS),
             org: OrgFacts { id: ORG, version: Revision(0) },
         };
+        let held_before = self.cache.entries.contains_key(&digest(number));
         let filled = self.cache.fill(digest(number), Revision(at as u64), found);
         if at + 1 == self.states.len() {
             assert!(!matches!(filled, Err(Refused::Stale)), "nothing is newer");
@@ -197,7 +199,8 @@ impl Model {
             Held::Barred => false,
             Held::Ready(entry) => !entry.barred.load(Ordering::Relaxed),
         });
-        assert!(evictable.count() <= 3);
+        // What was barred while others came may be one too many, until the next one comes.
+        assert!(held_before || evictable.count() <= 3);
     }
 
     fn look(&self, number: u64) {

@@ -142,6 +142,7 @@ fn change(
                 expires_at: now.after_months(bearward::policy::LIFETIME_MONTHS_DEFAULT),
                 ignores: bearward::policy::Ignores::default(),
                 status: TokenStatus::Activated(None),
+                former: Vec::new(),
             }));
         }
     }

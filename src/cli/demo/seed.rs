@@ -287,9 +287,10 @@ impl Seeder<'_> {
             expires_at: Ttl::new(seed.life_days, Unit::Days).end(at),
             ignores: Ignores::default(),
             status,
+            former: Vec::new(),
         }));
         if let Some((days_ago, use_count)) = seed.usage {
-            let usage = Usage { last_used_at: Some(self.ago(days_ago)), use_count };
+            let usage = Usage { use_count, ..Usage::once(self.ago(days_ago)) };
             self.change.writes.push(Write::Usage(id, usage));
         }
         Ok(Issued { id, secret })

@@ -143,7 +143,7 @@ impl Comparison {
 }
 
 fn known(found: &Found) -> Known<'_> {
-    (&found.token, &found.owner, &found.org)
+    (&found.token, &found.secret, &found.owner, &found.org)
 }
 
 fn row(
@@ -191,10 +191,10 @@ impl Numbering {
         let number = |roles: &RoleSet| -> RoleSet {
             roles.iter().filter_map(|role| *numbers.get(role.0 as usize)?).collect()
         };
-        let Found { mut token, mut owner, org } = found;
+        let Found { mut token, secret, mut owner, org } = found;
         token.scope = number(&token.scope);
         owner.roles = number(&owner.roles);
-        Found { token, owner, org }
+        Found { token, secret, owner, org }
     }
 }
 

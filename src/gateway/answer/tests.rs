@@ -101,7 +101,8 @@ fn each_reason_has_its_answer() {
             | Reason::Expired
             | Reason::Deactivated
             | Reason::Revoked
-            | Reason::OwnerDeactivated => invalid_token.clone(),
+            | Reason::OwnerDeactivated
+            | Reason::Superseded => invalid_token.clone(),
             Reason::WrongOrganization | Reason::InsufficientScope => insufficient.clone(),
             Reason::MethodNotAllowed => answer(
                 "405 Method Not Allowed",
@@ -130,6 +131,7 @@ fn nobody_learns_why_a_token_is_dead() {
         Reason::Deactivated,
         Reason::Revoked,
         Reason::OwnerDeactivated,
+        Reason::Superseded,
     ];
     let answers = dead.map(|reason| text(Outcome::Denied(reason)));
     assert!(answers.iter().all(|answer| *answer == answers[0]));

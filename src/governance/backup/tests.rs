@@ -1,4 +1,5 @@
 use super::*;
+use crate::access::FormerFacts;
 use crate::governance::tests::{World, at, forbidden, roles};
 use crate::id::UserId;
 use crate::token::{ApiToken, Standing};
@@ -29,7 +30,20 @@ fn facts(world: &World, token: &ApiToken) -> (TokenFacts, OwnerFacts, OrgFacts) 
 }
 
 fn known((token, owner, org): &(TokenFacts, OwnerFacts, OrgFacts)) -> Known<'_> {
-    (token, owner, org)
+    (token, &SecretFacts::Present, owner, org)
+}
+
+#[test]
+fn a_secret_that_was_rotated_away_since_comes_back_to_life() {
+    let world = World::new();
+    let (token, owner, org) = facts(&world, &world.token(1, &world.member));
+    let as_ = |secret| (&token, secret, &owner, &org);
+    let ended = SecretFacts::Former(FormerFacts { ends_at: world.now, heir: None });
+    let told = regained(as_(&SecretFacts::Present), Some(as_(&ended)), world.now);
+    assert_eq!(told, Some(Regained::Dead(Reason::Superseded)));
+    assert_eq!(regained(as_(&ended), None, world.now), None);
+    let just_before = Timestamp::from_millis(world.now.millis() - 1);
+    assert_eq!(regained(as_(&SecretFacts::Present), Some(as_(&ended)), just_before), None);
 }
 
 #[test]

@@ -34,7 +34,12 @@ fn s14_tightening_takes_no_access_away() {
     let by = world.by(&world.owner);
     let change = change(&by, &put(&world, &by, policy(true, 1, Unit::Minutes)));
     assert!(!change.restrictive);
-    assert_eq!(change.writes.len(), 1);
+    let [Write::Organization(_), Write::Validation(wanted)] = &change.writes[..] else {
+        panic!("{:?}", change.writes)
+    };
+    let (trigger, user) = (Trigger::PolicyChanged, Some(world.owner.id));
+    let run = Wanted { org: world.org.id, trigger, by: user, at: world.now };
+    assert_eq!(*wanted, validation::Write::Wanted(run));
 }
 
 #[test]

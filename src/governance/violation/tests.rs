@@ -4,6 +4,7 @@ use crate::governance::tests::{World, at, change, clash, forbidden, invalid};
 use crate::org::Governance;
 use crate::policy::TtlPolicy;
 use crate::time::{Ttl, Unit};
+use crate::token::Reuse;
 
 /// A world whose tokens, which live half a year, break the Max Token TTL.
 fn world() -> World {
@@ -22,7 +23,8 @@ fn ignored(
 }
 
 fn violator<'a>(world: &'a World, token: &'a ApiToken) -> Violator<'a> {
-    const UNUSED: Usage = Usage { last_used_at: None, use_count: 0 };
+    const UNUSED: Usage =
+        Usage { last_used_at: None, use_count: 0, reuse: Reuse { count: 0, last_at: None } };
     Violator { org: &world.org, token, usage: &UNUSED, policy: PolicyKind::MaxTtl }
 }
 

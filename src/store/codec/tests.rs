@@ -7,9 +7,11 @@ use crate::role::{RoleId, RoleName, RoleSet};
 use crate::secret::Digest;
 use crate::store::engine::Table;
 use crate::time::{Ttl, Unit};
-use crate::token::{ApiToken, TokenStatus, Usage};
+use crate::token::{ApiToken, FormerSecret, Reuse, TokenStatus, Usage};
+use crate::validation::{Counts, Findings, Flag, Mark, Run, RunState, Schedule, Trigger};
 use serde::Serialize;
 use std::fmt::{Debug, Write};
+use std::time::Duration;
 
 fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
@@ -77,7 +79,13 @@ fn a_token(status: TokenStatus) -> ApiToken {
             })),
         },
         status,
+        former: Vec::new(),
     }
+}
+
+fn a_usage() -> Usage {
+    let reuse = Reuse { count: 2, last_at: Some(at(9)) };
+    Usage { last_used_at: Some(at(8)), use_count: 300, reuse }
 }
 
 fn an_event() -> Event {
@@ -107,6 +115,17 @@ fn an_event() -> Event {
 
 fn a_creation() -> Creation {
     Creation { key: [1; 32], request: [2; 32], made: "tok".to_owned(), at: at(7) }
+}
+
+fn a_run(state: RunState) -> Run {
+    Run {
+        org: OrgId::from_bits(2),
+        number: 3,
+        trigger: Trigger::PolicyChanged,
+        by: Some(UserId::from_bits(3)),
+        asked_at: at(6),
+        state,
+    }
 }
 
 /// The bytes of a record, which must also read back.
@@ -140,25 +159,39 @@ fn what_is_stored_stays_readable() {
         (
             bytes(&a_token(TokenStatus::Activated(None))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 00 01 12 10 03 010172 00 00",
+             abababababababab 02 04 06 00 01 12 10 03 010172 00 00 00",
+        ),
+        (
+            bytes(&ApiToken {
+                former: vec![FormerSecret {
+                    digest: Digest::from_bytes([0xcd; 32]),
+                    rotated_at: at(10),
+                    ends_at: at(11),
+                    until_first_use: true,
+                }],
+                ..a_token(TokenStatus::Activated(None))
+            }),
+            "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
+             abababababababab 02 04 06 00 01 12 10 03 010172 00 00 01 cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd\
+             cdcdcdcdcdcdcdcd 14 16 01",
         ),
         (
             bytes(&a_token(TokenStatus::Activated(Some(switched())))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 00 01 12 10 03 010172 00 01 01 0103 0102c3bc 01",
+             abababababababab 02 04 06 00 01 12 10 03 010172 00 01 01 0103 0102c3bc 01 00",
         ),
         (
             bytes(&a_token(TokenStatus::Deactivated(switched()))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 00 01 12 10 03 010172 01 01 0103 0102c3bc 01",
+             abababababababab 02 04 06 00 01 12 10 03 010172 01 01 0103 0102c3bc 01 00",
         ),
         (
             bytes(&a_token(TokenStatus::Revoked(switched()))),
             "01 04 02 02 03 00 0101 0174 0400 abababababababababababababababababababababababab\
-             abababababababab 02 04 06 00 01 12 10 03 010172 02 01 0103 0102c3bc 01",
+             abababababababab 02 04 06 00 01 12 10 03 010172 02 01 0103 0102c3bc 01 00",
         ),
-        (bytes(&Usage { last_used_at: Some(at(8)), use_count: 300 }), "01 0110 ac02"),
-        (bytes(&Usage::default()), "01 00 00"),
+        (bytes(&a_usage()), "01 0110 ac02 02 0112"),
+        (bytes(&Usage::default()), "01 00 00 00 00"),
         (
             bytes(&an_event()),
             "01 01 02 02 0c 000304 0c 0204 0174 0100c0000201 010172 00 01 046e616d65 010173 00",
@@ -168,6 +201,36 @@ fn what_is_stored_stays_readable() {
             bytes(&a_creation()),
             "01 0101010101010101010101010101010101010101010101010101010101010101 \
              0202020202020202020202020202020202020202020202020202020202020202 03746f6b 0e",
+        ),
+        (
+            bytes(&Schedule {
+                org: OrgId::from_bits(2),
+                next_at: at(6),
+                latest: 3,
+                queued: Some(3),
+                running: None,
+                compared: Some(1),
+            }),
+            "01 02 0c 03 0103 00 0101",
+        ),
+        (bytes(&a_run(RunState::Queued)), "01 02 03 01 0103 0c 00"),
+        (bytes(&a_run(RunState::Running { started_at: at(7) })), "01 02 03 01 0103 0c 01 0e"),
+        (
+            bytes(&a_run(RunState::Finished(Findings {
+                started_at: at(7),
+                finished_at: at(8),
+                took: Duration::from_millis(1_001),
+                counts: Counts { tokens: 300, flagged: 4, new: 3, cleared: 2 },
+            }))),
+            "01 02 03 01 0103 0c 02 0e 10 01 c0843d ac02 04 03 02",
+        ),
+        (
+            bytes(&vec![Flag {
+                token: TokenId::from_bits(4),
+                idle_ttl: None,
+                max_ttl: Some(Mark { found_at: at(9) }),
+            }]),
+            "01 01 04 00 01 12",
         ),
     ];
     for (bytes, expected) in expected {
@@ -197,9 +260,12 @@ fn variants_keep_their_numbers() {
         Action::ViolationCounted,
         Action::StoreBackedUp,
         Action::StoreRestored,
+        Action::ValidationFinished,
+        Action::TokenRotated,
+        Action::FormerSecretEnded,
     ];
     let encoded = actions.iter().map(|action| encode(action).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(encoded), (0..17).collect::<Vec<u8>>());
+    assert_eq!(numbers(encoded), (0..20).collect::<Vec<u8>>());
     let units = [Unit::Minutes, Unit::Hours, Unit::Days, Unit::Months];
     let encoded = units.iter().map(|unit| encode(unit).unwrap()[1..].to_vec()).collect();
     assert_eq!(numbers(encoded), [0, 1, 2, 3]);
@@ -207,6 +273,9 @@ fn variants_keep_their_numbers() {
     let encoded = governance.iter().map(|state| encode(state).unwrap()[1..].to_vec()).collect();
     assert_eq!(numbers(encoded), [0, 1]);
     let user = UserId::from_bits(0);
+    let triggers = [Trigger::Scheduled, Trigger::PolicyChanged, Trigger::OnDemand];
+    let encoded = triggers.iter().map(|trigger| encode(trigger).unwrap()[1..].to_vec()).collect();
+    assert_eq!(numbers(encoded), [0, 1, 2]);
     let actors =
         [Actor::User { user, token: TokenId::from_bits(0) }, Actor::Offline, Actor::System];
     let encoded = actors.iter().map(|actor| encode(actor).unwrap()[1..].to_vec()).collect();
@@ -258,13 +327,17 @@ fn keys_stay_as_they_are() {
     assert_eq!(user(org, UserId::from_bits(0x0304)), token(org, id));
     assert_eq!(owned(UserId::from_bits(org.bits()), id), token(org, id));
     assert_eq!(read_pair(&token(org, id)), Ok((org.bits(), id.bits())));
+    let part = segment(org, 5, 6);
+    assert_eq!(part[..], [&event(org, 5)[..], &[0, 0, 0, 6]].concat());
+    assert_eq!(read_segment(&part), Ok((5, 6)));
+    read_segment(&part[..27]).unwrap_err();
     assert_eq!(event(org, 5)[..], [&org_bytes[..], &[0, 0, 0, 0, 0, 0, 0, 5]].concat());
     assert_eq!(email(org, "A@x"), [&org_bytes[..], b"a@x"].concat());
     let end = creation_end(at(258), &[7; 32]);
     assert_eq!(end[..], [&[0, 0, 0, 0, 0, 0, 1, 2][..], &[7; 32]].concat());
     let names = Table::ALL.map(Table::name);
     let expected = "meta organizations users user_homes emails tokens token_homes digests owned \
-                    usage events roles creations creation_ends";
+                    usage events roles creations creation_ends schedules runs flags";
     assert_eq!(names.join(" "), expected);
     assert!(Table::ALL.into_iter().enumerate().all(|(number, table)| table as usize == number));
 }

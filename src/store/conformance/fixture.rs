@@ -86,6 +86,7 @@ pub(in crate::store) fn token(number: u64) -> ApiToken {
         expires_at: at(1_000_000),
         ignores: Ignores::default(),
         status: TokenStatus::Activated(None),
+        former: Vec::new(),
     }
 }
 
@@ -98,7 +99,7 @@ pub(in crate::store) fn revoked(token: ApiToken) -> ApiToken {
 }
 
 pub(in crate::store) fn used(millis: i64, use_count: u64) -> Usage {
-    Usage { last_used_at: Some(at(millis)), use_count }
+    Usage { last_used_at: Some(at(millis)), use_count, ..Usage::default() }
 }
 
 pub(in crate::store) fn said(org: OrgId, name: &str) -> Draft {

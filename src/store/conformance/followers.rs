@@ -2,11 +2,13 @@
 
 use super::fixture::*;
 use super::{Bed, Both};
-use crate::access::{OrgFacts, OwnerFacts, TokenFacts};
+use crate::access::{FormerFacts, OrgFacts, OwnerFacts, SecretFacts, TokenFacts};
 use crate::change::{Change, RecordKey, Require, Write};
 use crate::org::Revision;
+use crate::secret::Digest;
 use crate::store::{Commit, CommitError, Fact, FactKey, Follower};
-use crate::token::Standing;
+use crate::time::Timestamp;
+use crate::token::{ApiToken, FormerSecret, Standing};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Waker};
@@ -127,6 +129,45 @@ pub(super) fn facts_tell_every_record_and_what_is_gone(bed: &Bed) {
         Fact::Token(digest(2), Some(stored(2))),
     ];
     assert_eq!(recorder.heard(), [Heard::Apply(Revision(3), expected)]);
+}
+
+pub(super) fn a_rotated_token_is_told_by_all_of_its_secrets(bed: &Bed) {
+    let recorder = before_everything(bed);
+    let former = |number| FormerSecret {
+        digest: digest(number),
+        rotated_at: Timestamp::EPOCH,
+        ends_at: Timestamp::EPOCH,
+        until_first_use: false,
+    };
+    let rotated = |present, before: &[u64]| ApiToken {
+        digest: digest(present),
+        former: before.iter().copied().map(former).collect(),
+        ..token(1)
+    };
+    commit(&bed.store, restrictive(writes([Write::Token(rotated(7, &[1]))]))).unwrap();
+    commit(&bed.store, restrictive(writes([Write::Token(rotated(8, &[7]))]))).unwrap();
+    let [one, seven, eight] = [1, 7, 8].map(digest);
+    let expected = [
+        Heard::Bar([one, seven].map(FactKey::Token).to_vec()),
+        Heard::Apply(Revision(3), [one, seven].map(Fact::Secret).to_vec()),
+        Heard::Bar([one, seven, eight].map(FactKey::Token).to_vec()),
+        Heard::Apply(
+            Revision(4),
+            vec![Fact::Token(one, None), Fact::Secret(seven), Fact::Secret(eight)],
+        ),
+    ];
+    assert_eq!(recorder.heard(), expected);
+    let found = |digest: &Digest| {
+        bed.store.lookup(digest).unwrap().1.map(|found| (found.token.id, found.secret))
+    };
+    assert_eq!(found(&one), None, "it is forgotten");
+    let facts = FormerFacts { ends_at: Timestamp::EPOCH, heir: None };
+    assert_eq!(found(&seven), Some((token_id(1), SecretFacts::Former(facts))));
+    assert_eq!(found(&eight), Some((token_id(1), SecretFacts::Present)));
+    // No other token can have a secret that this one had.
+    let taken = ApiToken { digest: seven, ..token(2) };
+    let answer = commit(&bed.store, writes([Write::Token(taken)]));
+    assert_eq!(answer, Err(CommitError::Conflict(Require::DigestFree(seven))));
 }
 
 pub(super) fn a_group_is_barred_and_applied_in_order(bed: &Bed) {

@@ -2,6 +2,7 @@
 
 use super::Bed;
 use super::fixture::*;
+use crate::access::SecretFacts;
 use crate::audit::Event;
 use crate::change::{Change, Creation, RecordKey, Require, Write};
 use crate::id::{OrgId, TokenId, UserId};
@@ -9,7 +10,8 @@ use crate::org::{Organization, Revision, User};
 use crate::role::RoleName;
 use crate::secret::Digest;
 use crate::store::CommitError;
-use crate::token::{ApiToken, Standing, Usage};
+use crate::time::Timestamp;
+use crate::token::{ApiToken, FormerSecret, Standing, Usage};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -154,9 +156,19 @@ fn write() -> impl Strategy<Value = Write> {
             Write::User(if is_active { user } else { inactive(user) })
         },
     );
-    let a_token = (0..TOKENS, any_org(), any_user(), any_digest(), 0..3).prop_map(
-        |(number, org, owner, digest, status)| {
-            let token = ApiToken { org, owner, digest, ..token(number) };
+    let former = (any_digest(), any::<bool>()).prop_map(|(digest, until_first_use)| FormerSecret {
+        digest,
+        rotated_at: Timestamp::EPOCH,
+        ends_at: Timestamp::MAX,
+        until_first_use,
+    });
+    let former = prop_oneof![
+        2 => Just(Vec::new()),
+        1 => prop::collection::vec(former, 1..3),
+    ];
+    let a_token = (0..TOKENS, any_org(), any_user(), any_digest(), 0..3, former).prop_map(
+        |(number, org, owner, digest, status, former)| {
+            let token = ApiToken { org, owner, digest, former, ..token(number) };
             Write::Token(match status {
                 0 => token,
                 1 => deactivated(token),
@@ -224,7 +236,7 @@ impl Model {
                     && user.id != *except
             }),
             Require::DigestFree(digest) => {
-                !self.tokens.values().any(|token| token.digest == *digest)
+                !self.tokens.values().any(|token| token.digests().any(|held| held == *digest))
             }
             Require::CreationAbsent(key) => !self.creations.contains_key(key),
             Require::AnotherActiveOwner { org, except } => self
@@ -263,16 +275,23 @@ impl Model {
                     if old.is_some_and(|old| old.org != token.org) {
                         return Err(None);
                     }
-                    digests.insert((token.digest, token.id));
+                    digests.extend(token.digests().map(|digest| (digest, token.id)));
                     tokens.insert(token.id, ApiToken { version, ..token.clone() });
                 }
-                Write::Organization(_) | Write::Usage(..) | Write::Roles(_) => {}
+                Write::Organization(_)
+                | Write::Usage(..)
+                | Write::Roles(_)
+                | Write::Validation(_) => {}
             }
         }
         // No two hold the same, and no two writes of the change name the same.
         emails.extend(users.values().map(|user| (user.org, user.email.to_lowercase(), user.id)));
         let held: BTreeSet<_> = emails.iter().map(|(org, email, _)| (org, email)).collect();
-        digests.extend(tokens.values().map(|token| (token.digest, token.id)));
+        let of = |token: &ApiToken| {
+            let id = token.id;
+            token.digests().map(move |digest| (digest, id)).collect::<Vec<_>>()
+        };
+        digests.extend(tokens.values().flat_map(of));
         let shown: BTreeSet<_> = digests.iter().map(|(digest, _)| digest).collect();
         if held.len() < emails.len() || shown.len() < digests.len() {
             return Err(None);
@@ -289,7 +308,8 @@ impl Model {
                 Write::Token(token) => _ = made.insert(token.id),
                 Write::Usage(id, usage) if made.contains(id) => self.use_token(*id, *usage),
                 Write::Roles(names) => self.intern(names),
-                Write::Usage(..) | Write::User(_) | Write::RemoveUser(_) => {}
+                Write::Usage(..) | Write::User(_) | Write::RemoveUser(_) | Write::Validation(_) => {
+                }
             }
         }
         for said in &change.events {
@@ -348,7 +368,8 @@ impl Model {
         for number in 0..DIGESTS {
             let (revision, found) = store.lookup(&digest(number)).unwrap();
             assert_eq!(revision.0, self.revision);
-            let token = self.tokens.values().find(|token| token.digest == digest(number));
+            let holds = |token: &&ApiToken| token.digests().any(|held| held == digest(number));
+            let token = self.tokens.values().find(holds);
             let owner = token.and_then(|token| {
                 self.users.get(&token.owner).filter(|owner| owner.org == token.org)
             });
@@ -356,6 +377,7 @@ impl Model {
             let whole = token.zip(owner).zip(org);
             let expected = whole.map(|((token, owner), org)| crate::store::Found {
                 token: token.into(),
+                secret: SecretFacts::of(token, &digest(number)).expect("one of its secrets"),
                 owner: owner.into(),
                 org: org.into(),
             });
@@ -363,8 +385,8 @@ impl Model {
         }
         let mut digests = BTreeSet::new();
         let count = store.visit_digests(&mut |digest| _ = digests.insert(*digest)).unwrap();
-        assert_eq!(count, self.tokens.len() as u64);
-        assert_eq!(digests, self.tokens.values().map(|token| token.digest).collect());
+        assert_eq!(count, digests.len() as u64);
+        assert_eq!(digests, self.tokens.values().flat_map(ApiToken::digests).collect());
         for number in 0..CREATIONS {
             let key = [number; 32];
             assert_eq!(store.creation(&key).unwrap().as_ref(), self.creations.get(&key));

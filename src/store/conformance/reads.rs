@@ -2,7 +2,7 @@
 
 use super::Bed;
 use super::fixture::*;
-use crate::access::{OrgFacts, OwnerFacts, TokenFacts};
+use crate::access::{OrgFacts, OwnerFacts, SecretFacts, TokenFacts};
 use crate::change::{Change, Write};
 use crate::id::{OrgId, UserId};
 use crate::org::Revision;
@@ -147,6 +147,7 @@ pub(super) fn lookup_finds_token_owner_and_organization(bed: &Bed) {
     let stored = bed.store.token(token_id(1)).unwrap().unwrap().0;
     let expected = Found {
         token: TokenFacts::from(&stored),
+        secret: SecretFacts::Present,
         owner: OwnerFacts::from(&bed.store.user(ANN).unwrap().unwrap()),
         org: OrgFacts::from(&bed.store.organization(ACME).unwrap().unwrap()),
     };

@@ -1,0 +1,329 @@
+use super::*;
+use crate::audit::Action;
+use crate::id::{TokenId, UserId};
+use crate::org::{Organization, Revision, StatusChange};
+use crate::policy::{Ignore, Ignores, Policies, PolicyKind, TtlPolicy};
+use crate::role::RoleSet;
+use crate::secret::Digest;
+use crate::store::Validations as _;
+use crate::store::memory::MemoryStore;
+use crate::time::{Ttl, Unit};
+use crate::token::{ApiToken, TokenStatus, Usage};
+use crate::usage::{self, Uses};
+use crate::validation::{Counts, Findings, Run, SEGMENT_FLAGS_MAX};
+use std::sync::Mutex;
+use std::sync::atomic::AtomicI64;
+
+const ORG: OrgId = OrgId::from_bits(1);
+const DAY: i64 = 24 * 60 * 60 * 1000;
+const NOW: i64 = 1_800_000_000_000;
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+/// Takes a queued run to its end without reading anything.
+pub(crate) fn through(org: OrgId, run: u64) -> [validation::Write; 2] {
+    let (started_at, took) = (at(NOW), Duration::from_millis(7));
+    let counts = Counts::default();
+    let findings = Findings { started_at, finished_at: at(NOW + 7), took, counts };
+    [
+        validation::Write::Running { org, run, started_at },
+        validation::Write::Finished { org, run, findings },
+    ]
+}
+
+/// Uses that wait to be stored.
+#[derive(Default)]
+struct Waiting(Mutex<HashMap<TokenId, Usage>>);
+
+impl Uses for Waiting {
+    fn touch(&self, _: TokenId, _: Usage) {
+        unreachable!("a run uses no token")
+    }
+
+    fn still(&self) -> Box<dyn usage::Pending + '_> {
+        unreachable!("a run holds nothing still")
+    }
+
+    fn pending(&self) -> HashMap<TokenId, Usage> {
+        self.0.lock().expect("nobody panics").clone()
+    }
+}
+
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(work)
+}
+
+/// A scheduler over a store with one organization: tokens live 100 days, and 10 are allowed.
+struct Bench {
+    store: Arc<MemoryStore>,
+    uses: Arc<Waiting>,
+    now: Arc<AtomicI64>,
+    scheduler: Scheduler,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let (store, uses) = (MemoryStore::new(), Arc::new(Waiting::default()));
+        let now = Arc::new(AtomicI64::new(NOW));
+        let clock = Arc::clone(&now);
+        let scheduler = Scheduler {
+            ledger: Arc::clone(&store) as _,
+            uses: Arc::clone(&uses) as _,
+            clock: Arc::new(move || at(clock.load(Ordering::Relaxed))),
+            bell: Arc::default(),
+        };
+        let bench = Self { store, uses, now, scheduler };
+        bench.put([Write::Organization(org())]);
+        bench
+    }
+
+    fn put(&self, writes: impl IntoIterator<Item = Write>) {
+        let writes = writes.into_iter().collect();
+        let change = Change { writes, ..Change::default() };
+        self.store.commit(change).wait().expect("the store takes it");
+    }
+
+    fn set_now(&self, millis: i64) {
+        self.now.store(millis, Ordering::Relaxed);
+    }
+
+    fn want(&self) {
+        let (trigger, at) = (Trigger::OnDemand, at(self.now.load(Ordering::Relaxed)));
+        let wanted = Wanted { org: ORG, trigger, by: None, at };
+        self.put([Write::Validation(validation::Write::Wanted(wanted))]);
+    }
+
+    fn look(&self) {
+        block_on(self.scheduler.look(&Stop::default())).expect("the store works");
+    }
+
+    fn validate(&self) -> Counts {
+        self.want();
+        self.look();
+        self.counts()
+    }
+
+    fn runs(&self) -> Vec<Run> {
+        self.store.runs(ORG, None, usize::MAX).expect("readable")
+    }
+
+    fn counts(&self) -> Counts {
+        match self.runs()[0].state {
+            RunState::Finished(findings) => findings.counts,
+            RunState::Queued | RunState::Running { .. } => panic!("it is not through"),
+        }
+    }
+
+    fn flags(&self) -> Vec<validation::Flag> {
+        let segments = self.store.segments(ORG, usize::MAX).expect("readable");
+        let part = |(run, number)| self.store.flags(ORG, run, number).expect("readable");
+        segments.into_iter().filter_map(part).flatten().collect()
+    }
+}
+
+fn org() -> Organization {
+    let policy = |active, days| TtlPolicy { active, ttl: Ttl::new(days, Unit::Days) };
+    Organization {
+        id: ORG,
+        version: Revision(0),
+        name: "Acme".to_owned(),
+        governance: Governance::Activated,
+        policies: Policies { idle_ttl: policy(false, 30), max_ttl: policy(true, 10) },
+        created_at: at(NOW),
+    }
+}
+
+fn token(number: u64) -> ApiToken {
+    ApiToken {
+        id: TokenId::from_bits(number.into()),
+        version: Revision(0),
+        org: ORG,
+        owner: UserId::from_bits(1),
+        created_by: None,
+        minted_by: None,
+        name: format!("token {number}"),
+        scope: RoleSet::empty(),
+        digest: Digest::of(&number.to_le_bytes()),
+        created_at: at(NOW),
+        issued_at: at(NOW),
+        expires_at: at(NOW + 100 * DAY),
+        ignores: Ignores::default(),
+        status: TokenStatus::Activated(None),
+        former: Vec::new(),
+    }
+}
+
+fn good(number: u64) -> ApiToken {
+    ApiToken { expires_at: at(NOW + 10 * DAY), ..token(number) }
+}
+
+#[test]
+fn s18_a_run_a_day_and_a_missed_one_is_made_up_once() {
+    let bench = Bench::new();
+    bench.look();
+    assert_eq!(bench.runs(), [], "the first is due a day after the beginning");
+    bench.set_now(NOW + DAY - 1);
+    bench.look();
+    assert_eq!(bench.runs().len(), 0);
+    bench.set_now(NOW + DAY);
+    bench.look();
+    bench.look();
+    assert_eq!(bench.runs().len(), 1);
+    assert_eq!(bench.runs()[0].trigger, Trigger::Scheduled);
+    // Nobody was there for three days; then the time of day is what it was.
+    bench.set_now(NOW + 4 * DAY + 5);
+    bench.look();
+    bench.look();
+    assert_eq!(bench.runs().len(), 2);
+    bench.set_now(NOW + 5 * DAY - 1);
+    bench.look();
+    assert_eq!(bench.runs().len(), 2);
+    bench.set_now(NOW + 5 * DAY);
+    bench.look();
+    assert_eq!(bench.runs().len(), 3);
+    // The clock was far ahead and is set back: nothing waits for longer than a day.
+    bench.set_now(NOW + 2 * DAY);
+    bench.look();
+    bench.set_now(NOW + 3 * DAY);
+    bench.look();
+    assert_eq!(bench.runs().len(), 4);
+    let events = bench.store.events(ORG, None, 100).expect("readable");
+    assert_eq!(events.len(), 4);
+    assert!(events.iter().all(|event| event.said.action == Action::ValidationFinished));
+}
+
+#[test]
+fn a_run_tells_what_is_new_and_what_is_gone() {
+    let bench = Bench::new();
+    bench.put([1, 2, 3].map(|number| Write::Token(token(number))));
+    bench.put([Write::Token(good(4))]);
+    let counts = |tokens, flagged, new, cleared| Counts { tokens, flagged, new, cleared };
+    assert_eq!(bench.validate(), counts(4, 3, 3, 0));
+    assert_eq!(bench.validate(), counts(4, 3, 0, 0));
+    let first = bench.flags();
+    assert_eq!(first.len(), 3);
+    assert!(first.iter().all(|flag| flag.max_ttl.is_some() && flag.idle_ttl.is_none()));
+
+    // One is revoked, one ignored, one made; one breaks another policy too.
+    let change = StatusChange { at: at(NOW), by: None, reason: None, governed: true };
+    let revoked = ApiToken { status: TokenStatus::Revoked(change), ..token(1) };
+    let until = at(NOW + 40 * DAY);
+    let ignore = Ignore { until, at: at(NOW), by: UserId::from_bits(1), reason: None };
+    let ignores = Ignores::default().with(PolicyKind::MaxTtl, Some(ignore));
+    bench.put([Write::Token(revoked), Write::Token(ApiToken { ignores, ..token(2) })]);
+    bench.put([Write::Token(token(5))]);
+    let mut tightened = org();
+    tightened.policies.idle_ttl.active = true;
+    bench.put([Write::Organization(tightened)]);
+    bench.set_now(NOW + 30 * DAY + 1);
+    // A use that is not stored yet keeps the fifth from being idle.
+    let used = Usage::once(at(NOW + 30 * DAY));
+    bench.uses.0.lock().expect("nobody panics").insert(TokenId::from_bits(5), used);
+    // New: idle of 2 and 3, max of 5. Gone: max of 1 and 2. The good one has expired.
+    assert_eq!(bench.validate(), counts(5, 3, 3, 2));
+    let flag = bench.flags()[1];
+    assert_eq!(flag.token, TokenId::from_bits(3));
+    assert_eq!(flag.max_ttl, first[2].max_ttl, "what was found before stays as it was");
+    assert_eq!(flag.idle_ttl.map(|mark| mark.found_at), Some(at(NOW + 30 * DAY + 1)));
+    // At its end the ignored one is new again.
+    bench.set_now(until.millis());
+    bench.uses.0.lock().expect("nobody panics").clear();
+    assert_eq!(bench.validate(), counts(5, 3, 2, 0));
+}
+
+#[test]
+fn flags_of_many_tokens_lie_in_parts_and_old_ones_are_forgotten() {
+    let bench = Bench::new();
+    let many = SEGMENT_FLAGS_MAX as u64 + 1_500;
+    for from in (0..many).step_by(1_000) {
+        let part = from..many.min(from + 1_000);
+        bench.put(part.map(|number| Write::Token(token(number))));
+    }
+    assert_eq!(bench.validate().new, many);
+    assert_eq!(bench.store.segments(ORG, 9), Ok(vec![(1, 0), (1, 1)]));
+    let flags = bench.flags();
+    assert!(flags.windows(2).all(|pair| pair[0].token < pair[1].token));
+    assert_eq!(flags.len() as u64, many);
+    // All but one heal; the parts of the run before go.
+    bench.put([Write::Organization(Organization { policies: Policies::default(), ..org() })]);
+    let counts = bench.validate();
+    assert_eq!((counts.flagged, counts.new, counts.cleared), (0, 0, many));
+    assert_eq!(bench.store.segments(ORG, 9), Ok(vec![]));
+}
+
+#[test]
+fn k1_a_run_that_was_broken_off_is_repeated_under_its_number() {
+    let bench = Bench::new();
+    bench.put((0..1_200).map(|number| Write::Token(token(number))));
+    assert_eq!(bench.validate().new, 1_200);
+    bench.put([Write::Token(token(5_000))]);
+    bench.want();
+    // Broken off after the first stretch, with some flags on disk already.
+    let ledger = Arc::clone(&bench.store) as Arc<dyn Ledger>;
+    let pass = begin(ledger, &*bench.uses, ORG, at(NOW + 1)).expect("readable").expect("a run");
+    let (pass, more) = pass.step().expect("readable");
+    assert!(more);
+    drop(pass);
+    let stray = validation::Segment { org: ORG, run: 2, number: 3, flags: bench.flags() };
+    bench.put([Write::Validation(validation::Write::Flags(stray))]);
+    assert_eq!(bench.runs()[0].state, RunState::Running { started_at: at(NOW + 1) });
+    // Meanwhile another is wanted: it does not join one that has begun.
+    bench.set_now(NOW + DAY / 2);
+    bench.want();
+    bench.look();
+    let [third, second, first] = bench.runs()[..] else { panic!("three runs") };
+    assert_eq!([third.number, second.number, first.number], [3, 2, 1]);
+    let RunState::Finished(found) = second.state else { panic!("{second:?}") };
+    assert_eq!(found.started_at, at(NOW + 1), "it decides as of when it was first started");
+    assert_eq!((found.counts.tokens, found.counts.new, found.counts.cleared), (1_201, 1, 0));
+    let RunState::Finished(found) = third.state else { panic!("{third:?}") };
+    assert_eq!((found.counts.new, found.counts.cleared), (0, 0));
+    assert_eq!(bench.flags().len(), 1_201);
+    assert_eq!(bench.store.segments(ORG, 9), Ok(vec![(3, 0)]));
+}
+
+#[test]
+fn without_governance_nothing_is_run_and_it_is_made_up_after() {
+    let bench = Bench::new();
+    bench.look();
+    bench.want();
+    bench.put([Write::Organization(Organization { governance: Governance::Deactivated, ..org() })]);
+    bench.set_now(NOW + 3 * DAY);
+    bench.look();
+    assert_eq!(bench.runs()[0].state, RunState::Queued);
+    bench.put([Write::Organization(org())]);
+    bench.look();
+    bench.look();
+    let runs = bench.runs();
+    assert_eq!(runs.len(), 1, "the daily one joins the one that waits");
+    assert!(matches!(runs[0].state, RunState::Finished(_)));
+}
+
+#[test]
+fn the_history_is_bounded() {
+    let bench = Bench::new();
+    let kept = validation::RUNS_KEPT_MAX;
+    for number in 1..=kept + 3 {
+        bench.want();
+        bench.put(through(ORG, number).map(Write::Validation));
+    }
+    let runs = bench.runs();
+    assert_eq!(runs.len() as u64, kept);
+    assert_eq!(runs.last().map(|run| run.number), Some(4));
+}
+
+#[test]
+fn a_stop_ends_a_run_between_two_stretches() {
+    let bench = Bench::new();
+    bench.want();
+    let stop = Stop::default();
+    stop.ask();
+    let stopped = block_on(bench.scheduler.look(&stop));
+    assert!(matches!(stopped, Err(Interrupted::Stopped)), "{stopped:?}");
+    assert!(matches!(bench.runs()[0].state, RunState::Running { .. }));
+    bench.look();
+    assert!(matches!(bench.runs()[0].state, RunState::Finished(_)));
+}
