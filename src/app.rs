@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::runtime::Runtime;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 
 /// Threads that read the store for requests that miss the cache.
 const READER_THREADS: usize = 2;
@@ -182,6 +182,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
     let router = admin::router(AdminState {
         ledger: Arc::clone(&store) as _,
         evidences: Arc::new(Cached(readers)),
+        exports: Arc::new(Semaphore::new(admin::EXPORTS_MAX)),
         backups: Backups::new(Arc::clone(&store) as _, directory_of(&config.store.path)),
         uses: Arc::clone(&board) as _,
         catalogue: Arc::clone(&catalogue),

@@ -88,6 +88,12 @@ pub enum Action {
     /// The first use of a token's new secret ended the one before it.
     #[serde(rename = "token.former_secret_ended")]
     FormerSecretEnded,
+    /// Tokens that were made elsewhere were taken in.
+    #[serde(rename = "tokens.imported")]
+    TokensImported,
+    /// All tokens of the organization were written to a file.
+    #[serde(rename = "tokens.exported")]
+    TokensExported,
 }
 
 /// What it was done to.

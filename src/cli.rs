@@ -6,6 +6,8 @@ mod check;
 mod client;
 mod demo;
 mod echo;
+mod export;
+mod import;
 mod init;
 mod progress;
 mod restore;
@@ -40,6 +42,10 @@ enum Command {
     Demo(demo::Arguments),
     /// Govern API tokens through the admin port
     Token(token::Arguments),
+    /// Take in tokens that were made elsewhere, from CSV or JSON lines
+    Import(import::Arguments),
+    /// Write the tokens of an organization as CSV or JSON lines, without secrets
+    Export(export::Arguments),
     /// Copy the store, of a running gateway too, to one file
     Backup(backup::Arguments),
     /// Put a backup in the store's place, and say first what that brings back
@@ -57,6 +63,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Backup(arguments) => backup::run(&arguments),
         Command::Restore(arguments) => restore::run(&arguments),
         Command::OpenApi => say(&bearward::app::openapi()),
@@ -96,9 +104,9 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Standard output cannot be written to.
+/// The output cannot be written to.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write to standard output")]
+#[error("cannot write the output")]
 struct OutputError(#[source] io::Error);
 
 /// Prints a result and a line end to standard output.

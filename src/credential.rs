@@ -9,6 +9,11 @@ use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 /// Longest token that is looked at.
 pub const TOKEN_BYTES_MAX: usize = 4096;
 
+/// Whether a client can present this as a bearer token at all.
+pub(crate) fn is_presentable(token: &[u8]) -> bool {
+    well_formed(token)
+}
+
 /// What a request carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Credential<'a> {

@@ -15,6 +15,8 @@
 
 pub mod backup;
 pub mod catalogue;
+pub mod export;
+pub mod import;
 pub mod org;
 pub mod policies;
 pub mod reading;

@@ -21,7 +21,7 @@
 //! Each imports only what stands above it in this list.
 //!
 //! - Pure, without clock, I/O or runtime: [`time`], [`id`], [`role`], [`secret`], [`credential`],
-//!   [`org`], [`token`], [`policy`], [`validation`], [`audit`], [`change`], [`access`],
+//!   [`org`], [`token`], [`policy`], [`validation`], [`audit`], [`change`], [`inventory`], [`access`],
 //!   [`governance`].
 //! - What survives, and what time it is: [`store`], [`clock`].
 //! - What is held in memory: [`cache`], [`usage`], [`session`], [`directory`],
@@ -45,6 +45,7 @@ pub mod directory;
 pub mod gateway;
 pub mod governance;
 pub mod id;
+pub mod inventory;
 pub mod listener;
 pub mod org;
 pub mod phase;

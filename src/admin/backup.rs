@@ -4,6 +4,7 @@
 //! its first byte is written: whatever happens, nothing is left behind. Then it is sent as it is.
 
 use super::Shared;
+use super::chunks::Chunks;
 use super::desk::{self, Step};
 use super::extract::{Call, Query};
 use super::me::Nothing;
@@ -18,22 +19,17 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
-use http_body::{Frame, SizeHint};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::Semaphore;
 
 /// Backups at once: each reads the whole store and takes its room on the disk once more.
 const BACKUPS_MAX: usize = 1;
 /// What is read and sent at a time.
 const CHUNK_BYTES: usize = 256 * 1024;
-/// Chunks that wait for a client that reads slowly.
-const CHUNKS_QUEUED_MAX: usize = 4;
 
 /// What backups are made of.
 pub struct Backups {
@@ -93,7 +89,11 @@ pub(crate) async fn take(
         (CONTENT_DISPOSITION, HeaderValue::from_static(r#"attachment; filename="bearward.redb""#)),
         (CONTENT_LENGTH, HeaderValue::from(bytes)),
     ];
-    Ok((headers, Body::new(Chunks::of(file, bytes, turn))).into_response())
+    let chunks = Chunks::written(Some(bytes), move |send| {
+        let _turn = turn;
+        read(file, bytes, send);
+    });
+    Ok((headers, Body::new(chunks)).into_response())
 }
 
 /// A copy, from its first byte on, and how long it is.
@@ -110,7 +110,7 @@ fn copy(archive: &dyn Archive, directory: &Path) -> Result<(File, u64), Problem>
 /// A file that is gone when it is closed, whoever closes it.
 fn nameless(directory: &Path) -> io::Result<File> {
     let mut bits = [0; 8];
-    getrandom::fill(&mut bits)?;
+    super::system_random(&mut bits).map_err(io::Error::other)?;
     let path = directory.join(format!(".bearward-backup-{:016x}", u64::from_ne_bytes(bits)));
     let mut open = OpenOptions::new();
     let file = open.read(true).write(true).create_new(true).mode(0o600).open(&path)?;
@@ -125,54 +125,17 @@ fn unmade(error: &io::Error) -> Problem {
     Problem::internal(error)
 }
 
-/// A file on its way out, read by a thread that may block.
-struct Chunks {
-    chunks: mpsc::Receiver<io::Result<Bytes>>,
-    left: u64,
-}
-
-impl Chunks {
-    /// The next so many bytes of a file; `turn` is given back behind them.
-    fn of(mut file: File, bytes: u64, turn: OwnedSemaphorePermit) -> Self {
-        let (sender, chunks) = mpsc::channel(CHUNKS_QUEUED_MAX);
-        tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            let mut left = bytes;
-            while left > 0 {
-                let mut chunk =
-                    vec![0; CHUNK_BYTES.min(usize::try_from(left).unwrap_or(usize::MAX))];
-                let read = file.read_exact(&mut chunk);
-                left -= chunk.len() as u64;
-                let broken = read.is_err();
-                // Nobody takes it any more when the client has gone.
-                let sent = sender.blocking_send(read.map(|()| chunk.into()));
-                if broken || sent.is_err() {
-                    return;
-                }
-            }
-        });
-        Self { chunks, left: bytes }
-    }
-}
-
-impl http_body::Body for Chunks {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        self.chunks.poll_recv(cx).map(|chunk| {
-            let chunk = chunk?;
-            if let Ok(chunk) = &chunk {
-                self.left = self.left.saturating_sub(chunk.len() as u64);
-            }
-            Some(chunk.map(Frame::data))
-        })
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
+/// Sends the next so many bytes of a file.
+fn read(mut file: File, bytes: u64, send: &mut dyn FnMut(io::Result<Bytes>) -> bool) {
+    let mut left = bytes;
+    while left > 0 {
+        let mut chunk = vec![0; CHUNK_BYTES.min(usize::try_from(left).unwrap_or(usize::MAX))];
+        let read = file.read_exact(&mut chunk);
+        left -= chunk.len() as u64;
+        let is_broken = read.is_err();
+        // Nobody takes it any more when the client has gone.
+        if !send(read.map(|()| chunk.into())) || is_broken {
+            return;
+        }
     }
 }

@@ -222,6 +222,7 @@ impl House {
         let clock = Arc::clone(&now);
         let router = router(AdminState {
             ledger: Arc::clone(&store) as Arc<dyn Ledger>,
+            exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
             backups: Backups::new(Arc::clone(&store) as Arc<dyn Archive>, std::env::temp_dir()),
             evidences: Arc::new(Stored(Arc::clone(&store) as Arc<dyn Facts>)),
             uses: Arc::clone(&pending) as Arc<dyn Uses>,

@@ -43,7 +43,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (unfinished, file) = Unfinished::beside(&place, ".partial")?;
     match store {
         Some(store) => copy(&store, &file)?,
-        None => fetch(arguments, &config, &file)?,
+        None => fetch(arguments, &config, &mut &file)?,
     }
     drop(file);
     let held = Held::of(&*open(unfinished.path(), &config)?)?;
@@ -58,9 +58,9 @@ fn default_place() -> PathBuf {
 }
 
 /// The store, if no gateway works with it.
-fn stopped(config: &Config) -> anyhow::Result<Option<Arc<RedbStore>>> {
+pub(super) fn stopped(config: &Config) -> anyhow::Result<Option<Arc<RedbStore>>> {
     if !config.store.path.exists() {
-        bail!("there is no store {} to back up", config.store.path.display());
+        bail!("there is no store {}", config.store.path.display());
     }
     match redb::open(redb::Options {
         path: config.store.path.clone(),
@@ -79,7 +79,7 @@ fn copy(store: &RedbStore, file: &File) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn fetch(arguments: &Arguments, config: &Config, file: &File) -> anyhow::Result<()> {
+fn fetch(arguments: &Arguments, config: &Config, file: &mut &File) -> anyhow::Result<()> {
     let secret = client::secret(arguments.token_file.as_deref())
         .context("a gateway works with the store, so its admin port is asked")?;
     let admin = arguments.admin.clone();

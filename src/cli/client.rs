@@ -9,8 +9,7 @@ use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use indicatif::ProgressBar;
 use serde_json::Value;
-use std::fs::File;
-use std::io::Write as _;
+use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -109,13 +108,13 @@ impl Client {
         Ok(request.body(Full::from(body.unwrap_or_default()))?)
     }
 
-    /// Asks, and writes the answer of a success to a file, all of it, however long it takes to begin.
+    /// Asks, and writes the answer of a success to `out`, all of it, however long it takes to begin.
     /// An answer that breaks off is an error.
     pub(super) fn save(
         &mut self,
         method: Method,
         path: &str,
-        mut file: &File,
+        out: &mut dyn Write,
         bar: &ProgressBar,
     ) -> anyhow::Result<()> {
         let request = self.request(method, path, None)?;
@@ -131,11 +130,13 @@ impl Client {
                 let body = body.map_err(|error| anyhow::anyhow!(error))?.to_bytes();
                 return Ok(Err(problem(status, serde_json::from_slice(&body).ok().as_ref())));
             }
-            bar.set_length(body.size_hint().exact().unwrap_or(0));
+            if let Some(bytes) = body.size_hint().exact() {
+                bar.set_length(bytes);
+            }
             while let Some(frame) = timeout(PATIENCE, body.frame()).await? {
                 if let Ok(chunk) = frame?.into_data() {
                     // One connection, one file, and nobody else on this runtime.
-                    file.write_all(&chunk).context("cannot write the file")?;
+                    out.write_all(&chunk).map_err(super::OutputError)?;
                     bar.inc(chunk.len() as u64);
                 }
             }
@@ -144,6 +145,8 @@ impl Client {
         match self.runtime.block_on(saving) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(problem)) => bail!(problem),
+            // Whoever reads us has seen enough.
+            Err(error) if super::is_broken_pipe(&error) => Err(error),
             Err(error) => Err(error.context(format!("the admin port at {host} did not answer"))),
         }
     }

@@ -51,7 +51,9 @@ enum Present {
 /// Runs the command.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let config = arguments.config.load()?;
-    let place = &config.store.path;
+    // Where a link leads to, or else the link would be replaced.
+    let place = fs::canonicalize(&config.store.path);
+    let place = &place.unwrap_or_else(|_not_there| config.store.path.clone());
     let present = present(&config)?;
     let (unfinished, file) = Unfinished::beside(place, ".restoring")?;
     duplicate(&arguments.from, place, &file)?;

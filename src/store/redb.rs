@@ -15,7 +15,7 @@ use ::redb::{
 };
 use arc_swap::ArcSwapOption;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 mod copy;
@@ -33,6 +33,8 @@ pub struct File {
     database: Database,
     /// Counts the commits.
     commits: AtomicU64,
+    /// Whether commits are part of a large load.
+    bulk: AtomicBool,
     /// A snapshot of the latest commit, and which one that is. Beginning a transaction and opening
     /// its tables takes longer than looking a token up.
     latest: ArcSwapOption<(u64, Snapshot)>,
@@ -40,7 +42,20 @@ pub struct File {
 
 impl File {
     fn new(database: Database) -> Self {
-        Self { database, commits: AtomicU64::new(0), latest: ArcSwapOption::empty() }
+        Self {
+            database,
+            commits: AtomicU64::new(0),
+            bulk: AtomicBool::new(false),
+            latest: ArcSwapOption::empty(),
+        }
+    }
+}
+
+impl Store<File> {
+    /// Begins or ends a large load. Within it each commit is durable as ever and takes less time, and
+    /// after a crash opening walks over the whole file once; so the last commit comes after its end.
+    pub fn in_bulk(&self, bulk: bool) {
+        self.engine().bulk.store(bulk, Ordering::Release);
     }
 }
 
@@ -80,7 +95,7 @@ impl Engine for File {
         // The file tells its free pages with each commit, so that opening it after a crash takes
         // no walk over all of it. This implies commits in two phases: a crash between them leaves
         // the state before, checksums or not.
-        transaction.set_quick_repair(true);
+        transaction.set_quick_repair(!self.bulk.load(Ordering::Acquire));
         let mut tables = Tables::open(&transaction)?;
         let worked = work(&mut tables);
         drop(tables);

@@ -6,6 +6,7 @@
 
 mod chunks;
 mod clock;
+mod faults;
 mod framing;
 mod headers;
 mod messages;

@@ -1,6 +1,7 @@
 //! The commands, run as people run them. What needs a serving gateway is in `running`.
 
 mod archive;
+mod inventory;
 mod running;
 
 use bearward::audit::{Action, Actor};

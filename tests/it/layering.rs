@@ -19,6 +19,7 @@ const PURE: &[&str] = &[
     "credential",
     "governance",
     "id",
+    "inventory",
     "org",
     "policy",
     "role",

@@ -33,6 +33,7 @@ pub(crate) struct Setup {
     routes: String,
     descriptors_max: Option<u32>,
     clock: bool,
+    store: Option<PathBuf>,
 }
 
 impl Setup {
@@ -51,6 +52,7 @@ impl Setup {
             routes: ROUTES.to_owned(),
             descriptors_max: None,
             clock: false,
+            store: None,
         }
     }
 
@@ -89,6 +91,12 @@ impl Setup {
     /// Starts the process with so many file descriptors at most.
     pub(crate) const fn descriptors_max(mut self, count: u32) -> Self {
         self.descriptors_max = Some(count);
+        self
+    }
+
+    /// Keeps the store in this file, in place of one in the world's directory.
+    pub(crate) fn store(mut self, path: PathBuf) -> Self {
+        self.store = Some(path);
         self
     }
 
@@ -237,7 +245,7 @@ impl World {
 
     /// The store file.
     pub(crate) fn store(&self) -> PathBuf {
-        self.home.path().join("bearward.redb")
+        self.setup.store.clone().unwrap_or_else(|| self.home.path().join("bearward.redb"))
     }
 
     /// A file of this world.

@@ -132,7 +132,7 @@ fn body(house: &House, row: &Row<'_>) -> Value {
     let reader = json!([{"service": "orders", "role": "reader"}]);
     let named = |name: &str| json!({"name": name});
     match (row.method, row.path.rsplit('/').next().unwrap_or_default(), row.about) {
-        ("GET" | "DELETE", ..) | ("POST", "backup", "") => Value::Null,
+        ("GET" | "DELETE", ..) | ("POST", "backup" | "export", "") => Value::Null,
         ("POST", "orgs", "") => {
             json!({"name": "New", "owner": {"email": "n@example.com", "name": "N"}})
         }

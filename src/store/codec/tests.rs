@@ -263,9 +263,11 @@ fn variants_keep_their_numbers() {
         Action::ValidationFinished,
         Action::TokenRotated,
         Action::FormerSecretEnded,
+        Action::TokensImported,
+        Action::TokensExported,
     ];
     let encoded = actions.iter().map(|action| encode(action).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(encoded), (0..20).collect::<Vec<u8>>());
+    assert_eq!(numbers(encoded), (0..22).collect::<Vec<u8>>());
     let units = [Unit::Minutes, Unit::Hours, Unit::Days, Unit::Months];
     let encoded = units.iter().map(|unit| encode(unit).unwrap()[1..].to_vec()).collect();
     assert_eq!(numbers(encoded), [0, 1, 2, 3]);

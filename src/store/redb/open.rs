@@ -56,7 +56,8 @@ pub enum OpenError {
     },
     /// The file is damaged.
     #[error(
-        "{path} is damaged ({why}) and was left as it is: keep a copy of it and restore a backup"
+        "{path} is damaged ({why}) and was left as it is: keep a copy of it and restore a backup \
+         (`bearward restore`)"
     )]
     Damaged {
         /// The store.

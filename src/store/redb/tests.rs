@@ -15,6 +15,10 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+mod copies;
+mod cuts;
+mod faults;
+mod journal;
 mod power;
 
 /// A disk in memory that can be made to fail, and outlives the stores upon it.
