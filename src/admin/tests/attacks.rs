@@ -34,7 +34,8 @@ async fn a1_a_fresh_store_admits_nobody() {
             .replace("{user}", &fresh.member.user.to_string())
             .replace("{token}", &fresh.member.token.to_string());
         let method = method.as_str();
-        fresh.ask(method, &path).send().await.problem(401, "no-credential");
+        let answer = fresh.ask(method, &path).send().await.expect(401);
+        assert_eq!(answer.headers["www-authenticate"], "Bearer", "{method} {path}");
         for guess in guesses {
             let answer = fresh.ask(method, &path).with_secret(guess).send().await;
             let status = if guess.is_empty() { 400 } else { 401 };
