@@ -15,6 +15,7 @@ use crate::secret::Digest;
 use crate::time::Timestamp;
 use crate::token::{ApiToken, Standing};
 use http::Method;
+use serde::{Deserialize, Serialize};
 
 /// What a decision needs of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +96,7 @@ impl From<&Organization> for OrgFacts {
 }
 
 /// Which of a token's secrets one is, as far as a decision depends on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SecretFacts {
     /// The present one.
     Present,
@@ -106,7 +107,7 @@ pub enum SecretFacts {
 }
 
 /// A secret that was rotated away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FormerFacts {
     /// When it is over, at the latest.
     pub ends_at: Timestamp,

@@ -115,6 +115,13 @@ pub(super) fn read_pair(bytes: &[u8]) -> Result<(u128, u128), Failure> {
     Ok((read_id(first)?, read_id(second)?))
 }
 
+/// Whose a digest is, and the card of the token that follows.
+pub(super) fn read_indexed(row: &[u8]) -> Result<((OrgId, TokenId), &[u8]), Failure> {
+    let (token, card) = row.split_at_checked(32).ok_or_else(|| stray("a token"))?;
+    let (org, id) = read_pair(token)?;
+    Ok(((OrgId::from_bits(org), TokenId::from_bits(id)), card))
+}
+
 /// The smallest and the largest key of 32 bytes that begin with an identity.
 pub(super) fn all_of(bits: u128) -> ([u8; 32], [u8; 32]) {
     (pair(bits, 0), pair(bits, u128::MAX))

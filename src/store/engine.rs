@@ -25,7 +25,7 @@ pub enum Table {
     Tokens,
     /// Token -> organization.
     TokenHomes,
-    /// Digest -> organization, token.
+    /// Digest -> organization, token, and what a decision needs of both token and secret.
     Digests,
     /// Owner, token -> whether it is not revoked.
     Owned,

@@ -11,9 +11,11 @@ use crate::access::{OrgFacts, OwnerFacts, SecretFacts, TokenFacts};
 use crate::change::{CREATIONS_KEPT, Creation};
 use crate::id::{OrgId, TokenId, UserId};
 use crate::org::{Organization, Revision, User};
-use crate::role::{RoleName, RoleTable};
+use crate::role::{RoleName, RoleSet, RoleTable};
 use crate::secret::Digest;
+use crate::time::Timestamp;
 use crate::token::{ApiToken, Standing, Usage};
+use serde::{Deserialize, Serialize};
 use std::ops::{Bound, ControlFlow};
 
 /// How many tokens a visit holds in memory at a time.
@@ -24,6 +26,28 @@ const CREATIONS_FORGOTTEN_MAX: usize = 8;
 
 const REVISION: &[u8] = b"revision";
 const FORMAT: &[u8] = b"format";
+
+/// What the index of digests says of a token beside whose it is: all that a decision needs. The
+/// record itself lies elsewhere in the file, and would have to be read for every look-up.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Card {
+    pub(super) owner: UserId,
+    pub(super) scope: RoleSet,
+    pub(super) expires_at: Timestamp,
+    pub(super) standing: Standing,
+    pub(super) version: Revision,
+    pub(super) secret: SecretFacts,
+}
+
+impl Card {
+    /// Nothing if the digest is none of the token's.
+    pub(super) fn of(token: &ApiToken, digest: &Digest) -> Option<Self> {
+        let secret = SecretFacts::of(token, digest)?;
+        let TokenFacts { id: _, org: _, owner, scope, expires_at, standing, version } =
+            TokenFacts::from(token);
+        Some(Self { owner, scope, expires_at, standing, version, secret })
+    }
+}
 
 /// Typed reads.
 pub(super) trait Records: Read + Sized {
@@ -113,8 +137,20 @@ pub(super) trait Records: Read + Sized {
     }
 
     fn token_of_digest(&self, digest: &Digest) -> Result<Option<(OrgId, TokenId)>, Failure> {
-        let found = self.get(Table::Digests, digest.as_bytes(), codec::read_pair)?.transpose()?;
-        Ok(found.map(|(org, token)| (OrgId::from_bits(org), TokenId::from_bits(token))))
+        let read = |row: &[u8]| Ok(codec::read_indexed(row)?.0);
+        self.get(Table::Digests, digest.as_bytes(), read)?.transpose()
+    }
+
+    fn facts_of_digest(
+        &self,
+        digest: &Digest,
+    ) -> Result<Option<(TokenFacts, SecretFacts)>, Failure> {
+        let read = |row: &[u8]| {
+            let ((org, id), card) = codec::read_indexed(row)?;
+            let Card { owner, scope, expires_at, standing, version, secret } = codec::decode(card)?;
+            Ok((TokenFacts { id, org, owner, scope, expires_at, standing, version }, secret))
+        };
+        self.get(Table::Digests, digest.as_bytes(), read)?.transpose()
     }
 
     /// What a token was used, as far as the store was told.
@@ -147,18 +183,12 @@ pub(super) trait Records: Read + Sized {
     }
 
     fn found(&self, digest: &Digest) -> Result<Option<Found>, Failure> {
-        let Some((org, id)) = self.token_of_digest(digest)? else { return Ok(None) };
-        let Some(token) = self.token_in(org, id)? else { return Ok(None) };
-        let Some(secret) = SecretFacts::of(&token, digest) else { return Ok(None) };
+        let Some((token, secret)) = self.facts_of_digest(digest)? else { return Ok(None) };
         // An owner outside the token's organization is no owner: the token is as good as unknown.
-        let Some(owner) = self.user_in(org, token.owner)? else { return Ok(None) };
-        let Some(org) = self.organization(org)? else { return Ok(None) };
-        Ok(Some(Found {
-            token: TokenFacts::from(&token),
-            secret,
-            owner: OwnerFacts::from(&owner),
-            org: OrgFacts::from(&org),
-        }))
+        let Some(owner) = self.user_in(token.org, token.owner)? else { return Ok(None) };
+        let Some(org) = self.organization(token.org)? else { return Ok(None) };
+        let (owner, org) = (OwnerFacts::from(&owner), OrgFacts::from(&org));
+        Ok(Some(Found { token, secret, owner, org }))
     }
 
     fn digests(&self, visit: &mut dyn FnMut(&Digest)) -> Result<u64, Failure> {
@@ -325,10 +355,9 @@ pub(super) trait WriteRecords: Write + Records {
             self.put(Table::TokenHomes, &codec::id(token.id.bits()), &codec::id(token.org.bits()))?;
         }
         for digest in token.digests() {
-            let is_indexed = |old: &ApiToken| old.digests().any(|known| known == digest);
-            if !old.as_ref().is_some_and(is_indexed) {
-                self.put(Table::Digests, digest.as_bytes(), &key)?;
-            }
+            let Some(card) = Card::of(token, &digest) else { continue };
+            let indexed = [&key[..], &codec::encode(&card)?].concat();
+            self.put(Table::Digests, digest.as_bytes(), &indexed)?;
         }
         let live = if token.standing() == Standing::Revoked { NOT_LIVE } else { LIVE };
         self.put(Table::Owned, &codec::owned(token.owner, token.id), live)?;

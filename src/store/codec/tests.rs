@@ -10,6 +10,7 @@ use crate::policy::{Enforcement, Ignore, Ignores, Policies, PolicyKind, TtlPolic
 use crate::role::{RoleId, RoleName, RoleSet};
 use crate::secret::Digest;
 use crate::store::engine::Table;
+use crate::store::record::Card;
 use crate::store::trail::Body;
 use crate::time::{Ttl, Unit};
 use crate::token::{ApiToken, FormerSecret, NOTIFY_BEFORE_EXPIRY, Reuse, TokenStatus, Usage};
@@ -261,6 +262,37 @@ fn what_is_stored_stays_readable() {
     for (bytes, expected) in expected {
         assert_eq!(bytes, expected.replace(' ', ""));
     }
+}
+
+/// As above, for what the index of digests says of each secret.
+#[test]
+fn what_a_digest_stands_for_stays_readable() {
+    let rotated = ApiToken {
+        former: vec![FormerSecret {
+            digest: Digest::from_bytes([0xcd; 32]),
+            rotated_at: at(10),
+            ends_at: at(11),
+            until_first_use: true,
+        }],
+        ..a_token(TokenStatus::Revoked(switched()))
+    };
+    let card = |token: &ApiToken, digest: u8| {
+        Card::of(token, &Digest::from_bytes([digest; 32])).map(|card| bytes(&card))
+    };
+    let expected = [
+        (card(&a_token(TokenStatus::Activated(None)), 0xab), "01 03 0400 06 00 02 00"),
+        (card(&a_token(TokenStatus::Deactivated(switched())), 0xab), "01 03 0400 06 01 02 00"),
+        (card(&rotated, 0xab), "01 03 0400 06 02 02 01"),
+        (
+            card(&rotated, 0xcd),
+            "01 03 0400 06 02 02 02 16 01 abababababababababababababababababababababababab\
+             abababababababab",
+        ),
+    ];
+    for (bytes, expected) in expected {
+        assert_eq!(bytes, Some(expected.replace(' ', "")));
+    }
+    assert_eq!(card(&rotated, 0xee), None);
 }
 
 /// As above, for what validation stores.
@@ -522,6 +554,7 @@ fn what_is_no_record_is_an_error() {
     for bytes in [&[][..], &[1; 15], &[1; 17]] {
         read_id(bytes).unwrap_err();
         read_pair(bytes).unwrap_err();
+        read_indexed(bytes).unwrap_err();
         read_number(bytes).unwrap_err();
         read_event_seq(bytes).unwrap_err();
         read_chained(bytes).unwrap_err();
