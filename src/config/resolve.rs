@@ -127,7 +127,7 @@ fn gateway(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<Gatew
         workers: workers.unwrap_or_else(processors),
         realm: realm.unwrap_or_else(|| "bearward".to_owned()),
         token_prefix: prefix.unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
-        cache_entries_max: entries.unwrap_or(300_000),
+        cache_entries_max: entries.unwrap_or(400_000),
         usage_flush_interval: flush.unwrap_or(Duration::from_secs(5)),
         access_log,
     })
