@@ -35,6 +35,7 @@ use dashmap::mapref::entry::Entry as Slot;
 use fence::Fence;
 use filter::Filter;
 use hasher::DigestState;
+use identity::Places;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -186,6 +187,7 @@ pub struct Cache {
     /// Digests in the order of their insertion, for the clock hand of the eviction.
     hand: Mutex<VecDeque<Digest>>,
     entries_max: usize,
+    places: Arc<Places>,
     facts: Arc<dyn Facts>,
     evictions: AtomicU64,
 }
@@ -217,6 +219,7 @@ impl Cache {
             next_filter: ArcSwapOption::empty(),
             hand: Mutex::new(VecDeque::new()),
             entries_max: entries_max.max(1),
+            places: Places::beside(entries_max),
             facts,
             evictions: AtomicU64::new(0),
         }))

@@ -265,7 +265,8 @@ impl Gateway {
         let (verdict, identity) = entry.with_evidence(|evidence| match decide(evidence) {
             Verdict::Permit(permit) => {
                 let roles = &*self.shared.roles;
-                let identity = identity::of(&entry, evidence, &self.names, roles);
+                let cache = &*self.shared.cache;
+                let identity = identity::of(cache, &entry, evidence, &self.names, roles);
                 (Verdict::Permit(permit), identity)
             }
             deny @ Verdict::Deny(_) => (deny, None),

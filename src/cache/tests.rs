@@ -597,22 +597,56 @@ fn an_entry_is_small() {
     assert!(size_of::<Entry>() <= 192, "{}", size_of::<Entry>());
 }
 
+/// Offers an identity of so many bytes as often as it is declined, and once more.
+fn offer(world: &World, entry: &Entry, bytes: usize) {
+    for _ in 0..=IDENTITIES_DECLINED {
+        world.cache.keep_identity(entry, identity_of(bytes));
+    }
+}
+
+fn identity_of(bytes: usize) -> Identity {
+    Identity::new(Revision(1), vec![0; bytes].into_boxed_slice(), false)
+}
+
+fn kept(entry: &Entry) -> Option<usize> {
+    entry.identity().as_ref().map(|kept| kept.fields.len())
+}
+
 #[test]
 fn the_identity_of_a_token_that_is_hardly_used_is_not_kept() {
-    let values = || {
-        Arc::new(Identity { owner_version: Revision(1), fields: Box::default(), privileged: false })
-    };
     let world = World::apart(3, 10);
     assert!(world.fill(1).is_ok());
     let entry = world.entry(1);
+    let places = world.cache.places_free();
     for _ in 0..IDENTITIES_DECLINED {
-        let values = values();
-        entry.keep_identity(Arc::clone(&values));
-        assert!(entry.identity().is_none());
-        assert_eq!(Arc::strong_count(&values), 1);
+        let identity = world.cache.keep_identity(&entry, identity_of(1));
+        assert_eq!(kept(&entry), None);
+        assert_eq!(Arc::strong_count(&identity), 1);
     }
-    for values in [values(), values()] {
-        entry.keep_identity(Arc::clone(&values));
-        assert!(entry.identity().as_ref().is_some_and(|kept| Arc::ptr_eq(kept, &values)));
+    for bytes in [1, 2] {
+        world.cache.keep_identity(&entry, identity_of(bytes));
+        assert_eq!(kept(&entry), Some(bytes));
+        assert_eq!(world.cache.places_free(), places - 1);
     }
+}
+
+#[test]
+fn identities_take_no_more_than_their_places_and_give_them_back() {
+    let world = World::apart(4, 10);
+    for number in 1..=3 {
+        assert!(world.fill(number).is_ok());
+    }
+    world.cache.leave_places(1);
+    offer(&world, &world.entry(1), 1);
+    offer(&world, &world.entry(2), 2);
+    assert_eq!(kept(&world.entry(1)), Some(1));
+    assert_eq!(kept(&world.entry(2)), None, "there was one place");
+    // One that is made anew stays in its place.
+    offer(&world, &world.entry(1), 10);
+    assert_eq!(kept(&world.entry(1)), Some(10));
+    // Who goes leaves it to others.
+    world.entry(1).identity.store(None);
+    offer(&world, &world.entry(3), 3);
+    assert_eq!(kept(&world.entry(3)), Some(3));
+    assert_eq!(world.cache.places_free(), 0);
 }

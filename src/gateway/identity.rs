@@ -2,13 +2,14 @@
 
 use super::header::Names;
 use crate::access::{Evidence, OwnerFacts, TokenFacts};
-use crate::cache::{Entry, Identity};
+use crate::cache::{Cache, Entry, Identity};
 use crate::role::{RoleName, RoleTable};
 use std::sync::Arc;
 
 /// The identity that the facts of an entry come to: the one that it keeps, made anew when its owner
 /// has changed.
 pub(super) fn of(
+    cache: &Cache,
     entry: &Entry,
     evidence: &Evidence<'_>,
     names: &Names,
@@ -20,9 +21,7 @@ pub(super) fn of(
     {
         return Some(Arc::clone(known));
     }
-    let made = Arc::new(make(token, owner, names, &roles()));
-    entry.keep_identity(Arc::clone(&made));
-    Some(made)
+    Some(cache.keep_identity(entry, make(token, owner, names, &roles())))
 }
 
 fn make(token: &TokenFacts, owner: &OwnerFacts, names: &Names, roles: &RoleTable) -> Identity {
@@ -37,9 +36,6 @@ fn make(token: &TokenFacts, owner: &OwnerFacts, names: &Names, roles: &RoleTable
         &token.id.to_string(),
         &roles.scope_text(&token.scope.intersection(&owner.roles)),
     ]);
-    Identity {
-        owner_version: owner.version,
-        fields: fields.into_bytes().into_boxed_slice(),
-        privileged: token.scope.iter().any(above_member),
-    }
+    let privileged = token.scope.iter().any(above_member);
+    Identity::new(owner.version, fields.into_bytes().into_boxed_slice(), privileged)
 }
