@@ -389,7 +389,7 @@ def start_bearward(s, name="bearward", count=10_000, seconds=None):
     if written != count:
         raise Failure(f"{name} wrote {written} tokens instead of {count}")
     s.ground.await_port(name, process, port, s.ready_seconds)
-    notes = {"ready_after_seconds": round(time.monotonic() - began, 1)}
+    notes = {"ready_after_seconds": round(time.monotonic() - began, 1), "said": said}
     host = gateway.hostname or "127.0.0.1"
     return Proxy(name, port, process, command, host=host, tokens=tokens, notes=notes)
 

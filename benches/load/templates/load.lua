@@ -2,10 +2,12 @@
 --
 --     wrk ... -s load.lua URL -- TOKENS uniform SEED
 --     wrk ... -s load.lua URL -- DRAWS sequence 0
+--     wrk ... -s load.lua URL -- DRAWS sequence 0 MILLISECONDS
 --
 -- `uniform` draws from the file's lines at random; `sequence` takes them in order, round and round,
 -- for draws whose distribution was decided beforehand. Whole requests are built before the clock
--- starts, so that a request costs wrk one table access. Equal lines share one string.
+-- starts, so that a request costs wrk one table access. Equal lines share one string. With
+-- MILLISECONDS each connection waits about so long between an answer and the next request.
 
 local requests, count, at, uniform = {}, 0, 0, true
 
@@ -20,6 +22,11 @@ function init(args)
     assert(count > 0, path .. " holds no tokens")
     uniform = order == "uniform"
     math.randomseed(seed)
+    local pause = tonumber(args[4])
+    if pause then
+        -- wrk asks for it only where there is such a function.
+        delay = function() return math.random(0, 2 * pause) end
+    end
     collectgarbage()
 end
 
