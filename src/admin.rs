@@ -20,6 +20,7 @@ mod extract;
 mod front;
 mod health;
 mod idempotency;
+mod insight;
 mod list;
 mod me;
 mod notices;
@@ -40,6 +41,7 @@ mod webhooks;
 
 pub use backup::Backups;
 pub use export::EXPORTS_MAX;
+pub use insight::{ANSWERS_KEPT, Insights};
 pub use openapi::openapi;
 pub use serve::serve;
 
@@ -89,6 +91,8 @@ pub struct AdminState {
     pub backups: Backups,
     /// Turns of those who export.
     pub exports: Arc<Semaphore>,
+    /// Answers about all tokens, for those who ask the same soon after.
+    pub insights: Insights,
     /// The use of tokens that is not stored yet.
     pub uses: Arc<dyn Uses>,
     /// The patience with wrong tokens.
@@ -170,6 +174,8 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(validations::list, validations::create))
         .routes(routes!(exemptions::list, exemptions::create))
         .routes(routes!(exemptions::remove))
+        .routes(routes!(insight::stale::read))
+        .routes(routes!(insight::expiry::read))
         .routes(routes!(audit::list))
         .routes(routes!(audit::head))
         .routes(routes!(export::export))

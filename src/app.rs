@@ -4,7 +4,7 @@ mod control;
 
 use control::Control;
 
-use crate::admin::{self, AdminState, Backups};
+use crate::admin::{self, AdminState, Backups, Insights};
 use crate::cache::{Cache, Entry, Readers};
 use crate::change::{Change, Write};
 use crate::clock;
@@ -184,12 +184,9 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         )
         .map_err(StartError::Thread)?
     };
-    let flusher = Flusher::start(
-        Arc::clone(&board),
-        Arc::clone(&store),
-        Arc::clone(&cache),
-        config.gateway.usage_flush_interval,
-    )?;
+    let interval = config.gateway.usage_flush_interval;
+    let flusher =
+        Flusher::start(Arc::clone(&board), Arc::clone(&store), Arc::clone(&cache), interval)?;
     let (keeper, refusals) = keep_trails(&store, &config)?;
     let ready = Arc::new(AtomicBool::new(true));
     let metrics = Metrics::new(counters, gauges(&cache, listener.connections()));
@@ -202,6 +199,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         exports: Arc::new(Semaphore::new(admin::EXPORTS_MAX)),
         backups: Backups::new(Arc::clone(&store) as _, directory_of(&config.store.path)),
         uses: Arc::clone(&board) as _,
+        insights: Insights::default(),
         guesses: Guesses::default(),
         refusals,
         catalogue: Arc::clone(&catalogue),

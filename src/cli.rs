@@ -10,6 +10,7 @@ mod echo;
 mod export;
 mod import;
 mod init;
+mod insight;
 mod progress;
 mod restore;
 mod serve;
@@ -45,6 +46,8 @@ enum Command {
     Token(token::Arguments),
     /// Read the audit trail through the admin port, and prove it
     Audit(audit::Arguments),
+    /// Tell what use and ends of the tokens come to
+    Insight(insight::Arguments),
     /// Take in tokens that were made elsewhere, from CSV or JSON lines
     Import(import::Arguments),
     /// Write the tokens of an organization as CSV or JSON lines, without secrets
@@ -67,6 +70,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
+        Command::Insight(arguments) => insight::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Backup(arguments) => backup::run(&arguments),

@@ -122,6 +122,44 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
+/// A day in UTC, numbered from 1970-01-01 on. Written as RFC 3339 writes a date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Day(i64);
+
+impl Day {
+    /// The day that this instant lies in.
+    #[must_use]
+    pub const fn of(time: Timestamp) -> Self {
+        Self(time.0.div_euclid(MILLIS_PER_DAY))
+    }
+
+    /// Its first instant.
+    #[must_use]
+    pub const fn start(self) -> Timestamp {
+        Timestamp::from_millis(self.0.saturating_mul(MILLIS_PER_DAY))
+    }
+
+    /// The day that comes so many days later.
+    #[must_use]
+    pub fn later(self, days: u16) -> Self {
+        Self(self.0.saturating_add(i64::from(days)))
+    }
+}
+
+const MILLIS_PER_DAY: i64 = 24 * 60 * 60 * 1000;
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.start().utc().format("%Y-%m-%d").fmt(f)
+    }
+}
+
+impl Serialize for Day {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// The unit of a length of life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]

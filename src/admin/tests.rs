@@ -6,6 +6,7 @@ mod backup;
 mod changes;
 mod documented;
 mod enforcement;
+mod insight;
 mod lists;
 mod many;
 mod matrix;
@@ -232,6 +233,7 @@ impl House {
             backups: Backups::new(Arc::clone(&store) as Arc<dyn Archive>, std::env::temp_dir()),
             evidences: Arc::new(Stored(Arc::clone(&store) as Arc<dyn Facts>)),
             uses: Arc::clone(&pending) as Arc<dyn Uses>,
+            insights: Insights::default(),
             guesses: Guesses::default(),
             refusals: Arc::clone(&refusals),
             catalogue: Arc::new(ArcSwap::from_pointee(catalogue)),

@@ -6,7 +6,7 @@ mod query;
 pub(crate) mod rotation;
 pub(crate) mod transfer;
 
-pub(crate) use body::{CreatedToken, NewToken, TokenBody, TokenChange, TtlWish};
+pub(crate) use body::{CreatedToken, NewToken, PersonBody, TokenBody, TokenChange, TtlWish};
 pub(crate) use query::TokensQuery;
 
 use super::desk::{self, Desk, Step, Versioned};

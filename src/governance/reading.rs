@@ -53,6 +53,11 @@ impl Caller {
         self.lists_tokens(org, Some(owner))
     }
 
+    /// Permits to read what use and ends of all tokens come to.
+    pub fn reads_insight(&self, org: &Organization) -> Result<(), Refusal> {
+        self.governs_tokens(org)
+    }
+
     /// Permits to read the policies.
     pub fn reads_policies(&self, org: &Organization) -> Result<(), Refusal> {
         self.within(org.id)?;

@@ -30,3 +30,16 @@ fn extremes_are_defined() {
     assert_eq!(Timestamp::EPOCH.since(Timestamp::MAX), Duration::ZERO);
     assert_eq!(Timestamp::from_millis(-1).seconds(), -1);
 }
+
+#[test]
+fn a_day_begins_at_midnight_in_utc() {
+    let day = |text: &str| Day::of(text.parse().expect("RFC 3339"));
+    let first = day("2027-02-28T00:00:00Z");
+    assert_eq!(first.to_string(), "2027-02-28");
+    assert_eq!(first.start().to_string(), "2027-02-28T00:00:00.000Z");
+    assert_eq!(day("2027-02-28T23:59:59.999Z"), first);
+    assert_eq!(day("2027-02-27T23:59:59.999Z").later(1), first);
+    assert_eq!(first.later(1).to_string(), "2027-03-01");
+    assert_eq!(day("1969-12-31T23:59:59.999Z").to_string(), "1969-12-31");
+    assert_eq!(Day::of(Timestamp::MAX).to_string(), "9999-12-31");
+}

@@ -14,6 +14,7 @@ async fn a1_a_fresh_store_admits_nobody() {
         backups: Backups::new(MemoryStore::new() as Arc<dyn Archive>, std::env::temp_dir()),
         evidences: Arc::new(Stored(Arc::clone(&store) as Arc<dyn Facts>)),
         uses: Arc::<Pending>::default(),
+        insights: Insights::default(),
         guesses: Guesses::default(),
         refusals: Arc::default(),
         catalogue: Arc::new(ArcSwap::from_pointee(catalogue())),

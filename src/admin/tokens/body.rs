@@ -18,7 +18,7 @@ use utoipa::openapi::{Ref, RefOr, Schema};
 /// A user as the owner or the maker of a token.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Person)]
-struct PersonBody {
+pub(crate) struct PersonBody {
     #[schema(value_type = String)]
     id: UserId,
     /// Null for a user who was removed, or who is of another organization.

@@ -101,7 +101,12 @@ impl Demo {
 
     /// `bearward token`, as the owner.
     fn govern(&self, arguments: &[&str]) -> Told {
-        let mut command = bearward(&["token"]);
+        self.asked("token", arguments)
+    }
+
+    /// `bearward` and a command that asks the admin port, as the owner.
+    fn asked(&self, name: &str, arguments: &[&str]) -> Told {
+        let mut command = bearward(&[name]);
         command.args(arguments).env("BEARWARD_ADMIN", text(&self.json, "admin"));
         command.env("BEARWARD_TOKEN", text(&self.json, "owner_token"));
         Told::of(&command.output().expect("the binary runs"))
@@ -248,6 +253,36 @@ fn a_token_is_governed_over_the_command_line() {
     assert_eq!(demo.status(secret), 401);
     let token = demo.governed(&["show", id]);
     assert_eq!(token["status"], json!("revoked"));
+}
+
+#[test]
+fn insight_tells_of_tokens_that_requests_used_and_of_their_ends() {
+    let demo = Demo::start(&[]);
+    let insight = |arguments: &[&str]| -> Value {
+        let told = demo.asked("insight", &[arguments, &["--json"]].concat());
+        assert_eq!((told.code, told.err.as_str()), (0, ""), "{arguments:?}");
+        serde_json::from_str(&told.out).expect("JSON")
+    };
+    let before = insight(&["stale", "--days", "1"]);
+    let scope = ["--scope", "echo/caller"];
+    let created =
+        demo.governed(&[&["create", "--name", "fresh", "--ttl", "3d"], &scope[..]].concat());
+    let secret = text(&created, "secret");
+    assert_eq!(demo.status(secret), 200);
+    // Another question than before, so that no answer is kept.
+    let after = insight(&["stale", "--days", "2"]);
+    let grown = |field: &str| after[field].as_i64().zip(before[field].as_i64()).map(|(a, b)| a - b);
+    assert_eq!(grown("live"), Some(1), "{before} {after}");
+    assert_eq!(grown("never_used"), Some(0), "{before} {after}");
+    let ends = insight(&["expiry", "--days", "4"]);
+    let id = &created["token"]["id"];
+    let days = ends["calendar"].as_array().expect("a list");
+    let named = |day: &&Value| day["tokens"].as_array().expect("a list").contains(id);
+    let day = days.iter().find(named).expect("the day on which it ends");
+    let expires_at = text(&created["token"], "expires_at");
+    assert_eq!(day["day"].as_str(), Some(&expires_at[..10]));
+    let table = demo.asked("insight", &["stale"]);
+    assert!(table.out.starts_with("IDLE DAYS"), "{}", table.out);
 }
 
 #[test]

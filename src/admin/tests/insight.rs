@@ -1,0 +1,135 @@
+//! What use and ends of the tokens come to.
+
+use super::*;
+
+fn day(days: u64) -> Timestamp {
+    at(NOW).after(Duration::from_hours(24 * days))
+}
+
+fn used(at: Timestamp, use_count: u64) -> Usage {
+    Usage { last_used_at: Some(at), use_count, ..Usage::default() }
+}
+
+#[tokio::test]
+async fn tokens_that_nobody_needs_are_counted_and_named() {
+    let house = House::new().await;
+    // Five tokens were made on the first day.
+    house.write(Write::Usage(house.bystander.token, used(day(3), 7))).await;
+    house.write(Write::Usage(house.admin.token, used(day(5), 2))).await;
+    house.pending.0.lock().expect("no panic").insert(house.admin.token, used(day(34), 1));
+    let (gone, _) = house.token_of(house.member.user, "revoked").await;
+    let revoked = TokenStatus::Revoked(deactivated(true));
+    house.write(Write::Token(ApiToken { status: revoked, ..house.token(gone) })).await;
+    let (young, _) = house.token_of(house.member.user, "young").await;
+    house.write(Write::Token(ApiToken { issued_at: day(35), ..house.token(young) })).await;
+    house.set_now(day(35));
+    let stale = |query: &str| {
+        house.get(&house.at(&format!("/insight/stale{query}"))).by(&house.owner).send()
+    };
+    let told = stale("?days=32").await.expect(200).body;
+    for (field, count) in [
+        ("days", 32),
+        ("tokens_read", 7),
+        ("live", 6),
+        ("never_used", 4),
+        ("stale", 4),
+        ("stale_never_used", 3),
+    ] {
+        assert_eq!(told[field], count, "{field}: {told}");
+    }
+    assert_eq!(told["as_of"], day(35).to_string());
+    let steps: Vec<(&Value, &Value, &Value)> = told["idle"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|step| (&step["from_days"], &step["below_days"], &step["tokens"]))
+        .collect();
+    let expected = [(0, Some(1), 1), (1, Some(7), 1), (7, Some(30), 0), (30, Some(60), 4)];
+    for (step, (from, below, tokens)) in steps.iter().zip(expected) {
+        assert_eq!(*step, (&json!(from), &json!(below), &json!(tokens)), "{told}");
+    }
+    assert_eq!(steps.last(), Some(&(&json!(365), &Value::Null, &json!(0))));
+    // The longest idle come first: three from the first day, then the one that was used.
+    let named = told["tokens"].as_array().expect("a list");
+    assert_eq!(named.len(), 4, "{told}");
+    let expected = json!({
+        "id": house.bystander.token,
+        "name": "By's",
+        "owner": {"id": house.bystander.user, "name": "By", "email": "by@example.com"},
+        "idle_since": day(3).to_string(),
+        "last_used_at": day(3).to_string(),
+        "use_count": 7,
+    });
+    assert_eq!(named[3], expected);
+    assert_eq!(named[0]["last_used_at"], Value::Null);
+    assert_eq!(named[0]["idle_since"], day(0).to_string());
+    // The very instant counts, the one before does not.
+    assert_eq!(stale("?days=35").await.body["stale"], 3);
+    house.set_now(Timestamp::from_millis(day(35).millis() - 1));
+    assert_eq!(stale("?days=36").await.body["stale"], 0);
+    for bad in ["0", "367", "-1", "many", ""] {
+        let answer = stale(&format!("?days={bad}")).await.problem(400, "invalid-request");
+        assert_eq!(answer.field(), "days");
+    }
+    assert_eq!(stale("?dais=1").await.problem(400, "invalid-request").field(), "dais");
+}
+
+#[tokio::test]
+async fn the_calendar_has_each_day_on_which_tokens_end() {
+    let house = House::new().await;
+    for (name, ends) in [
+        ("over", day(10)),
+        ("today", Timestamp::from_millis(day(10).millis() + 1)),
+        ("the same day, later", Timestamp::from_millis(day(11).millis() - 1)),
+        ("tomorrow", day(11)),
+        ("on the last day", Timestamp::from_millis(day(13).millis() - 1)),
+        ("beyond", day(13)),
+    ] {
+        let (token, _) = house.token_of(house.member.user, name).await;
+        let token = ApiToken { expires_at: ends, ..house.token(token) };
+        house.write(Write::Token(token)).await;
+    }
+    let (off, _) = house.token_of(house.member.user, "switched off").await;
+    let status = TokenStatus::Deactivated(deactivated(true));
+    house.write(Write::Token(ApiToken { status, expires_at: day(11), ..house.token(off) })).await;
+    house.set_now(day(10));
+    let path = house.at("/insight/expiry?days=3");
+    let told = house.get(&path).by(&house.owner).send().await.expect(200).body;
+    let days: Vec<(&str, u64)> = told["calendar"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|day| {
+            let tokens = day["tokens"].as_array().expect("a list").len() as u64;
+            assert_eq!(day["count"], tokens);
+            (day["day"].as_str().expect("a day"), tokens)
+        })
+        .collect();
+    assert_eq!(days, [("2027-01-11", 2), ("2027-01-12", 1), ("2027-01-13", 1)]);
+    // Five that live for half a year, and one that ends just after.
+    assert_eq!((&told["later"], &told["live"]), (&json!(6), &json!(10)));
+    assert_eq!(told["tokens_read"], 12);
+}
+
+#[tokio::test]
+async fn an_answer_is_given_again_for_some_seconds_and_only_to_those_who_may_ask() {
+    let house = House::new().await;
+    let path = house.at("/insight/stale?days=1");
+    let ask = |by: &Member| house.get(&path).by(by).send();
+    let first = ask(&house.owner).await.expect(200).body;
+    house.write(Write::Usage(house.member.token, used(day(0), 1))).await;
+    let just_before = ANSWERS_KEPT.checked_sub(Duration::from_millis(1)).expect("some seconds");
+    house.set_now(at(NOW).after(just_before));
+    assert_eq!(ask(&house.operator).await.expect(200).body, first, "the same answer");
+    ask(&house.admin).await.problem(403, "forbidden");
+    let other = format!("/api/v1/orgs/{}/insight/stale?days=1", house.other_org);
+    let others = house.get(&other).by(&house.outsider).send().await.expect(200).body;
+    assert_eq!(others["tokens_read"], 1, "an answer is of one organization");
+    let expiry = house.get(&house.at("/insight/expiry?days=1")).by(&house.owner).send().await;
+    assert!(expiry.expect(200).body["calendar"].is_array(), "and to one question");
+    house.set_now(at(NOW).after(ANSWERS_KEPT));
+    let later = ask(&house.owner).await.expect(200).body;
+    assert_eq!(first["never_used"].as_u64(), later["never_used"].as_u64().map(|left| left + 1));
+    house.govern(Governance::Deactivated).await;
+    ask(&house.owner).await.expect(403);
+}
