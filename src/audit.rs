@@ -131,6 +131,9 @@ pub enum Action {
     /// Somebody asked for a notice to be delivered again.
     #[serde(rename = "notice.redelivered")]
     NoticeRedelivered,
+    /// Somebody asked for a validation run.
+    #[serde(rename = "validation.requested")]
+    ValidationRequested,
 }
 
 impl fmt::Display for Action {

@@ -56,7 +56,7 @@ pub enum Kind {
     /// A token was switched off for good.
     #[serde(rename = "token.revoked")]
     Revoked,
-    /// Tokens that break a policy since the last validation run: one notice for all of them.
+    /// Tokens that break a policy since their owner was last told: one notice for all of an owner's.
     #[serde(rename = "violations.new")]
     NewViolations,
     /// A token's life ends soon.
@@ -65,7 +65,7 @@ pub enum Kind {
     /// A token's life is over.
     #[serde(rename = "token.expired")]
     Expired,
-    /// A policy that is enforced has come to its next step for a token.
+    /// A policy that is enforced switches tokens off, unless something is done: the warning of it.
     #[serde(rename = "token.enforcement")]
     EnforcementStep,
     /// What takes an expiring token's place can be collected.

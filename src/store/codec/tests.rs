@@ -14,7 +14,7 @@ use crate::store::record::Card;
 use crate::store::trail::Body;
 use crate::time::{Ttl, Unit};
 use crate::token::{ApiToken, FormerSecret, NOTIFY_BEFORE_EXPIRY, Reuse, TokenStatus, Usage};
-use crate::validation::{Counts, Findings, Flag, Mark, Run, RunState, Schedule, Trigger};
+use crate::validation::{Counts, Findings, Flag, Mark, Run, RunState, Schedule, Telling, Trigger};
 use serde::Serialize;
 use std::fmt::{Debug, Write};
 use std::time::Duration;
@@ -332,6 +332,16 @@ fn what_validation_stores_stays_readable() {
             "01 02 03 01 0103 0c 02 0e 10 01 c0843d ac02 04 03 02 05 06 07",
         ),
         (
+            bytes(&a_run(RunState::Telling(Telling {
+                started_at: at(7),
+                took: Duration::from_millis(1_001),
+                counts: Counts { tokens: 300, ..Counts::default() },
+                segments: 2,
+                through: Some(UserId::from_bits(3)),
+            }))),
+            "01 02 03 01 0103 0c 03 0e 01 c0843d ac02 00 00 00 00 00 00 02 0103",
+        ),
+        (
             bytes(&vec![Flag {
                 token: TokenId::from_bits(4),
                 idle_ttl: None,
@@ -339,9 +349,10 @@ fn what_validation_stores_stays_readable() {
                     found_at: at(9),
                     warned_at: Some(at(10)),
                     deactivated_at: None,
+                    told: crate::validation::Told::Warned,
                 }),
             }]),
-            "01 01 04 00 01 12 0114 00",
+            "01 01 04 00 01 12 0114 00 02",
         ),
         (
             bytes(&Exemption {
@@ -488,9 +499,10 @@ fn variants_keep_their_numbers() {
         Action::WebhookRemoved,
         Action::NoticeFailed,
         Action::NoticeRedelivered,
+        Action::ValidationRequested,
     ];
     let encoded = actions.iter().map(|action| encode(action).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(encoded), (0..30).collect::<Vec<u8>>());
+    assert_eq!(numbers(encoded), (0..31).collect::<Vec<u8>>());
     let kinds = Kind::ALL.iter().map(|kind| encode(kind).unwrap()[1..].to_vec()).collect();
     assert_eq!(numbers(kinds), (0..12).collect::<Vec<u8>>());
     let (when, error) = (at(0), String::new());
