@@ -30,6 +30,7 @@ mod policies;
 mod problem;
 mod refused;
 mod roles;
+mod scim;
 mod scope;
 mod serve;
 mod services;
@@ -166,6 +167,15 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(tokens::deactivate))
         .routes(routes!(tokens::activate))
         .routes(routes!(violations::ignore, violations::count))
+        .routes(routes!(scim::config))
+        .routes(routes!(scim::types))
+        .routes(routes!(scim::one_type))
+        .routes(routes!(scim::schemas))
+        .routes(routes!(scim::one_schema))
+        .routes(routes!(scim::list, scim::create))
+        .routes(routes!(scim::search))
+        .routes(routes!(scim::search_all))
+        .routes(routes!(scim::read, scim::replace, scim::patch, scim::remove))
         .routes(routes!(tokens::rotation::rotate))
         .routes(routes!(tokens::transfer::transfer))
         .routes(routes!(tokens::bulk::switch))

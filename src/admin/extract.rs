@@ -59,6 +59,14 @@ impl Params {
     }
 }
 
+impl Params {
+    /// A name.
+    pub(crate) fn text(&self, name: &str) -> Result<String, Problem> {
+        let text = self.0.iter().find(|(known, _)| known == name);
+        text.map(|(_, text)| text.clone()).ok_or_else(Problem::not_found)
+    }
+}
+
 impl FromRequestParts<Shared> for Params {
     type Rejection = Problem;
 
@@ -140,6 +148,22 @@ impl<T: DeserializeOwned + Default> FromRequest<Shared> for OptionalJson<T> {
     }
 }
 
+/// A body of JSON as SCIM clients send it: their media type or the plain one.
+#[derive(Clone, Debug)]
+pub(crate) struct ScimJson(pub(crate) serde_json::Value);
+
+impl FromRequest<Shared> for ScimJson {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &Shared) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let bytes = read(body, BODY_TIMEOUT).await?;
+        one_of(&parts.headers, &["application/scim+json", "application/json"])?;
+        let invalid = |told: String| Problem::scim("invalidSyntax", "", told);
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| invalid(error.to_string()))
+    }
+}
+
 async fn read(body: Body, patience: Duration) -> Result<bytes::Bytes, Problem> {
     let collecting = Limited::new(body, BODY_BYTES_MAX).collect();
     let collected = tokio::time::timeout(patience, collecting).await.map_err(|_elapsed| {
@@ -155,15 +179,21 @@ async fn read(body: Body, patience: Duration) -> Result<bytes::Bytes, Problem> {
 }
 
 fn media_type(headers: &HeaderMap) -> Result<(), Problem> {
+    one_of(headers, &["application/json"])
+}
+
+fn one_of(headers: &HeaderMap, media_types: &[&str]) -> Result<(), Problem> {
     let mut fields = headers.get_all(CONTENT_TYPE).iter();
     let (Some(field), None) = (fields.next(), fields.next()) else {
         return Err(Problem::new(Kind::UnsupportedMediaType, "expected one Content-Type field"));
     };
     let essence = field.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default();
-    if essence.trim_ascii().eq_ignore_ascii_case(b"application/json") {
+    let essence = essence.trim_ascii();
+    if media_types.iter().any(|known| essence.eq_ignore_ascii_case(known.as_bytes())) {
         return Ok(());
     }
-    Err(Problem::new(Kind::UnsupportedMediaType, "expected Content-Type: application/json"))
+    let detail = format!("expected Content-Type: {}", media_types.join(" or "));
+    Err(Problem::new(Kind::UnsupportedMediaType, detail))
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {

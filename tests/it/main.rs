@@ -15,6 +15,7 @@ mod layering;
 mod notices;
 mod revocation;
 mod rotation;
+mod scim;
 mod upstream;
 mod usage_loss;
 mod validation;

@@ -65,6 +65,8 @@ fn a_user(status: UserStatus) -> User {
         operator: true,
         status,
         created_at: at(5),
+        external_id: None,
+        modified_at: at(5),
     }
 }
 
@@ -206,11 +208,11 @@ fn what_is_stored_stays_readable() {
         ),
         (
             bytes(&a_user(UserStatus::Activated(None))),
-            "01 03 01 02 03614078 03416e6e 010101 01 0000 0a",
+            "01 03 01 02 03614078 03416e6e 010101 01 0000 0a 00 0a",
         ),
         (
             bytes(&a_user(UserStatus::Deactivated(switched()))),
-            "01 03 01 02 03614078 03416e6e 010101 01 01 01 0103 0102c3bc 01 0a",
+            "01 03 01 02 03614078 03416e6e 010101 01 01 01 0103 0102c3bc 01 0a 00 0a",
         ),
         (
             bytes(&a_token(TokenStatus::Activated(None))),
