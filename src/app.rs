@@ -8,7 +8,7 @@ use crate::admin::{self, AdminState, Backups, Insights};
 use crate::cache::{Cache, Entry, Readers};
 use crate::change::{Change, Write};
 use crate::clock;
-use crate::config::{AccessLog, Config, SealKey};
+use crate::config::{AccessLog, Config, OwnPorts, SealKey};
 use crate::gateway::route::{Routes, UnknownRole};
 use crate::gateway::{Gateway, LogWriter, Plan, Shared};
 use crate::governance::catalogue::Catalogue;
@@ -151,12 +151,12 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
     let readers = Arc::new(readers.reading_here());
 
     let plan = Arc::new(ArcSwap::from_pointee(plan_of(&config, &store.roles(), 0)?));
-    let roles_of = Arc::clone(&store);
     let shared = Arc::new(Shared {
         cache: Arc::clone(&cache),
         readers: Arc::clone(&readers),
         plan: Arc::clone(&plan),
-        roles: Box::new(move || roles_of.roles()),
+        own_ports: own_ports(&gateway_socket, &admin_socket).map_err(StartError::Thread)?,
+        roles: roles_of(&store),
     });
     let workers = config.gateway.workers.max(1);
     let board = Arc::new(Board::new(workers));
@@ -349,6 +349,15 @@ fn read_once(old: &Config, new: &Config) -> impl Iterator<Item = &'static str> {
 
 fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).map_err(|error| StartError::Bind { key, address, error })
+}
+
+fn roles_of(store: &Arc<RedbStore>) -> Box<dyn Fn() -> Arc<RoleTable> + Send + Sync> {
+    let store = Arc::clone(store);
+    Box::new(move || store.roles())
+}
+
+fn own_ports(gateway: &TcpListener, admin: &TcpListener) -> io::Result<OwnPorts> {
+    Ok(OwnPorts { gateway: Some(gateway.local_addr()?), admin: Some(admin.local_addr()?) })
 }
 
 fn access_log(

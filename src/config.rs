@@ -3,9 +3,11 @@
 
 mod error;
 mod file;
+mod own;
 mod resolve;
 
 pub use error::{Error, Errors, Place};
+pub use own::{OwnPort, OwnPorts};
 
 use crate::access::Organizations;
 use crate::audit;

@@ -13,7 +13,7 @@
 use crate::access::{self, Circumstances, Evidence, Permit, Reason, Verdict};
 use crate::cache::{Cache, Entry, Identity, Lookup, Readers, Resolved};
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, OwnPorts};
 use crate::credential::{self, Credential};
 use crate::http1::{Decoder, Fault, RequestHead};
 use crate::listener::{Exchange, Handler, Next};
@@ -70,6 +70,8 @@ pub struct Shared {
     pub readers: Arc<Readers>,
     /// The routes and upstreams in force.
     pub plan: Arc<ArcSwap<Plan>>,
+    /// Where we listen, and no upstream is.
+    pub own_ports: OwnPorts,
     /// The interned roles as of now.
     pub roles: Box<dyn Fn() -> Arc<RoleTable> + Send + Sync>,
 }
@@ -139,7 +141,7 @@ impl Gateway {
     ) -> Self {
         let plan = shared.plan.load_full();
         Self {
-            bound: RefCell::new(Rc::new(Bound::new(plan, &ticks))),
+            bound: RefCell::new(Rc::new(Bound::new(plan, shared.own_ports, &ticks))),
             shared,
             ticks,
             usage,
@@ -156,7 +158,7 @@ impl Gateway {
         let mut bound = self.bound.borrow_mut();
         let plan = self.shared.plan.load();
         if plan.generation != bound.plan.generation {
-            *bound = Rc::new(Bound::new(Arc::clone(&plan), &self.ticks));
+            *bound = Rc::new(Bound::new(Arc::clone(&plan), self.shared.own_ports, &self.ticks));
         }
         Rc::clone(&bound)
     }
@@ -451,7 +453,8 @@ impl Gateway {
             exchange.reader.body().is_ended()
         };
         let through = left && !outcome.ends_connection();
-        let persists = through && traits.persists && !client.phase.is_draining();
+        let goes_on = !client.phase.is_draining() || exchange.reader.has_unused();
+        let persists = through && traits.persists && goes_on;
         let mut text = exchange.buffers.text();
         let date = |text: &mut Vec<u8>| self.date.write(text);
         answer::write(&mut text, &response, date, traits.connection(persists), traits.is_head);
@@ -459,7 +462,7 @@ impl Gateway {
         let next = match (sent, persists) {
             (Err(_), _) => Next::Close,
             (Ok(()), true) => Next::Request,
-            (Ok(()), false) if through => Next::Close,
+            (Ok(()), false) if through && !traits.persists => Next::Close,
             (Ok(()), false) => Next::Linger,
         };
         (response.status().as_u16(), next)

@@ -62,7 +62,10 @@ enum Message {
     /// [`TICK`] has passed. Workers have no timer of their own: a runtime with one reads the clock
     /// several times whenever it goes to sleep.
     Tick,
+    /// Every connection ends with its present request.
     Drain,
+    /// There will be no more sockets.
+    Closed,
 }
 
 /// The acceptor's view of one worker.
@@ -112,7 +115,11 @@ impl Listener {
         }
         let desks = Arc::new(desks);
         let stop = Arc::new(Notify::new());
-        let acceptor = accept::start(socket, limits.connections_max, &desks, &stop)?;
+        let taken = accept::Limits {
+            connections_max: limits.connections_max,
+            backlog_for_max: limits.drain_timeout,
+        };
+        let acceptor = accept::start(socket, taken, &desks, &stop)?;
         start_ticker(&desks)?;
         Ok(Self { address, desks, stop, acceptor: Some(acceptor), workers: threads })
     }
@@ -129,19 +136,25 @@ impl Listener {
         move || desks.iter().map(|desk| desk.open.load(Ordering::Relaxed)).sum()
     }
 
-    /// Takes no more connections, lets every request in flight end, and returns when all
-    /// connections are closed, at the latest after the drain timeout. Blocks.
+    /// Takes no more connections than wait already, lets every request in flight end, and returns
+    /// when all connections are closed, at the latest after the drain timeout. Blocks.
     pub fn drain(mut self) {
         self.stop.notify_one();
+        // Where the port is full, those that end make room for those that wait.
+        self.tell(|| Message::Drain);
         if let Some(acceptor) = self.acceptor.take() {
             let _panicked = acceptor.join();
         }
-        for desk in self.desks.iter() {
-            // A worker that is gone has no connection to drain.
-            let _gone = desk.messages.send(Message::Drain);
-        }
+        self.tell(|| Message::Closed);
         for worker in self.workers.drain(..) {
             let _panicked = worker.join();
+        }
+    }
+
+    fn tell(&self, message: impl Fn() -> Message) {
+        for desk in self.desks.iter() {
+            // A worker that is gone has no connection to drain.
+            let _gone = desk.messages.send(message());
         }
     }
 }
@@ -192,6 +205,7 @@ impl<H: Handler> Worker<H> {
 
     async fn run(self: Rc<Self>, mut inbox: mpsc::UnboundedReceiver<Message>) {
         let mut drain_until = u64::MAX;
+        let mut closed = false;
         while let Some(message) = inbox.recv().await {
             match message {
                 Message::Socket(socket, peer) => self.adopt(socket, peer),
@@ -199,15 +213,15 @@ impl<H: Handler> Worker<H> {
                     drain_until = self.ticks.after(self.limits.drain_timeout);
                     self.drain();
                 }
+                Message::Closed => closed = true,
                 Message::Tick => {
                     self.ticks.advance();
                     self.sweep();
                     self.handler.tick(&self.ticks);
                 }
             }
-            if self.draining.get()
-                && (self.open.load(Ordering::Relaxed) == 0 || self.ticks.now() >= drain_until)
-            {
+            let empty = closed && self.open.load(Ordering::Relaxed) == 0;
+            if self.draining.get() && (empty || self.ticks.now() >= drain_until) {
                 self.handler.tick(&self.ticks);
                 return;
             }

@@ -15,6 +15,10 @@ use std::time::Duration;
 /// How often deadlines are looked at; they are kept to within twice this.
 pub const TICK: Duration = Duration::from_millis(100);
 
+/// How long a client that has just connected may take to begin its first request once the gateway
+/// drains.
+pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
+
 /// A worker's clock for deadlines: ticks since its start.
 #[derive(Clone, Debug, Default)]
 pub struct Ticks(Rc<Cell<u64>>);
@@ -138,6 +142,8 @@ pub struct Phase {
     upstream: Cell<u64>,
     late: Cell<Option<Late>>,
     draining: Cell<bool>,
+    /// End of the grace of who drains.
+    grace: Cell<u64>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -157,6 +163,7 @@ impl Phase {
             upstream: Cell::new(NEVER),
             late: Cell::new(None),
             draining: Cell::new(false),
+            grace: Cell::new(NEVER),
             waker: RefCell::new(None),
         })
     }
@@ -278,7 +285,14 @@ impl Phase {
     /// Asks the connection to end with its present request.
     pub fn drain(&self) {
         self.draining.set(true);
+        self.grace.set(self.ticks.after(DRAIN_GRACE));
         self.wake();
+    }
+
+    /// Whether a connection that drains may still begin its first request.
+    #[must_use]
+    pub fn is_grace(&self) -> bool {
+        self.draining.get() && self.ticks.now() < self.grace.get()
     }
 
     /// Looks at the deadlines and wakes the connection if one has passed.
@@ -293,7 +307,7 @@ impl Phase {
         } else if now >= self.upstream.get() {
             self.upstream.set(NEVER);
             self.late.set(Some(Late::Upstream));
-        } else {
+        } else if now != self.grace.get() {
             return;
         }
         self.wake();
@@ -309,6 +323,9 @@ impl Phase {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
 
     fn phase() -> (Ticks, Rc<Phase>) {
         let ticks = Ticks::default();
@@ -383,6 +400,30 @@ mod tests {
             pass(&ticks, &phase, 1);
         }
         assert_eq!(phase.late(), Some(Late::Client), "50 bytes a second are too few");
+    }
+
+    #[test]
+    fn who_drains_has_a_grace_and_is_woken_at_its_end() {
+        struct Woken(AtomicUsize);
+        impl Wake for Woken {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let (ticks, phase) = phase();
+        assert!(!phase.is_grace(), "nobody drains");
+        phase.drain();
+        let woken = Arc::new(Woken(AtomicUsize::new(0)));
+        phase.keep_waker(&Waker::from(Arc::clone(&woken)));
+        // The test's own head timeout would end with it.
+        phase.begin_request();
+        pass(&ticks, &phase, 10);
+        assert!(phase.is_grace());
+        assert_eq!(woken.0.load(Ordering::Relaxed), 0);
+        pass(&ticks, &phase, 1);
+        assert!(!phase.is_grace());
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert_eq!(phase.late(), None, "nothing is late");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Sockets: taking connections, and the HTTP/1 messages that go over them.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -31,6 +31,24 @@ pub(crate) async fn accept(socket: &TcpListener) -> (TcpStream, SocketAddr) {
                 tokio::time::sleep(pause).await;
                 pause = (2 * pause).min(BACK_OFF.1);
             }
+        }
+    }
+}
+
+/// The next connection that is there already, if there is one, ready for a runtime.
+pub(crate) fn accept_now(
+    socket: &std::net::TcpListener,
+) -> io::Result<Option<(std::net::TcpStream, SocketAddr)>> {
+    loop {
+        match socket.accept() {
+            Ok((stream, peer)) => {
+                let _slower = stream.set_nodelay(true);
+                stream.set_nonblocking(true)?;
+                return Ok(Some((stream, peer)));
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+            Err(error) if is_the_peers(error.kind()) => {}
+            Err(error) => return Err(error),
         }
     }
 }

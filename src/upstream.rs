@@ -4,16 +4,17 @@
 //! task boundary on its way. An idle one is looked at when it is taken out, which is when it
 //! matters whether the upstream has closed it.
 
-use crate::config::{Address, Upstream};
+use crate::config::{Address, OwnPorts, Upstream};
 use crate::http1::{HeadLimits, Parser, Side};
 use crate::phase::{Phase, TICK, Ticks};
 use crate::socket::{Buffers, Reader};
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::net::tcp::WriteHalf;
+use tokio::net::{TcpStream, lookup_host};
 
 /// Most bytes that an upstream may send before the head of its answer has ended, interim answers
 /// (RFC 9110 section 15.2) and what of the body came along included.
@@ -68,6 +69,8 @@ impl Link {
 /// The idle connections of one worker to one upstream, and how to make more.
 pub struct Pool {
     spec: Upstream,
+    /// What it never connects to.
+    own: OwnPorts,
     idle: RefCell<Vec<Link>>,
     /// Which address is next.
     turn: Cell<usize>,
@@ -79,9 +82,9 @@ pub struct Pool {
 impl Pool {
     /// An empty pool.
     #[must_use]
-    pub fn new(spec: Upstream, ticks: Ticks) -> Self {
+    pub fn new(spec: Upstream, own: OwnPorts, ticks: Ticks) -> Self {
         let shunned = RefCell::new(vec![0; spec.addresses.len()]);
-        Self { spec, idle: RefCell::default(), turn: Cell::new(0), shunned, ticks }
+        Self { spec, own, idle: RefCell::default(), turn: Cell::new(0), shunned, ticks }
     }
 
     /// What the configuration says about the upstream.
@@ -147,10 +150,24 @@ impl Pool {
         order
     }
 
+    /// Whatever a name leads to by now, it is never a port of our own.
     async fn connect_one(&self, address: &Address) -> io::Result<Link> {
-        let stream = TcpStream::connect((address.host.as_str(), address.port)).await?;
-        stream.set_nodelay(true)?;
-        Ok(Link { stream, parser: Parser::new(Side::Responses), idle_since: 0 })
+        let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for peer in lookup_host((address.host.as_str(), address.port)).await? {
+            if let Some(own) = self.own.at(peer, is_ours) {
+                failure = io::Error::other(own);
+                continue;
+            }
+            match TcpStream::connect(peer).await {
+                Ok(stream) => {
+                    stream.set_nodelay(true)?;
+                    let parser = Parser::new(Side::Responses);
+                    return Ok(Link { stream, parser, idle_since: 0 });
+                }
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
     }
 
     /// Closes what has been idle for too long, or what the upstream has closed.
@@ -161,5 +178,34 @@ impl Pool {
             now < end && link.is_usable()
         };
         self.idle.borrow_mut().retain(kept);
+    }
+}
+
+/// Whether an address is this machine's: to those the system speaks from the very address. Nothing
+/// is sent. Where the system cannot say, it is taken for ours.
+fn is_ours(peer: SocketAddr) -> bool {
+    let any: IpAddr = match peer {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let source = UdpSocket::bind((any, 0)).and_then(|socket| {
+        socket.connect(peer)?;
+        socket.local_addr()
+    });
+    source.map_or(true, |source| source.ip().to_canonical() == peer.ip().to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_knows_which_addresses_are_ours() {
+        assert!(is_ours(([127, 0, 0, 1], 9).into()));
+        // RFC 5737: nobody's. Without any network nothing can be said of it.
+        let nobody = SocketAddr::from(([192, 0, 2, 1], 9));
+        let reachable =
+            UdpSocket::bind("0.0.0.0:0").is_ok_and(|socket| socket.connect(nobody).is_ok());
+        assert_eq!(is_ours(nobody), !reachable);
     }
 }

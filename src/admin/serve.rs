@@ -13,7 +13,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt as _;
 
@@ -28,6 +28,10 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 const CONNECTION_AGE_MAX: Duration = Duration::from_mins(5);
 /// How long a connection that was asked to end may take to answer its request.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long connections go on once the port closes, before they are asked to end: what has been
+/// sent by then may not have been read.
+const STOP_GRACE: Duration = Duration::from_millis(250);
 
 /// The limits in time and number, which tests make small.
 #[derive(Clone, Copy)]
@@ -60,23 +64,46 @@ async fn serve_within(
     let slots = Arc::new(Semaphore::new(limits.connections_max as usize));
     // Nothing is ever sent: connections are asked to end when the sender is gone.
     let (serving, stopped) = watch::channel(());
+    let begin = |slot: OwnedSemaphorePermit, stream, peer| {
+        let (router, stopped) = (router.clone(), stopped.clone());
+        let _task = tokio::spawn(async move {
+            converse(limits, stream, peer, router, stopped).await;
+            drop(slot);
+        });
+    };
     let accept = async {
         while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
             let (stream, peer) = socket::accept(&socket).await;
-            let (router, stopped) = (router.clone(), stopped.clone());
-            let _task = tokio::spawn(async move {
-                converse(limits, stream, peer, router, stopped).await;
-                drop(slot);
-            });
+            begin(slot, stream, peer);
         }
     };
     tokio::select! {
         () = stop => {}
         () = accept => {}
     }
-    drop((socket, serving));
+    drop(serving);
+    let backlog = take_backlog(socket, &slots, begin);
+    if timeout(limits.drain_timeout, backlog).await.is_err() {
+        tracing::debug!("not everybody who waited for the admin port had a turn");
+    }
     // Every connection ends within its own time, and gives its slot back.
     let _all = slots.acquire_many(limits.connections_max).await;
+}
+
+/// Takes those who have connected and wait: to them the system has accepted the connection, and
+/// they may have sent a request.
+async fn take_backlog(
+    socket: TcpListener,
+    slots: &Arc<Semaphore>,
+    begin: impl Fn(OwnedSemaphorePermit, TcpStream, SocketAddr),
+) {
+    let Ok(socket) = socket.into_std() else { return };
+    while let Ok(slot) = Arc::clone(slots).acquire_owned().await {
+        let Ok(Some((stream, peer))) = socket::accept_now(&socket) else { return };
+        if let Ok(stream) = TcpStream::from_std(stream) {
+            begin(slot, stream, peer);
+        }
+    }
 }
 
 /// One connection, to its end.
@@ -99,7 +126,10 @@ async fn converse(
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         outcome = connection.as_mut() => Some(outcome),
-        _ = stopped.changed() => None,
+        () = async {
+            let _gone = stopped.changed().await;
+            sleep(STOP_GRACE).await;
+        } => None,
         () = sleep(limits.age_max) => None,
     };
     let outcome = if let Some(outcome) = ended {
@@ -258,6 +288,31 @@ mod tests {
         let told = rest(&mut asking).await;
         assert!(told.starts_with("HTTP/1.1 200") && told.ends_with("later"), "{told}");
         timeout(PATIENCE, port.served).await.expect("it ends").expect("no panic");
+    }
+
+    #[tokio::test]
+    async fn who_has_asked_when_it_ends_is_answered() {
+        use std::io::{Read as _, Write as _};
+        let port = Port::open(WIDE).await;
+        let mut kept = port.said(ASK).await;
+        assert!(next(&mut kept, PATIENCE).await.is_some());
+        // Nothing here waits, so nobody takes or reads any of it before the end.
+        let clients: Vec<_> = (0..8)
+            .map(|_| {
+                let mut client = std::net::TcpStream::connect(port.address).expect("it listens");
+                client.write_all(ASK.as_bytes()).expect("it is open");
+                client
+            })
+            .collect();
+        assert_eq!(kept.try_write(ASK.as_bytes()).expect("it is open"), ASK.len());
+        port.stop.send(()).expect("it is served");
+        assert!(rest(&mut kept).await.starts_with("HTTP/1.1 200"), "the kept connection");
+        timeout(PATIENCE, port.served).await.expect("it ends").expect("no panic");
+        for mut client in clients {
+            let mut told = String::new();
+            let _read = client.read_to_string(&mut told);
+            assert!(told.starts_with("HTTP/1.1 200"), "a new connection: {told}");
+        }
     }
 
     #[tokio::test]

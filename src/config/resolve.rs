@@ -10,14 +10,14 @@ pub(super) mod value;
 use super::error::{Errors, Report};
 use super::file::{self, Entry, Surroundings, Table};
 use super::{
-    AccessLog, Address, Admin, Audit, Config, Gateway, IdentityHeaders, Limits, Service, Store,
+    AccessLog, Admin, Audit, Config, Gateway, IdentityHeaders, Limits, OwnPorts, Service, Store,
     Upstream,
 };
 use crate::audit::chain::Key;
 use crate::role::Name;
 use crate::secret::DEFAULT_PREFIX;
 use http::{HeaderName, HeaderValue};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -49,7 +49,8 @@ fn config(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config>
     let gateway = gateway(root.section("gateway"), surroundings);
     let gateway_listen = gateway.as_ref().map(|gateway| gateway.listen);
     let admin = admin(root.section("admin"), gateway_listen);
-    let ports = Ports { gateway: gateway_listen, admin: admin.as_ref().map(|admin| admin.listen) };
+    let admin_listen = admin.as_ref().map(|admin| admin.listen);
+    let ports = OwnPorts { gateway: gateway_listen, admin: admin_listen };
     let store = store(root.section("store"), surroundings);
     let audit = audit(root.section("audit"), surroundings);
     let limits = limits(root.section("limits"));
@@ -103,13 +104,6 @@ fn beside(store: Option<&Store>) -> PathBuf {
     let mut path = store.as_os_str().to_owned();
     path.push(".key");
     path.into()
-}
-
-/// The ports of our own, which no upstream may be.
-#[derive(Clone, Copy)]
-struct Ports {
-    gateway: Option<SocketAddr>,
-    admin: Option<SocketAddr>,
 }
 
 fn gateway(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<Gateway> {
@@ -264,14 +258,16 @@ fn service(name: Option<Name>, mut table: Table<'_>) -> Option<Service> {
 fn upstream(
     name: Option<Name>,
     mut table: Table<'_>,
-    ports: Ports,
+    ports: OwnPorts,
     surroundings: Surroundings<'_>,
 ) -> Option<Upstream> {
     let addresses = table.required("addresses").map(|list| {
         let empty = "needs at least one address, such as \"127.0.0.1:9000\"";
         list.distinct_some(empty, |entry| {
             let address = entry.read(value::address)?;
-            refuse_own_ports(entry, &address, ports);
+            if let Some(own) = ports.named(&address) {
+                entry.error(own.to_string());
+            }
             Some(address)
         })
     });
@@ -297,36 +293,6 @@ fn upstream(
         idle_connection_timeout,
         credential,
     })
-}
-
-/// An upstream that is the admin port would put the administration on the data port; one that is
-/// the gateway itself would go round for ever.
-fn refuse_own_ports(entry: &Entry<'_>, address: &Address, ports: Ports) {
-    if ports.admin.is_some_and(|admin| reaches(address, admin)) {
-        entry.error("is the admin port, which is never reached through the gateway");
-    }
-    if ports.gateway.is_some_and(|gateway| reaches(address, gateway)) {
-        entry.error("is where the gateway itself listens: its requests would go in a circle");
-    }
-}
-
-/// Whether a connection to `address` from this machine arrives at the listener `listen`. Names
-/// other than `localhost` are not resolved here.
-fn reaches(address: &Address, listen: SocketAddr) -> bool {
-    if address.port != listen.port() {
-        return false;
-    }
-    let listen = listen.ip().to_canonical();
-    let host = address.host.trim_end_matches('.');
-    match host.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
-        // The unspecified address connects to this machine.
-        Ok(ip) if ip.is_unspecified() => listen.is_loopback() || listen.is_unspecified(),
-        Ok(ip) => ip == listen || (listen.is_unspecified() && ip.is_loopback()),
-        Err(_) => {
-            let local = host == "localhost" || host.ends_with(".localhost");
-            local && (listen.is_loopback() || listen.is_unspecified())
-        }
-    }
 }
 
 fn credential(entry: &Entry<'_>, surroundings: Surroundings<'_>) -> Option<HeaderValue> {

@@ -253,14 +253,25 @@ fn an_upstream_is_never_a_port_of_our_own() {
         "0.0.0.0:8081",
         "[::]:8081",
         "[::ffff:127.0.0.1]:8081",
+        "127.0.0.2:8081",
+        "[::1]:8081",
+        "ip6-localhost:8081",
+        "localhost.localdomain:8081",
     ] {
         assert!(own(address).contains("is the admin port"), "{address}");
     }
     assert!(own("127.0.0.1:8080").contains("circle"));
+    let everywhere = |address: &str| {
+        let text = good_and(&format!("upstreams.a.addresses = ['{address}']"));
+        parse(&text.replacen("127.0.0.1:8080", "0.0.0.0:8080", 1)).expect_err(address).to_string()
+    };
+    for address in ["127.0.0.2:8080", "[::1]:8080", "ip6-localhost:8080", "0.0.0.0:8080"] {
+        assert!(everywhere(address).contains("circle"), "{address}");
+    }
     for numeric in ["127.1:8081", "2130706433:8081", "0x7f000001:8081", "127.0.0.01:8081"] {
         assert!(own(numeric).contains("four decimal numbers"), "{numeric}");
     }
-    parse(&good_and("upstreams.a.addresses = ['127.0.0.1:9', '127.0.0.2:8081', 'h:8081']"))
+    parse(&good_and("upstreams.a.addresses = ['127.0.0.1:9', '127.0.0.2:8080', 'h:8081']"))
         .expect("others");
 }
 

@@ -126,7 +126,11 @@ pub(super) async fn send(
             return Sent::Left;
         }
     }
-    let progress = Progress { begun: Cell::new(None), uploaded: Cell::new(body.is_ended()) };
+    let progress = Progress {
+        begun: Cell::new(None),
+        uploaded: Cell::new(body.is_ended()),
+        followed: Cell::new(body.is_ended() && exchange.reader.has_unused()),
+    };
     let outcome = {
         let upload = Upload {
             reader: exchange.reader,
@@ -135,6 +139,7 @@ pub(super) async fn send(
             phase,
             spec: pool.spec(),
             uploaded: &progress.uploaded,
+            followed: &progress.followed,
         };
         let mut up = pin!(upload.run());
         let mut down =
@@ -171,6 +176,8 @@ pub(super) async fn send(
             }
             let next = match (begun.persists, uploaded) {
                 (true, true) => Next::Request,
+                // It is we who end it, and the client may be about to send its next request.
+                (false, true) if traits.persists => Next::Linger,
                 (false, true) => Next::Close,
                 (_, false) => Next::Linger,
             };
@@ -234,6 +241,8 @@ struct Progress {
     begun: Cell<Option<Begun>>,
     /// Whether the whole request went upstream.
     uploaded: Cell<bool>,
+    /// Whether the next request has begun to come.
+    followed: Cell<bool>,
 }
 
 #[derive(Clone, Copy)]
@@ -271,8 +280,9 @@ async fn down(
             Version::Http10 => Down::UntilClose,
         };
         let uploaded = progress.uploaded.get();
-        let persists =
-            traits.persists && uploaded && !phase.is_draining() && down != Down::UntilClose;
+        // What was asked before the end is answered: only the last answer says that it is that.
+        let goes_on = !phase.is_draining() || progress.followed.get();
+        let persists = traits.persists && uploaded && goes_on && down != Down::UntilClose;
         header::write_answer(&mut text, &head, down, traits.connection(persists));
         if !head.is_dated() {
             date.write(&mut text);

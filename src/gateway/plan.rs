@@ -4,7 +4,7 @@
 //! comes; requests in flight keep the one that they began with, pools included.
 
 use super::route::Routes;
-use crate::config::Upstream;
+use crate::config::{OwnPorts, Upstream};
 use crate::phase::Ticks;
 use crate::upstream::Pool;
 use std::rc::Rc;
@@ -28,8 +28,8 @@ pub(super) struct Bound {
 }
 
 impl Bound {
-    pub(super) fn new(plan: Arc<Plan>, ticks: &Ticks) -> Self {
-        let pool = |spec: &Upstream| Rc::new(Pool::new(spec.clone(), ticks.clone()));
+    pub(super) fn new(plan: Arc<Plan>, own: OwnPorts, ticks: &Ticks) -> Self {
+        let pool = |spec: &Upstream| Rc::new(Pool::new(spec.clone(), own, ticks.clone()));
         let pools = plan.upstreams.iter().map(pool).collect();
         Self { plan, pools }
     }

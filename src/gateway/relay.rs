@@ -60,6 +60,8 @@ pub(super) struct Upload<'a, 'c, 'l> {
     pub(super) spec: &'a Upstream,
     /// Set once all of it has been taken.
     pub(super) uploaded: &'a Cell<bool>,
+    /// Set once something comes after it.
+    pub(super) followed: &'a Cell<bool>,
 }
 
 impl Upload<'_, '_, '_> {
@@ -73,12 +75,16 @@ impl Upload<'_, '_, '_> {
         self.phase.body_ended();
         self.uploaded.set(true);
         let mut quiet = !self.reader.has_unused();
+        self.followed.set(!quiet);
         poll_fn(|cx| {
             // A client that has said all can only wait, leave, or go on to its next request. One
             // read tells; if it is the next request, nobody can tell any more.
             if quiet {
                 match self.reader.poll_fill(cx) {
-                    Poll::Ready(Ok(1..)) => quiet = false,
+                    Poll::Ready(Ok(1..)) => {
+                        quiet = false;
+                        self.followed.set(true);
+                    }
                     Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(UpEnd::Gone),
                     Poll::Pending => {}
                 }

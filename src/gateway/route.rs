@@ -100,7 +100,17 @@ impl Routes {
         if traits.ambiguous && !found.is_some_and(|at| self.all[at].lenient_path) {
             return Err(NoRoute::Ambiguous);
         }
-        found.ok_or(NoRoute::NotFound)
+        let at = found.ok_or(NoRoute::NotFound)?;
+        // A path without its prefix must be a path still: two slashes would begin a host (RFC 3986
+        // section 4.2), on lenient routes too.
+        let strip_bytes = self.all[at].strip_bytes;
+        if traits.ambiguous
+            && strip_bytes > 0
+            && vet::readings(&path[strip_bytes..])[0].starts_with("//")
+        {
+            return Err(NoRoute::Ambiguous);
+        }
+        Ok(at)
     }
 
     /// A route by the number that [`Routes::find`] gave.

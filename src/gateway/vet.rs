@@ -20,8 +20,8 @@ pub(super) enum Objection {
     Version,
     /// None, more than one, or a malformed `Host` (RFC 9112 section 3.2).
     Host,
-    /// An absolute target that names another host than `Host` does, or another form of target than
-    /// a path.
+    /// An absolute target that names another host than `Host` does or another scheme than the
+    /// port's, or another form of target than a path.
     Target,
     /// A path that gateway and upstream could read differently.
     Path,
@@ -101,7 +101,8 @@ fn path_start(target: &str, host: &[u8]) -> Result<usize, Objection> {
         return Ok(0);
     }
     let (scheme, rest) = target.split_once("://").ok_or(Objection::Target)?;
-    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+    // The port has no TLS: whoever asks for `https` means another origin (RFC 9110 section 4.3.3).
+    if !scheme.eq_ignore_ascii_case("http") {
         return Err(Objection::Target);
     }
     let length = rest.find(['/', '?']).unwrap_or(rest.len());

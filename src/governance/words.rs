@@ -1,7 +1,9 @@
 //! Words that people choose: names, e-mail addresses, reasons.
 //!
 //! Any character that is shown is allowed, markup included: who shows it escapes it. Control
-//! characters are not, so nothing breaks a line of a log, a mail header or a terminal.
+//! characters are not, so nothing breaks a line of a log, a mail header or a terminal; nor are
+//! characters that are not shown or turn the direction of text, so that two words that look alike
+//! in a table or a mail are alike as far as that can be told.
 
 use super::Refusal;
 use crate::org::{EMAIL_BYTES_MAX, EXTERNAL_ID_CHARS_MAX, NAME_CHARS_MAX, REASON_CHARS_MAX};
@@ -14,6 +16,7 @@ pub fn name(field: &str, text: &str) -> Result<String, Refusal> {
             format!("expected 1 to {NAME_CHARS_MAX} characters, not all blank, none of control");
         return Err(Refusal::invalid(field, message));
     }
+    shown(field, text)?;
     Ok(text.to_owned())
 }
 
@@ -30,13 +33,17 @@ pub fn email(field: &str, text: &str) -> Result<String, Refusal> {
     }
     let (local, domain) = text.split_once('@').ok_or_else(refusal)?;
     let plain = |char: char| {
-        !char.is_control() && !char.is_whitespace() && !r#"@<>()[],;:\""#.contains(char)
+        !char.is_control()
+            && !char.is_whitespace()
+            && !is_joiner(char)
+            && !r#"@<>()[],;:\""#.contains(char)
     };
     let part = |text: &str| !text.is_empty() && text.chars().all(plain);
     let dots = |text: &str| text.starts_with('.') || text.ends_with('.') || text.contains("..");
     if !part(local) || !part(domain) || dots(local) || dots(domain) {
         return Err(refusal());
     }
+    shown(field, text)?;
     Ok(text.to_owned())
 }
 
@@ -62,7 +69,62 @@ pub fn reason(field: &str, text: Option<&str>) -> Result<Option<String>, Refusal
         );
         return Err(Refusal::invalid(field, message));
     }
+    shown(field, text)?;
     Ok(Some(text.to_owned()))
+}
+
+/// Refuses a text with characters that nobody sees, naming the first of them.
+fn shown(field: &str, text: &str) -> Result<(), Refusal> {
+    let mut before = None;
+    let mut chars = text.chars().peekable();
+    while let Some(char) = chars.next() {
+        let joins = is_joiner(char) && joinable(before) && joinable(chars.peek().copied());
+        if is_unseen(char) || (is_joiner(char) && !joins) {
+            let code = u32::from(char);
+            let message = format!(
+                "has U+{code:04X}, which is not shown, or changes how the text around it is shown"
+            );
+            return Err(Refusal::invalid(field, message));
+        }
+        before = Some(char);
+    }
+    Ok(())
+}
+
+/// Formatting characters without a shape of their own: marks of direction, overrides and isolates,
+/// spaces without width, separators of lines, fillers, tags, annotations.
+const fn is_unseen(char: char) -> bool {
+    matches!(
+        char,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180e}'
+            | '\u{200b}'
+            | '\u{200e}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
+/// ZERO WIDTH NON-JOINER and JOINER: Persian and the scripts of India are spelt with them, and
+/// pictures of families and professions are made with them.
+const fn is_joiner(char: char) -> bool {
+    matches!(char, '\u{200c}' | '\u{200d}')
+}
+
+/// Whether a joiner means something beside a character: in ASCII, beside blanks and at an end it
+/// only hides.
+fn joinable(char: Option<char>) -> bool {
+    char.is_some_and(|char| !char.is_ascii() && !char.is_whitespace() && !is_joiner(char))
 }
 
 #[cfg(test)]
@@ -75,6 +137,59 @@ mod tests {
             assert_eq!(name("name", good).as_deref(), Ok(good));
         }
         for bad in ["", " ", "a\nb", "\u{7f}", &"ß".repeat(65)] {
+            assert!(name("name", bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_shown_is_named_and_refused() {
+        for good in [
+            "Zoë Ångström",
+            "e\u{301}tude",
+            "ქართული",
+            "שלום",
+            "العربية",
+            "می\u{200c}خواهم",
+            "क्\u{200d}ष",
+            "👩\u{200d}👩\u{200d}👧",
+            "❤\u{fe0f}\u{200d}🔥 CI",
+        ] {
+            assert_eq!(name("name", good).as_deref(), Ok(good));
+            assert!(reason("reason", Some(good)).is_ok(), "{good}");
+        }
+        for bad in [
+            '\u{ad}',
+            '\u{61c}',
+            '\u{200b}',
+            '\u{200e}',
+            '\u{200f}',
+            '\u{2028}',
+            '\u{2029}',
+            '\u{202a}',
+            '\u{202b}',
+            '\u{202c}',
+            '\u{202d}',
+            '\u{202e}',
+            '\u{2060}',
+            '\u{2066}',
+            '\u{2067}',
+            '\u{2068}',
+            '\u{2069}',
+            '\u{3164}',
+            '\u{feff}',
+            '\u{e0041}',
+            '\u{200c}',
+            '\u{200d}',
+        ] {
+            let text = format!("ad{bad}min");
+            let code = format!("U+{:04X}", u32::from(bad));
+            let told = format!("{:?}", name("name", &text).expect_err(&code));
+            assert!(told.contains(&code), "{told}");
+            assert!(reason("reason", Some(&text)).is_err(), "{code}");
+            assert!(email("email", &format!("{text}@example.com")).is_err(), "{code}");
+        }
+        for bad in ["\u{200d}👩", "👩\u{200d}", "👩\u{200d}\u{200d}👧", "می\u{200c} خواهم"]
+        {
             assert!(name("name", bad).is_err(), "{bad:?}");
         }
     }

@@ -73,8 +73,10 @@ pub(super) async fn serve<H: Handler>(
         let (read, write) = stream.split();
         let mut reader = Reader::new(read, &mut parser, limits, Rc::clone(buffers));
         let mut writer = Writer { half: write, phase: Rc::clone(phase) };
+        let mut is_fresh = true;
         loop {
-            let head = read_head(&mut reader, phase).await;
+            let head = read_head(&mut reader, phase, is_fresh).await;
+            is_fresh = false;
             if matches!(head, Head::Ended) {
                 break Next::Close;
             }
@@ -106,7 +108,7 @@ enum Head {
     Faulty(Fault),
 }
 
-async fn read_head(reader: &mut Reader<'_>, phase: &Phase) -> Head {
+async fn read_head(reader: &mut Reader<'_>, phase: &Phase, is_fresh: bool) -> Head {
     loop {
         if reader.has_unused() {
             phase.received();
@@ -117,8 +119,16 @@ async fn read_head(reader: &mut Reader<'_>, phase: &Phase) -> Head {
             }
         }
         let read = poll_fn(|cx| match reader.poll_fill(cx) {
-            // Nobody has asked for anything.
-            Poll::Pending if phase.is_draining() && !reader.has_unused() => Poll::Ready(Ok(0)),
+            // Nobody has asked for anything. On a connection that was made a moment ago somebody is
+            // about to.
+            Poll::Pending
+                if phase.is_draining()
+                    && !reader.has_unused()
+                    && !(is_fresh && phase.is_grace())
+                    && reader.is_silent() =>
+            {
+                Poll::Ready(Ok(0))
+            }
             polled @ (Poll::Ready(_) | Poll::Pending) => polled,
         })
         .await;

@@ -2,6 +2,8 @@
 
 use super::buffer::{Buffer, Buffers};
 use crate::http1::{Decoder, Fault, HeadLimits, Parser, Piece, RequestHead, ResponseHead};
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -44,6 +46,14 @@ impl<'s> Reader<'s> {
     /// Whether something was read that nobody has used.
     pub(crate) fn has_unused(&self) -> bool {
         self.buffer.is_some()
+    }
+
+    /// Whether nothing waits to be read, not even the end. The runtime hears of what has come a
+    /// moment later than the system does; here the system is asked itself.
+    pub(crate) fn is_silent(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let seen = rustix::net::recv(self.half.as_ref(), &mut [0_u8; 1][..], flags);
+        seen.is_err_and(|error| error == Errno::WOULDBLOCK)
     }
 
     /// What was read and not used.

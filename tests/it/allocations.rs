@@ -166,6 +166,7 @@ fn start_gateway(upstream: SocketAddr) -> (Listener, String) {
         cache: Arc::clone(&cache),
         readers: Arc::new(Readers::start(cache, 1).unwrap()),
         plan: Arc::new(arc_swap::ArcSwap::from_pointee(plan)),
+        own_ports: bearward::config::OwnPorts::default(),
         roles: Box::new(move || store.roles()),
     });
     let (board, counters) = (Arc::new(Board::new(1)), Arc::<Counters>::default());

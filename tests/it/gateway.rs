@@ -2,8 +2,10 @@
 
 mod answers;
 mod bodies;
+mod drain;
 mod forwarding;
 mod lifecycle;
+mod metrics;
 mod tokens;
 mod waits;
 

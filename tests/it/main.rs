@@ -13,6 +13,7 @@ mod gateway;
 mod kill;
 mod layering;
 mod leaks;
+mod names;
 mod notices;
 mod revocation;
 mod rotation;

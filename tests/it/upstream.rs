@@ -175,7 +175,8 @@ impl Upstream {
         Self::on(listener, script, recorded)
     }
 
-    fn on(listener: TcpListener, script: Script, recorded: bool) -> Self {
+    /// One on a socket that is bound already.
+    pub(crate) fn on(listener: TcpListener, script: Script, recorded: bool) -> Self {
         let address = listener.local_addr().expect("a bound listener has an address");
         let shared = Arc::new(Shared {
             script: Mutex::new(script),

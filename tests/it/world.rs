@@ -3,6 +3,7 @@
 //! Each world has a directory and, on Linux, a loopback address of its own, so any number of them
 //! run side by side and none can be mistaken for another.
 
+use crate::names;
 use crate::upstream::Upstream;
 use crate::wire::{Answer, Wire, exchange, lossy};
 use serde_json::{Value, json};
@@ -33,6 +34,7 @@ pub(crate) struct Setup {
     routes: String,
     descriptors_max: Option<u32>,
     clock: bool,
+    name: Option<&'static str>,
     store: Option<PathBuf>,
 }
 
@@ -52,6 +54,7 @@ impl Setup {
             routes: ROUTES.to_owned(),
             descriptors_max: None,
             clock: false,
+            name: None,
             store: None,
         }
     }
@@ -82,7 +85,8 @@ impl Setup {
         self
     }
 
-    /// The routes, in place of [`ROUTES`]; `{org}` stands for the organization.
+    /// The routes, in place of [`ROUTES`]; `{org}` stands for the organization, `{gateway}` and
+    /// `{admin}` for the ports of the world.
     pub(crate) fn routes(mut self, routes: &str) -> Self {
         routes.clone_into(&mut self.routes);
         self
@@ -106,6 +110,13 @@ impl Setup {
         self
     }
 
+    /// Starts the process where this name leads to the world's own address, as if a name server
+    /// said so; nobody else knows it.
+    pub(crate) const fn named(mut self, name: &'static str) -> Self {
+        self.name = Some(name);
+        self
+    }
+
     /// `init`, then `serve` until it is ready.
     pub(crate) fn start(self) -> World {
         let home = TempDir::new().expect("a temporary directory");
@@ -120,6 +131,21 @@ impl Setup {
         let world = World::unstarted(self, TempDir::new().expect("a temporary directory"));
         world.write_config(ORG_PLACEHOLDER);
         world
+    }
+
+    /// Free ports that no upstream has on another address: the admin port's number is nobody
+    /// else's on the whole loopback.
+    fn free_ports(&self, address: IpAddr) -> [SocketAddr; 2] {
+        let is_taken = |port: &SocketAddr| {
+            let end = format!(":{}", port.port());
+            self.addresses.iter().any(|address| address.ends_with(&end))
+        };
+        loop {
+            let ports = free_ports(address);
+            if !ports.iter().any(is_taken) {
+                return ports;
+            }
+        }
     }
 
     fn config(&self, world: &World, org: &str) -> String {
@@ -142,7 +168,11 @@ impl Setup {
             addresses = addresses.join(", "),
             upstream_lines = self.upstream.join("\n"),
             extra = self.extra,
-            routes = self.routes.replace("{org}", org),
+            routes = self
+                .routes
+                .replace("{org}", org)
+                .replace("{gateway}", &world.gateway.port().to_string())
+                .replace("{admin}", &world.admin.port().to_string()),
         )
     }
 }
@@ -205,7 +235,7 @@ pub(crate) struct World {
 
 impl World {
     fn unstarted(setup: Setup, home: TempDir) -> Self {
-        let [gateway, admin] = free_ports(own_address());
+        let [gateway, admin] = setup.free_ports(own_address());
         let [org, owner, owner_token, owner_secret] = [const { String::new() }; 4];
         Self {
             gateway,
@@ -277,7 +307,9 @@ impl World {
                     panic!("`serve` ended before it was ready:\n{told}")
                 }
                 // Somebody took a port between the moment it was found free and now.
-                Err(_) => [self.gateway, self.admin] = free_ports(self.gateway.ip()),
+                Err(_) => {
+                    [self.gateway, self.admin] = self.setup.free_ports(self.gateway.ip());
+                }
             }
         }
     }
@@ -312,6 +344,12 @@ impl World {
                 .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
                 .env("DONT_FAKE_MONOTONIC", "1")
                 .env("NO_FAKE_STAT", "1");
+        }
+        if let Some(name) = self.setup.name {
+            command
+                .env("LD_PRELOAD", names::build_in(self.home.path()))
+                .env("BEARWARD_TEST_NAME", name)
+                .env("BEARWARD_TEST_ADDRESS", self.gateway.ip().to_string());
         }
         self.child = Some(command.spawn().expect("the binary starts"));
     }
@@ -376,6 +414,13 @@ impl World {
         let kill = ["-c", "kill -s \"$0\" \"$1\"", name, &self.pid().to_string()];
         let sent = Command::new("sh").args(kill).status().expect("a shell");
         assert!(sent.success(), "the process is gone:\n{}", self.told());
+    }
+
+    /// Sends SIGTERM at once, without the time that a shell takes.
+    pub(crate) fn terminate(&self) {
+        let pid = rustix::process::Pid::from_child(self.child());
+        let sent = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        sent.unwrap_or_else(|error| panic!("the process is gone: {error}\n{}", self.told()));
     }
 
     /// Waits until the process has ended.

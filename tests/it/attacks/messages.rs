@@ -271,6 +271,8 @@ fn f17_absolute_form_against_host() {
         ("another port", "http://gateway.test:81/orders/form", "gateway.test:82"),
         ("with a user", "http://user@gateway.test/orders/form", "gateway.test"),
         ("a user that looks like us", "http://gateway.test@other.test/orders/x", "gateway.test"),
+        ("another scheme", "https://gateway.test/orders/form", "gateway.test"),
+        ("no scheme of ours", "ws://gateway.test/orders/form", "gateway.test"),
         ("no authority", "http:///orders/form", "gateway.test"),
         ("an authority and no path", "gateway.test:80", "gateway.test"),
         ("no leading slash", "orders/form", "gateway.test"),

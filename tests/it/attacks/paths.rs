@@ -198,6 +198,39 @@ fn p5_stripping_a_prefix_keeps_the_bytes() {
 }
 
 #[test]
+fn p5_what_is_left_of_a_lenient_path_is_a_path() {
+    const BARE: &str = r#"
+[[routes]]
+name = "bare"
+path = "/l"
+upstream = "main"
+strip_prefix = true
+lenient_path = true
+require = "public"
+"#;
+    let stage = Stage::with(ok(), |setup| setup.routes(&format!("{OPEN_ROOT}{BARE}")));
+    for (target, expected) in [
+        ("/l/a//b", "/a//b"),
+        ("/l/a%2Fb;c", "/a%2Fb;c"),
+        ("/l/a/%5Cevil.test", "/a/%5Cevil.test"),
+        ("/l/?q=//x", "/?q=//x"),
+    ] {
+        assert_eq!(stage.passes(target, get(target, "")).target(), expected, "{target}");
+    }
+    for path in [
+        "/l//evil.test/x",
+        "/l/%2Fevil.test/x",
+        "/l/%2fevil.test/x",
+        "/l/%5Cevil.test/x",
+        "/l/\\evil.test/x",
+        "/l/;a/evil.test/x",
+        "/l///",
+    ] {
+        refused(&stage, path);
+    }
+}
+
+#[test]
 fn p6_hosts_are_compared_as_hosts() {
     const ROUTES: &str = r#"
 [[routes]]

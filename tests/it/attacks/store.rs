@@ -4,6 +4,7 @@ use super::Stage;
 use crate::upstream::{Upstream, ok};
 use crate::wire::lossy;
 use crate::world::{Minted, Setup, get, get_from};
+use std::net::TcpListener;
 
 #[test]
 fn k6_a_second_process_on_the_same_store_is_refused() {
@@ -53,7 +54,9 @@ require = "public"
     let upstream = Upstream::start(ok());
     let sane = Setup::before(&upstream).routes(ROUTES).unstarted();
     assert!(sane.command(&["check"]).status.success(), "the honest neighbour is refused");
-    for host in ["localhost", "127.0.0.1", "[::ffff:127.0.0.1]"] {
+    for host in
+        ["localhost", "127.0.0.1", "[::ffff:127.0.0.1]", "[::1]", "127.0.0.2", "ip6-localhost"]
+    {
         let mut world = Setup::before(&upstream).routes(ROUTES).unstarted();
         world.move_admin_to_loopback();
         let address = format!("{host}:{}", world.admin.port());
@@ -77,4 +80,68 @@ require = "public"
             "{address}: the data port led to the admin port: {answer:?}"
         );
     }
+}
+
+#[test]
+fn a2_the_admin_port_is_not_reached_by_a_name_that_leads_there() {
+    const ROUTES: &str = r#"
+[upstreams.admin]
+addresses = ["inner.test:{admin}"]
+
+[upstreams.gateway]
+addresses = ["inner.test:{gateway}"]
+
+[upstreams.honest]
+addresses = ["inner.test:{honest}"]
+
+[[routes]]
+name = "admin"
+path = "/admin"
+strip_prefix = true
+forward_bearer = true
+upstream = "admin"
+require = { service = "orders", organizations = "any" }
+
+[[routes]]
+name = "public"
+path = "/public"
+strip_prefix = true
+upstream = "admin"
+require = "public"
+
+[[routes]]
+name = "circle"
+path = "/circle"
+upstream = "gateway"
+require = "public"
+
+[[routes]]
+name = "honest"
+path = "/honest"
+upstream = "honest"
+require = "public"
+"#;
+    let unused = Upstream::start(ok());
+    let mut world = Setup::before(&unused).named("inner.test").routes("").unstarted();
+    let neighbour = TcpListener::bind((world.gateway.ip(), 0)).expect("a free port");
+    let honest = neighbour.local_addr().expect("it has an address").port();
+    let neighbour = Upstream::on(neighbour, ok(), true);
+    world.rewrite_routes(&ROUTES.replace("{honest}", &honest.to_string()));
+    let checked = world.command(&["check"]);
+    assert!(checked.status.success(), "names lead where they lead when it runs: {checked:?}");
+    world.init();
+    world.serve();
+    let token = world.mint();
+    let answer = world.ask(get("/honest/x", ""));
+    assert_eq!(answer.status, 200, "the name is known, and nothing is wrong with it: {answer:?}");
+    assert_eq!(neighbour.requests().len(), 1);
+    for path in ["/public/metrics", "/public/healthz", "/admin/api/v1/me", "/circle/x"] {
+        let answer = world.fetch(path, &token);
+        assert_eq!(answer.status, 502, "{path}: {answer:?}");
+        assert!(!answer.text().contains("inner.test"), "{path}: {answer:?}");
+    }
+    assert_eq!(world.metric("bearward_upstream_failures_total"), Some(4.0));
+    let told = world.told();
+    assert!(told.contains("inner.test") && told.contains("is the admin port"), "{told}");
+    assert!(told.contains("requests would go in a circle"), "{told}");
 }

@@ -184,3 +184,33 @@ fn a_change_of_roles_that_a_route_does_not_need_refuses_nobody() {
         assert!(admitted.iter().all(|&count| count >= CHANGES), "too few requests: {admitted:?}");
     });
 }
+
+#[test]
+fn a_name_that_is_not_what_it_looks_like_is_refused() {
+    let (_upstream, world, token) = started(ok(), |setup| setup);
+    let admin = world.admin();
+    let patch = |name: &str| {
+        let path = format!("/tokens/{}", token.id);
+        admin.org("PATCH", &path, Some(&json!({ "name": name })))
+    };
+    for (code, name) in [
+        ("U+202E", "ci \u{202e}nimda"),
+        ("U+200B", "ad\u{200b}min"),
+        ("U+2066", "\u{2066}admin"),
+        ("U+FEFF", "\u{feff}admin"),
+        ("U+2028", "admin\u{2028}second line"),
+        ("U+200D", "ad\u{200d}min"),
+    ] {
+        let created = admin.try_mint(&TokenWish { name, ..TokenWish::default() }).expect(400);
+        let user = json!({"name": name, "email": "eve@example.com", "org_roles": ["org_member"]});
+        let user = admin.org("POST", "/users", Some(&user)).expect(400);
+        let renamed = admin.org("PATCH", "", Some(&json!({ "name": name }))).expect(400);
+        for told in [created, patch(name).expect(400), user, renamed] {
+            let text = told.to_string();
+            assert!(text.contains("name") && text.contains(code), "{code}: {text}");
+        }
+    }
+    for name in ["Zoë", "می\u{200c}خواهم", "👩\u{200d}💻 deploys"] {
+        assert_eq!(patch(name).expect(200)["name"], name);
+    }
+}

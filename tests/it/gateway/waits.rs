@@ -3,7 +3,7 @@
 use super::started;
 use crate::upstream::{BlackHole, Upstream, ok, raw_kept, silent, stop_reading_after};
 use crate::wire::{PATIENCE, Wire};
-use crate::world::{Minted, Setup, World, eventually, get};
+use crate::world::{Minted, ROUTES, Setup, World, eventually, get};
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -150,6 +150,29 @@ fn a_token_that_is_switched_off_while_its_request_waits_for_a_connection() {
     assert_eq!(targets, [format!("/orders/{}", on.id)]);
     assert!(!upstream.saw(&off.id), "what was refused reached the upstream");
     assert_eq!([&on, &off].map(|token| admin.use_count(&token.id)), [1, 0], "uses");
+}
+
+#[test]
+fn a_request_that_waits_for_a_connection_keeps_the_routes_it_began_with() {
+    let hole = BlackHole::open();
+    let setup = Setup::before_addresses(vec![hole.address.to_string()]);
+    let mut world = setup.upstream("connect_timeout = \"20s\"").start();
+    let token = world.mint();
+    let mut wire = world.wire();
+    wire.send(get("/orders/x", &token.bearer()));
+    assert!(eventually(PATIENCE, || hole.is_asked_for(1)), "nobody wants a connection");
+    // It is judged once more when it has its connection; by then the path wants another role.
+    let stricter = "all_of = [\"orders/writer\"]";
+    let routes = ROUTES.replace("any_of = [\"orders/reader\", \"orders/writer\"]", stricter);
+    assert!(routes.contains(stricter));
+    world.rewrite_routes(&routes);
+    world.signal("HUP");
+    assert!(eventually(PATIENCE, || world.told().contains(" reloaded")), "{}", world.told());
+    assert_eq!(world.fetch("/orders/y", &token).status, 403, "the new route is not in force");
+    let upstream = hole.answer(ok());
+    let answer = wire.answer();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(upstream.only_request().target(), "/orders/x");
 }
 
 #[test]
