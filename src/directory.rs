@@ -5,11 +5,15 @@
 //! once and keeps no more of them than a page holds, so memory does not grow with the number of
 //! tokens.
 
+mod catalogue;
+mod events;
 mod people;
 mod preview;
 mod tokens;
 mod window;
 
+pub use catalogue::{RoleColumn, RoleRow, ServiceColumn, ServiceRow, roles, services};
+pub use events::{EventColumn, events};
 pub use people::{People, Person, UserColumn, UserQuery, users};
 pub use preview::{OWNERS_NAMED_MAX, Preview};
 pub use tokens::{
@@ -31,6 +35,8 @@ use crate::org::{Governance, Organization};
 /// A column of the list of organizations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrganizationColumn {
+    /// The identity: in the order of their making.
+    Id,
     /// The name.
     Name,
     /// Whether it is governed.
@@ -41,8 +47,12 @@ pub enum OrganizationColumn {
 
 impl Column for OrganizationColumn {
     const DEFAULT: Sort<Self> = Sort { column: Self::Name, descending: false };
-    const ALL: &'static [(&'static str, Self)] =
-        &[("name", Self::Name), ("governance", Self::Governance), ("created_at", Self::CreatedAt)];
+    const ALL: &'static [(&'static str, Self)] = &[
+        ("id", Self::Id),
+        ("name", Self::Name),
+        ("governance", Self::Governance),
+        ("created_at", Self::CreatedAt),
+    ];
 }
 
 /// A page of organizations; `search` looks into their names.
@@ -59,6 +69,8 @@ pub fn organizations(
             continue;
         }
         let key = match column {
+            // Identities decide among equals.
+            OrganizationColumn::Id => Key::Nothing,
             OrganizationColumn::Name => Key::text(&org.name),
             OrganizationColumn::Governance => {
                 Key::Number(i64::from(org.governance == Governance::Deactivated))
