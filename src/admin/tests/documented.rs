@@ -171,7 +171,7 @@ const UNHEARD_OF: &str = "unheard_of";
 fn known_names(answer: &Answer, place: &str) -> BTreeSet<String> {
     let detail = answer.body["detail"].as_str().unwrap_or_default();
     let refused = format!("unknown field `{UNHEARD_OF}`, ");
-    let rest = detail.strip_prefix(refused.as_str());
+    let rest = detail.split_once(refused.as_str()).map(|(_, rest)| rest);
     let rest = rest.unwrap_or_else(|| panic!("{place} is taken: {}", answer.text));
     assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{place}");
     rest.split('`').skip(1).step_by(2).map(str::to_owned).collect()
@@ -247,18 +247,15 @@ async fn bodies_and_parameters_have_the_documented_fields() {
         let there = concrete(&house, &path);
         let ask = |path: &str| house.ask(method.as_str(), path).by(&house.operator);
 
-        let asked = format!("{there}?{UNHEARD_OF}=1");
-        let mut request = ask(&asked);
-        if !described["requestBody"].is_null() {
-            request = request.json(&json!({ UNHEARD_OF: null }));
-        }
-        let answer = request.send().await;
-        if described["requestBody"].is_null() || has_query(&described) {
-            let parameters = described["parameters"].as_array().into_iter().flatten();
-            let documented = parameters
-                .filter(|parameter| parameter["in"] == "query")
-                .map(|parameter| parameter["name"].as_str().expect("a name").to_owned());
-            let documented: BTreeSet<String> = documented.collect();
+        let parameters = described["parameters"].as_array().into_iter().flatten();
+        let documented: BTreeSet<String> = parameters
+            .filter(|parameter| parameter["in"] == "query")
+            .map(|parameter| parameter["name"].as_str().expect("a name").to_owned())
+            .collect();
+        // Where nothing is read there may be no parameters, and what changes something may pass over
+        // those that it has none of.
+        if method == Method::GET || !documented.is_empty() {
+            let answer = ask(&format!("{there}?{UNHEARD_OF}=1")).send().await;
             assert_eq!(known_names(&answer, name), documented, "parameters of {name}");
             queries += 1;
         }
@@ -273,9 +270,4 @@ async fn bodies_and_parameters_have_the_documented_fields() {
         }
     }
     assert!(bodies > 15 && queries > 15, "{bodies} objects and {queries} queries are too few");
-}
-
-fn has_query(described: &Value) -> bool {
-    let mut parameters = described["parameters"].as_array().into_iter().flatten();
-    parameters.any(|parameter| parameter["in"] == "query")
 }

@@ -44,13 +44,18 @@ impl Terminal {
         Self { child, keyboard, screen, shown: String::new() }
     }
 
-    /// Waits until this is shown.
-    fn shows(&mut self, text: &str) {
+    /// Waits until this is shown, and answers what follows it in its line.
+    fn shows(&mut self, text: &str) -> String {
         let begun = Instant::now();
-        while !self.shown.contains(text) {
+        loop {
+            let plain = without_colours(&self.shown);
+            let line = plain.split_once(text).and_then(|(_, rest)| rest.split_once('\n'));
+            if let Some((line, _)) = line {
+                return line.trim().to_owned();
+            }
             let left = PATIENCE.saturating_sub(begun.elapsed());
             let Ok(more) = self.screen.recv_timeout(left) else {
-                panic!("`{text}` is not shown:\n{}", self.shown);
+                panic!("`{text}` is not shown:\n{plain}");
             };
             self.shown += &more;
         }
@@ -81,13 +86,7 @@ fn serve_on_a_fresh_store_on_a_terminal_makes_the_first_owner_and_shows_the_toke
     let config = site.config();
     let serve = ["serve", "--config", config.to_str().expect("text")];
     let mut terminal = Terminal::run(&serve);
-    terminal.shows("serving");
-    let admin = {
-        terminal.shows("admin=");
-        let plain = without_colours(&terminal.shown);
-        let at = plain.find("admin=").expect("it is shown") + "admin=".len();
-        plain[at..].split_whitespace().next().expect("an address").to_owned()
-    };
+    let admin = terminal.shows(" admin=");
     let secrets: Vec<String> = terminal
         .shown
         .split(|char: char| !char.is_ascii_alphanumeric() && char != '_')
