@@ -6,6 +6,7 @@ mod backup;
 mod changes;
 mod documented;
 mod enforcement;
+mod leaks;
 mod lists;
 mod many;
 mod matrix;
@@ -243,6 +244,9 @@ impl House {
             evidences: Arc::new(Stored(Arc::clone(&store) as Arc<dyn Facts>)),
             uses: Arc::clone(&pending) as Arc<dyn Uses>,
             guesses: Guesses::default(),
+            facts: Arc::clone(&store) as Arc<dyn Facts>,
+            partners: Keys::default(),
+            leaks: Leaks::default(),
             refusals: Arc::clone(&refusals),
             catalogue: Arc::new(ArcSwap::from_pointee(catalogue)),
             hosts: vec!["admin.example.com".to_owned()],
