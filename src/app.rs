@@ -1,8 +1,10 @@
 //! The composition root: the only file that names every room.
 
 mod control;
+mod figures;
 
 use control::Control;
+use figures::figures;
 
 use crate::admin::{self, AdminState, Backups, Insights};
 use crate::cache::{Cache, Entry, Readers};
@@ -20,11 +22,12 @@ use crate::scheduler::Scheduler;
 use crate::seal::{self, KeyError, Seal, Shut};
 use crate::session::Cached;
 use crate::store::redb::{KeySource, OpenError, RedbStore};
-use crate::store::{self, CommitError, Ledger, StoreError};
-use crate::telemetry::{Counters, Metrics, Reading};
+use crate::store::{self, CommitError, Facts, Ledger, StoreError};
+use crate::telemetry::{Counters, Metrics};
 use crate::trails::{Guesses, Keeper, Leaks, Refusals};
 use crate::usage::Board;
 use arc_swap::ArcSwap;
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -41,10 +44,18 @@ const READER_THREADS: usize = 2;
 const CONTROL_THREADS: usize = 2;
 
 /// What a start takes beside the configuration.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Options {
     /// The configuration's store, where it is open already; else it is opened.
     pub store: Option<Arc<RedbStore>>,
+    /// What the cache reads, where that is not the store itself: a test's, which takes its time.
+    pub facts: Option<Arc<dyn Facts>>,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options").field("store", &self.store).finish_non_exhaustive()
+    }
 }
 
 /// Why nothing was started.
@@ -139,12 +150,9 @@ pub struct Running {
 pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
     let gateway_socket = bind("gateway.listen", config.gateway.listen)?;
     let admin_socket = bind("admin.listen", config.admin.listen)?;
-    let store = match options.store {
-        Some(store) => store,
-        None => store::redb::open(store_options(&config))?,
-    };
+    let (store, facts) = opened(options, &config)?;
     let key = getrandom::u64().map_err(StartError::Random)?;
-    let cache = Cache::new(Arc::clone(&store) as _, config.gateway.cache_entries_max, key)?;
+    let cache = Cache::new(facts, config.gateway.cache_entries_max, key)?;
     store.follow(Arc::clone(&cache) as _);
     intern_roles(store.as_ref(), &config)?;
     let readers = Readers::start(Arc::clone(&cache), READER_THREADS).map_err(StartError::Thread)?;
@@ -189,7 +197,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         Flusher::start(Arc::clone(&board), Arc::clone(&store), Arc::clone(&cache), interval)?;
     let (keeper, refusals) = keep_trails(&store, &config)?;
     let ready = Arc::new(AtomicBool::new(true));
-    let metrics = Metrics::new(counters, gauges(&cache, listener.connections()));
+    let metrics = Metrics::new(counters, figures(&cache, listener.connections()));
     let catalogue = Arc::new(ArcSwap::from_pointee(catalogue_of(&config)));
     let bell = Arc::new(Notify::new());
     let seal = Arc::new(seal_of(&config.seal)?);
@@ -274,6 +282,19 @@ impl Running {
             let _panicked = log.join();
         }
     }
+}
+
+/// The store, and what the cache reads.
+fn opened(
+    options: Options,
+    config: &Config,
+) -> Result<(Arc<RedbStore>, Arc<dyn Facts>), StartError> {
+    let store = match options.store {
+        Some(store) => store,
+        None => store::redb::open(store_options(config))?,
+    };
+    let facts = options.facts.unwrap_or_else(|| Arc::clone(&store) as _);
+    Ok((store, facts))
 }
 
 /// Whether requests are taken and changes, too.
@@ -422,26 +443,6 @@ fn intern_roles(ledger: &dyn Ledger, config: &Config) -> Result<(), CommitError>
 fn plan_of(config: &Config, roles: &RoleTable, generation: u64) -> Result<Plan, UnknownRole> {
     let routes = Routes::compile(config, roles)?;
     Ok(Plan { generation, routes, upstreams: config.upstreams.clone() })
-}
-
-fn gauges(
-    cache: &Arc<Cache>,
-    connections: impl Fn() -> usize + Send + Sync + 'static,
-) -> Vec<(&'static str, &'static str, Reading)> {
-    let (entries, evictions) = (Arc::clone(cache), Arc::clone(cache));
-    vec![
-        (
-            "bearward_connections",
-            "Connections of the data port that are open",
-            Box::new(move || connections() as u64),
-        ),
-        ("bearward_cache_entries", "Tokens in memory", Box::new(move || entries.len() as u64)),
-        (
-            "bearward_cache_evictions",
-            "Tokens that made room for others",
-            Box::new(move || evictions.evictions()),
-        ),
-    ]
 }
 
 /// The roles that can be given.

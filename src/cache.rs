@@ -196,6 +196,7 @@ pub struct Cache {
     places: Arc<Places>,
     facts: Arc<dyn Facts>,
     evictions: AtomicU64,
+    store_lookups: AtomicU64,
 }
 
 /// Why a fill was not taken.
@@ -228,6 +229,7 @@ impl Cache {
             places: Places::beside(entries_max),
             facts,
             evictions: AtomicU64::new(0),
+            store_lookups: AtomicU64::new(0),
         }))
     }
 
@@ -264,6 +266,12 @@ impl Cache {
     #[must_use]
     pub fn evictions(&self) -> u64 {
         self.evictions.load(Ordering::Relaxed)
+    }
+
+    /// How many digests were looked up in the store so far.
+    #[must_use]
+    pub fn store_lookups(&self) -> u64 {
+        self.store_lookups.load(Ordering::Relaxed)
     }
 
     /// Takes what a snapshot of `revision` says about a digest, unless something newer is known.

@@ -6,6 +6,8 @@
 //! tokens.
 
 mod insight;
+mod catalogue;
+mod events;
 mod people;
 mod preview;
 mod tokens;
@@ -14,6 +16,8 @@ mod window;
 pub use insight::{
     EXPIRING_NAMED_MAX, Expiring, Expiry, IDLE_DAYS, IDLEST_NAMED_MAX, Idleness, Idlest,
 };
+pub use catalogue::{RoleColumn, RoleRow, ServiceColumn, ServiceRow, roles, services};
+pub use events::{EventColumn, events};
 pub use people::{People, Person, UserColumn, UserQuery, users};
 pub use preview::{OWNERS_NAMED_MAX, Preview};
 pub use tokens::{
@@ -35,6 +39,8 @@ use crate::org::{Governance, Organization};
 /// A column of the list of organizations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrganizationColumn {
+    /// The identity: in the order of their making.
+    Id,
     /// The name.
     Name,
     /// Whether it is governed.
@@ -45,8 +51,12 @@ pub enum OrganizationColumn {
 
 impl Column for OrganizationColumn {
     const DEFAULT: Sort<Self> = Sort { column: Self::Name, descending: false };
-    const ALL: &'static [(&'static str, Self)] =
-        &[("name", Self::Name), ("governance", Self::Governance), ("created_at", Self::CreatedAt)];
+    const ALL: &'static [(&'static str, Self)] = &[
+        ("id", Self::Id),
+        ("name", Self::Name),
+        ("governance", Self::Governance),
+        ("created_at", Self::CreatedAt),
+    ];
 }
 
 /// A page of organizations; `search` looks into their names.
@@ -63,6 +73,8 @@ pub fn organizations(
             continue;
         }
         let key = match column {
+            // Identities decide among equals.
+            OrganizationColumn::Id => Key::Nothing,
             OrganizationColumn::Name => Key::text(&org.name),
             OrganizationColumn::Governance => {
                 Key::Number(i64::from(org.governance == Governance::Deactivated))

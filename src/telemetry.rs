@@ -60,6 +60,18 @@ impl Counters {
 /// A figure that is read when somebody asks.
 pub type Reading = Box<dyn Fn() -> u64 + Send + Sync>;
 
+/// A figure beside those of the workers.
+pub struct Figure {
+    /// Its name, to which a counter has `_total` appended where it is shown.
+    pub name: &'static str,
+    /// What it is, in words.
+    pub help: &'static str,
+    /// Whether it only ever grows: a counter.
+    pub grows: bool,
+    /// What it is now.
+    pub reading: Reading,
+}
+
 /// Everything that `/metrics` shows.
 pub struct Metrics {
     registry: Registry,
@@ -67,7 +79,7 @@ pub struct Metrics {
 
 struct Sum {
     workers: Vec<Arc<Counters>>,
-    gauges: Vec<(&'static str, &'static str, Reading)>,
+    figures: Vec<Figure>,
 }
 
 impl fmt::Debug for Sum {
@@ -77,14 +89,11 @@ impl fmt::Debug for Sum {
 }
 
 impl Metrics {
-    /// The metrics of these workers, and further figures: name, help, reading.
+    /// The metrics of these workers, and further figures.
     #[must_use]
-    pub fn new(
-        workers: Vec<Arc<Counters>>,
-        gauges: Vec<(&'static str, &'static str, Reading)>,
-    ) -> Self {
+    pub fn new(workers: Vec<Arc<Counters>>, figures: Vec<Figure>) -> Self {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(Sum { workers, gauges }));
+        registry.register_collector(Box::new(Sum { workers, figures }));
         Self { registry }
     }
 
@@ -137,10 +146,16 @@ impl Collector for Sum {
             let metric = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
             counter.encode(metric)?;
         }
-        for (name, help, reading) in &self.gauges {
-            let gauge = ConstGauge::new(i64::try_from(reading()).unwrap_or(i64::MAX));
-            let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
-            gauge.encode(metric)?;
+        for Figure { name, help, grows, reading } in &self.figures {
+            if *grows {
+                let counter = ConstCounter::new(reading());
+                let metric = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
+                counter.encode(metric)?;
+            } else {
+                let gauge = ConstGauge::new(i64::try_from(reading()).unwrap_or(i64::MAX));
+                let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
+                gauge.encode(metric)?;
+            }
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! `/orgs/{org}/audit`: the audit trail, newest first; and its head.
+//! `/orgs/{org}/audit`: the audit trail, newest first if nothing is said; and its head.
 
 mod export;
 
@@ -10,7 +10,8 @@ use super::me::Nothing;
 use super::openapi::ReadProblems;
 use super::problem::Problem;
 use crate::audit::chain::{Cause, Link};
-use crate::audit::{Action, ActorFilter, Filter, Line};
+use crate::audit::{Action, ActorFilter, Event, Filter, Line};
+use crate::directory::{self, Column as _, EventColumn, Sort};
 use crate::id::{OrgId, TokenId};
 use crate::store::Ends;
 use crate::time::Timestamp;
@@ -53,12 +54,15 @@ pub(crate) struct AuditQuery {
     /// Before then.
     #[param(value_type = Option<String>, format = DateTime)]
     until: Option<String>,
+    /// `seq`, `at`, `actor`, `action`, `target` (its name), `address` or `reason`; with `-` before it the
+    /// largest first. `-seq` if nothing is said. By anything but `seq` each page reads the whole trail.
+    sort: Option<String>,
     /// `json` for a page; `jsonl` or `csv` for all of it, oldest first. The `Accept` field decides
     /// if nothing is said.
     format: Option<String>,
 }
 
-/// List what was done in the organization, newest first; or export all of it, oldest first.
+/// List what was done in the organization, newest first if nothing is said; or export all of it, oldest first.
 ///
 /// A page of a filtered list may hold fewer rows than asked for, even none, while there are more.
 #[utoipa::path(
@@ -92,9 +96,10 @@ pub(crate) async fn list(
         if format == Format::Json {
             return Ok(Asked::Page(page(desk, org, &filter, &query)?));
         }
-        for (name, said) in [("limit", &query.limit), ("cursor", &query.cursor)] {
+        let of_pages = [("limit", &query.limit), ("cursor", &query.cursor), ("sort", &query.sort)];
+        for (name, said) in of_pages {
             if said.is_some() {
-                return Err(Problem::field(name, "an export has no pages"));
+                return Err(Problem::field(name, "an export has no pages, and one order"));
             }
         }
         Ok(Asked::Export(org, filter))
@@ -117,29 +122,60 @@ fn page(
     filter: &Filter,
     query: &AuditQuery,
 ) -> Result<PageBody<Line>, Problem> {
-    let limit = list::limit(query.limit.as_deref())?;
-    let before = match query.cursor.as_deref() {
-        None => None,
-        Some(text) => Some(text.parse().map_err(|_not_ours| list::broken_cursor())?),
+    let (limit, cursor) = (query.limit.as_deref(), query.cursor.as_deref());
+    let sort = query.sort.as_deref();
+    let order = sort.map_or(Some(EventColumn::DEFAULT), Sort::parse);
+    if let Some(Sort { column: EventColumn::Seq, descending }) = order {
+        return in_place(desk, org, filter, (list::limit(limit)?, cursor), descending);
+    }
+    let asked = list::asked::<EventColumn>(sort, limit, cursor)?;
+    Ok(directory::events(desk.ledger(), org, filter, asked)?.map(Line::from).into())
+}
+
+/// What stands before the cursor of a page that goes up.
+const UPWARDS: &str = "up-";
+
+/// A page in the order of the trail, which is read no further than the page needs.
+fn in_place(
+    desk: &Desk<'_>,
+    org: OrgId,
+    filter: &Filter,
+    (limit, cursor): (usize, Option<&str>),
+    descending: bool,
+) -> Result<PageBody<Line>, Problem> {
+    let place = |text: &str| {
+        let text = if descending { Some(text) } else { text.strip_prefix(UPWARDS) };
+        text.and_then(|text| text.parse::<u64>().ok()).ok_or_else(list::broken_cursor)
     };
+    // The page goes on behind this event, whichever way it goes.
+    let behind = cursor.map(place).transpose()?;
     let (mut items, mut read, mut next) = (Vec::new(), 0, None);
-    desk.ledger().visit_events_back(org, before, &mut |event| {
+    let mut last = behind;
+    let mut visit = |event: Event| {
         let seq = event.seq;
         read += 1;
         if filter.admits(&event.said) {
             if items.len() == limit {
-                next = Some(seq + 1);
+                next = last;
                 return ControlFlow::Break(());
             }
             items.push(Line::from(event));
         }
-        if read == EVENTS_READ_MAX && seq > 1 {
-            next = Some(seq);
+        last = Some(seq);
+        if read == EVENTS_READ_MAX {
+            next = last.filter(|seq| !descending || *seq > 1);
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())
-    })?;
-    Ok(PageBody { items, next_cursor: next.map(|seq| seq.to_string()) })
+    };
+    if descending {
+        desk.ledger().visit_events_back(org, behind, &mut visit)?;
+    } else {
+        desk.ledger().visit_events(org, behind.unwrap_or(0), &mut visit)?;
+    }
+    let next_cursor =
+        next.map(|seq| if descending { seq.to_string() } else { format!("{UPWARDS}{seq}") });
+    Ok(PageBody { items, next_cursor })
 }
 
 impl AuditQuery {

@@ -59,7 +59,7 @@ pub(crate) struct OrganizationsQuery {
     cursor: Option<String>,
     /// A text in the name.
     q: Option<String>,
-    /// `name`, `governance` or `created_at`; with `-` before it the largest first.
+    /// `name`, `governance`, `created_at` or `id`; with `-` before it the largest first.
     sort: Option<String>,
 }
 

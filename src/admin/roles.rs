@@ -4,13 +4,12 @@ use super::Shared;
 use super::desk;
 use super::extract::{Call, Params, Query};
 use super::list::{self, PageBody};
-use super::me::Nothing;
 use super::openapi::ReadProblems;
 use super::problem::Problem;
-use crate::role::{RoleName, RoleTable};
+use crate::directory::{self, RoleColumn};
 use axum::Json;
 use axum::extract::State;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// An organization role.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -22,15 +21,29 @@ pub(crate) struct RoleBody {
     built_in: bool,
 }
 
+/// Parameters of the list of organization roles.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct RolesQuery {
+    /// Rows in a page, 1 to 200; 50 if nothing is said.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 200)]
+    limit: Option<String>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// `name` or `built_in`; with `-` before it the largest first.
+    sort: Option<String>,
+}
+
 /// List the organization roles that can be given.
 #[utoipa::path(
     get,
     path = "/api/v1/orgs/{org}/roles",
     tag = "organizations",
     operation_id = "list_roles",
-    params(("org" = String, Path, description = "Identity of the organization")),
+    params(("org" = String, Path, description = "Identity of the organization"), RolesQuery),
     responses(
-        (status = 200, description = "All organization roles", body = PageBody<RoleBody>),
+        (status = 200, description = "A page of organization roles", body = PageBody<RoleBody>),
         ReadProblems
     )
 )]
@@ -38,16 +51,15 @@ pub(crate) async fn list(
     State(state): State<Shared>,
     call: Call,
     params: Params,
-    _query: Query<Nothing>,
+    Query(query): Query<RolesQuery>,
 ) -> Result<Json<PageBody<RoleBody>>, Problem> {
     desk::read(&state, call, move |desk| {
         desk.caller.reads_organization(params.id("org")?)?;
-        let built_in = RoleTable::new();
-        let roles = desk.catalogue.organization_roles().map(|name| RoleBody {
-            built_in: built_in.id(&RoleName::Organization(name.clone())).is_some(),
-            name: name.to_string(),
-        });
-        Ok(Json(list::whole(roles.collect())))
+        let (sort, limit) = (query.sort.as_deref(), query.limit.as_deref());
+        let asked = list::asked::<RoleColumn>(sort, limit, query.cursor.as_deref())?;
+        let page = directory::roles(desk.catalogue, asked);
+        let shown = page.map(|row| RoleBody { name: row.name.to_string(), built_in: row.built_in });
+        Ok(Json(shown.into()))
     })
     .await
 }

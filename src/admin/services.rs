@@ -4,12 +4,12 @@ use super::Shared;
 use super::desk;
 use super::extract::{Call, Params, Query};
 use super::list::{self, PageBody};
-use super::me::Nothing;
 use super::openapi::ReadProblems;
 use super::problem::Problem;
+use crate::directory::{self, ServiceColumn};
 use axum::Json;
 use axum::extract::State;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A service.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -22,15 +22,29 @@ pub(crate) struct ServiceBody {
     roles: Vec<String>,
 }
 
+/// Parameters of the list of services.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ServicesQuery {
+    /// Rows in a page, 1 to 200; 50 if nothing is said.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 200)]
+    limit: Option<String>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// `name` or `roles`; with `-` before it the largest first.
+    sort: Option<String>,
+}
+
 /// List the services and the roles in them that can be given.
 #[utoipa::path(
     get,
     path = "/api/v1/orgs/{org}/services",
     tag = "organizations",
     operation_id = "list_services",
-    params(("org" = String, Path, description = "Identity of the organization")),
+    params(("org" = String, Path, description = "Identity of the organization"), ServicesQuery),
     responses(
-        (status = 200, description = "All services", body = PageBody<ServiceBody>),
+        (status = 200, description = "A page of services", body = PageBody<ServiceBody>),
         ReadProblems
     )
 )]
@@ -38,15 +52,18 @@ pub(crate) async fn list(
     State(state): State<Shared>,
     call: Call,
     params: Params,
-    _query: Query<Nothing>,
+    Query(query): Query<ServicesQuery>,
 ) -> Result<Json<PageBody<ServiceBody>>, Problem> {
     desk::read(&state, call, move |desk| {
         desk.caller.reads_organization(params.id("org")?)?;
-        let services = desk.catalogue.services().map(|(name, roles)| ServiceBody {
-            name: name.to_string(),
-            roles: roles.map(ToString::to_string).collect(),
+        let (sort, limit) = (query.sort.as_deref(), query.limit.as_deref());
+        let asked = list::asked::<ServiceColumn>(sort, limit, query.cursor.as_deref())?;
+        let page = directory::services(desk.catalogue, asked);
+        let shown = page.map(|row| ServiceBody {
+            name: row.name.to_string(),
+            roles: row.roles.iter().map(ToString::to_string).collect(),
         });
-        Ok(Json(list::whole(services.collect())))
+        Ok(Json(shown.into()))
     })
     .await
 }

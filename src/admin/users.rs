@@ -108,7 +108,8 @@ pub(crate) struct UsersQuery {
     status: Option<String>,
     /// A text in name or e-mail address.
     q: Option<String>,
-    /// `name`, `email`, `status` or `created_at`; with `-` before it the largest first.
+    /// `name`, `email`, `org_roles`, `service_roles`, `status`, `operator`, `created_at` or `id`; with
+    /// `-` before it the largest first.
     sort: Option<String>,
 }
 
@@ -146,7 +147,7 @@ pub(crate) async fn list(
             search: list::search(query.q.as_deref())?,
             asked: list::asked::<UserColumn>(sort, limit, query.cursor.as_deref())?,
         };
-        let page = directory::users(desk.ledger().users(org)?, query);
+        let page = directory::users(desk.ledger().users(org)?, query, desk.roles());
         Ok(axum::Json(page.map(|user| UserBody::new(&user, desk.roles())).into()))
     })
     .await

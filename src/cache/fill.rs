@@ -210,6 +210,7 @@ fn land(flights: &Flights, digest: &Digest, outcome: Outcome) {
 
 fn read(cache: &Cache, digest: &Digest) -> Outcome {
     for _ in 0..READS_MAX {
+        cache.store_lookups.fetch_add(1, Ordering::Relaxed);
         let (revision, found) = match cache.facts.lookup(digest) {
             Ok(read) => read,
             Err(error) => {

@@ -63,7 +63,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             return Ok(());
         }
     }
-    let running = app::start(config, app::Options { store: Some(store) })
+    let running = app::start(config, app::Options { store: Some(store), ..Default::default() })
         .context("cannot start; --gateway-port 0 and --admin-port 0 pick free ports")?;
     if arguments.json {
         say(&seeded.json(&running).to_string())?;

@@ -25,7 +25,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     log("info");
     let signals = Signals::new()?;
     let store = open(&config, &arguments.config)?;
-    let running = app::start(config, app::Options { store: Some(store) })?;
+    let running = app::start(config, app::Options { store: Some(store), ..Default::default() })?;
     tracing::info!(gateway = %running.gateway, admin = %running.admin, "serving");
     signals.serve(running, Some(&arguments.config))
 }

@@ -1,8 +1,10 @@
 //! The users of an organization, as a list and as the names beside what they own.
 
 use super::window::{Asked, Column, Key, Page, Sort, Window};
+use crate::governance::reduced;
 use crate::id::{OrgId, UserId};
 use crate::org::User;
+use crate::role::{RoleName, RoleSet, RoleTable};
 use crate::store::{Ledger, StoreError};
 use std::collections::HashMap;
 
@@ -78,12 +80,20 @@ impl People {
 /// A column of the list of users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserColumn {
+    /// The identity: in the order of their making.
+    Id,
     /// The name.
     Name,
     /// The e-mail address.
     Email,
+    /// The organization roles, as text.
+    OrgRoles,
+    /// The service roles, as text.
+    ServiceRoles,
     /// Activated before deactivated.
     Status,
+    /// The operator after all others.
+    Operator,
     /// When the user was made.
     CreatedAt,
 }
@@ -91,9 +101,13 @@ pub enum UserColumn {
 impl Column for UserColumn {
     const DEFAULT: Sort<Self> = Sort { column: Self::Name, descending: false };
     const ALL: &'static [(&'static str, Self)] = &[
+        ("id", Self::Id),
         ("name", Self::Name),
         ("email", Self::Email),
+        ("org_roles", Self::OrgRoles),
+        ("service_roles", Self::ServiceRoles),
         ("status", Self::Status),
+        ("operator", Self::Operator),
         ("created_at", Self::CreatedAt),
     ];
 }
@@ -109,9 +123,9 @@ pub struct UserQuery {
     pub asked: Asked<UserColumn>,
 }
 
-/// A page of users.
+/// A page of users; `table` knows the names of their roles.
 #[must_use]
-pub fn users(all: Vec<User>, query: UserQuery) -> Page<User> {
+pub fn users(all: Vec<User>, query: UserQuery, table: &RoleTable) -> Page<User> {
     let column = query.asked.sort.column;
     let mut window = Window::new(query.asked);
     for user in all {
@@ -124,12 +138,25 @@ pub fn users(all: Vec<User>, query: UserQuery) -> Page<User> {
             continue;
         }
         let key = match column {
+            // Identities decide among equals.
+            UserColumn::Id => Key::Nothing,
             UserColumn::Name => Key::text(&user.name),
             UserColumn::Email => Key::text(&user.email),
+            UserColumn::OrgRoles => Key::text(&named(&user.roles, table, true)),
+            UserColumn::ServiceRoles => Key::text(&named(&user.roles, table, false)),
             UserColumn::Status => Key::Number(i64::from(!user.is_active())),
+            UserColumn::Operator => Key::Number(i64::from(user.operator)),
             UserColumn::CreatedAt => Key::Number(user.created_at.millis()),
         };
         window.offer(key, user.id.bits(), || user);
     }
     window.page()
+}
+
+/// The organization roles or the service roles of a set, as they are shown.
+fn named(roles: &RoleSet, table: &RoleTable, of_organization: bool) -> String {
+    let roles = reduced(roles);
+    let names = roles.iter().filter_map(|role| table.name(role));
+    let names = names.filter(|name| matches!(name, RoleName::Organization(_)) == of_organization);
+    names.map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }

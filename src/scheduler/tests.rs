@@ -274,7 +274,7 @@ fn flags_of_many_tokens_lie_in_parts_and_old_ones_are_forgotten() {
 }
 
 #[test]
-fn k1_a_run_that_was_broken_off_is_repeated_under_its_number() {
+fn a_run_that_was_broken_off_is_repeated_under_its_number() {
     let bench = Bench::new();
     bench.put((0..1_200).map(|number| Write::Token(token(number))));
     assert_eq!(bench.validate().new, 1_200);

@@ -1,7 +1,7 @@
 //! The store in one file, on [redb].
 //!
 //! **Invariants.**
-//! - Every commit is durable when it returns, and leaves a file that opens at once after a crash.
+//! - Every commit is durable when it returns, and leaves a file that needs no repair after a crash.
 //! - The bytes in the tables are ours (see `codec`), never a form derived by redb.
 //! - Only one process has the file open.
 //!
@@ -94,8 +94,9 @@ impl Engine for File {
     ) -> Result<T, Failure> {
         let mut transaction = self.database.begin_write().map_err(broken)?;
         transaction.set_durability(Durability::Immediate).map_err(broken)?;
-        // The file tells its free pages with each commit, so that opening it after a crash takes
-        // no walk over all of it. This implies commits in two phases: a crash between them leaves
+        // The file tells its free pages with each commit, so that nobody has to find them by a walk
+        // over all of it after a crash. (Who opens it by `open` walks all the same, at a crash or not:
+        // to compare its checksums.) This implies commits in two phases: a crash between them leaves
         // the state before, checksums or not.
         transaction.set_quick_repair(!self.bulk.load(Ordering::Acquire));
         let mut tables = Tables::open(&transaction)?;

@@ -102,6 +102,15 @@ impl Stage {
         answer
     }
 
+    /// How many tokens were looked up in the store so far.
+    #[track_caller]
+    fn store_lookups(&self) -> u64 {
+        let lookups = self.world.metric("bearward_store_lookups_total");
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it counts")]
+        let lookups = lookups.expect("a counter of look-ups") as u64;
+        lookups
+    }
+
     /// Holds that a request passes and answers what reached the upstream.
     #[track_caller]
     fn passes(&self, variant: &str, bytes: impl AsRef<[u8]>) -> Request {

@@ -3,6 +3,7 @@
 mod archive;
 mod audit;
 mod inventory;
+mod people;
 mod running;
 
 use bearward::audit::{Action, Actor};

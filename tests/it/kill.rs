@@ -3,7 +3,9 @@
 //! The parent starts this very test binary again as a child that commits numbered changes and says
 //! which ones were acknowledged; it kills the child at a random moment, opens the store and looks.
 //! `BEARWARD_KILLS` says how often: 20 times unless told otherwise, on one and the same store, and
-//! on a fresh one after that.
+//! on a fresh one after that. [`served`] does the same to `bearward serve`.
+
+mod served;
 
 use bearward::audit::{Action, Actor, Draft, Origin, Target};
 use bearward::change::{Change, Creation, RecordKey, Require, Write};
@@ -37,11 +39,15 @@ const LIFE_MILLIS_MAX: u64 = 120;
 const KILLS_PER_STORE: u64 = 20;
 
 #[test]
-fn acknowledged_changes_survive_and_none_is_half_done() {
-    let kills: u64 = std::env::var(KILLS).map_or(20, |kills| kills.parse().unwrap());
+fn k1_acknowledged_changes_survive_and_none_is_half_done() {
+    let kills = kills();
     for first in (0..kills).step_by(usize::try_from(KILLS_PER_STORE).unwrap()) {
         kill_and_look(KILLS_PER_STORE.min(kills - first));
     }
+}
+
+fn kills() -> u64 {
+    std::env::var(KILLS).map_or(20, |kills| kills.parse().unwrap())
 }
 
 fn kill_and_look(kills: u64) {

@@ -10,12 +10,16 @@
 //!
 //! The cache is smaller than the set of tokens, so entries come and go all the time, and every other
 //! deactivation is of a token that clients begin to use at that very moment: the cache fills with
-//! what it has just read while that changes.
+//! what it has just read while that changes. In [`overtaken`] the readers are held up as long as that
+//! takes, so that each of those fills comes too late.
+
+mod overtaken;
 
 use crate::upstream::{Peer, Script, Upstream, response};
 use crate::wire::{Cut, PATIENCE, Wire};
 use crate::world::{Admin, Minted, Setup, TokenWish, World, eventually};
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -149,9 +153,9 @@ struct Judged {
     never: Vec<usize>,
 }
 
-fn client(check: &Check, world: &World, nth: usize) -> Judged {
+fn client(check: &Check, gateway: SocketAddr, nth: usize) -> Judged {
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15 ^ (nth as u64 + 1));
-    let mut wire = world.wire();
+    let mut wire = Wire::to(gateway);
     let mut judged = Judged::default();
     while !check.stopped() {
         let chosen = if dice.below(2) == 0 {
@@ -180,7 +184,7 @@ fn client(check: &Check, world: &World, nth: usize) -> Judged {
             }
             // Lost with its connection: no answer, so nothing to hold against it but the upstream.
             Err(_) => {
-                wire = world.wire();
+                wire = Wire::to(gateway);
                 0
             }
         };
@@ -331,20 +335,40 @@ fn settle(admin: &Admin) -> (Vec<Token>, Vec<Province>) {
 
 #[test]
 fn no_request_is_admitted_after_an_acknowledged_deactivation() {
-    let requests_wanted = std::env::var("BEARWARD_CHECK_REQUESTS")
-        .map_or(100_000, |text| text.parse().expect("BEARWARD_CHECK_REQUESTS is a number"));
-    let wanted = (requests_wanted / 90).clamp(20, 1_100);
+    let (setup, _upstream, reached) = stage(requests_wanted());
+    let world = setup.start();
+    let tokens = settle(&world.admin());
+    println!("{}", hold(&world, tokens, reached, requests_wanted()));
+}
+
+/// How many requests there are to be at least.
+fn requests_wanted() -> usize {
+    std::env::var("BEARWARD_CHECK_REQUESTS")
+        .map_or(100_000, |text| text.parse().expect("BEARWARD_CHECK_REQUESTS is a number"))
+}
+
+/// What becomes a gateway before an upstream that writes down which requests came.
+fn stage(requests_wanted: usize) -> (Setup, Upstream, Arc<Vec<AtomicU32>>) {
     let numbers: usize = requests_wanted.max(10_000) * 20;
     let reached: Arc<Vec<AtomicU32>> =
         Arc::new((0..numbers.div_ceil(32)).map(|_| AtomicU32::new(0)).collect());
     let upstream = Upstream::start_unrecorded(tally(Arc::clone(&reached)));
-    let world = Setup::before(&upstream)
+    let setup = Setup::before(&upstream)
         .gateway("workers = 4")
         .gateway(&format!("cache_entries_max = {CACHE_ENTRIES}"))
-        .gateway("usage_flush_interval = \"1s\"")
-        .start();
+        .gateway("usage_flush_interval = \"1s\"");
+    (setup, upstream, reached)
+}
+
+/// Holds a gateway to it, and answers what there was, in words.
+fn hold(
+    world: &World,
+    (tokens, provinces): (Vec<Token>, Vec<Province>),
+    reached: Arc<Vec<AtomicU32>>,
+    requests_wanted: usize,
+) -> String {
+    let wanted = (requests_wanted / 90).clamp(20, 1_100);
     let admin = world.admin();
-    let (tokens, provinces) = settle(&admin);
     assert!(tokens.len() > 4 * CACHE_ENTRIES, "the cache must be smaller than the set of tokens");
     let check = Check {
         tokens,
@@ -361,8 +385,8 @@ fn no_request_is_admitted_after_an_acknowledged_deactivation() {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|nth| {
                 scope.spawn({
-                    let (check, world) = (&check, &world);
-                    move || client(check, world, nth)
+                    let (check, gateway) = (&check, world.gateway);
+                    move || client(check, gateway, nth)
                 })
             })
             .collect();
@@ -406,7 +430,6 @@ fn no_request_is_admitted_after_an_acknowledged_deactivation() {
         write!(told, "\n  {complaint}").expect("text can be written");
     }
     assert!(wrong.is_empty(), "{told}");
-    println!("{told}");
     assert!(requests >= requests_wanted && switched_off >= wanted, "too few: {told}");
     // A check in which hardly anything was at stake proves nothing.
     assert!(refused > switched_off * 4, "too few requests with tokens that were off: {told}");
@@ -424,4 +447,5 @@ fn no_request_is_admitted_after_an_acknowledged_deactivation() {
             .answer();
         assert_eq!(answer.status, expected, "{} in the end: {answer:?}", token.minted.id);
     }
+    told
 }

@@ -32,7 +32,7 @@ pub(crate) struct Setup {
     addresses: Vec<String>,
     extra: String,
     routes: String,
-    descriptors_max: Option<u32>,
+    launcher: Vec<String>,
     clock: bool,
     name: Option<&'static str>,
     store: Option<PathBuf>,
@@ -52,7 +52,7 @@ impl Setup {
             addresses,
             extra: String::new(),
             routes: ROUTES.to_owned(),
-            descriptors_max: None,
+            launcher: Vec::new(),
             clock: false,
             name: None,
             store: None,
@@ -92,10 +92,30 @@ impl Setup {
         self
     }
 
-    /// Starts the process with so many file descriptors at most.
-    pub(crate) const fn descriptors_max(mut self, count: u32) -> Self {
-        self.descriptors_max = Some(count);
+    /// Starts the binary by these words, which come before its own.
+    pub(crate) fn launcher(mut self, words: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.launcher = words.into_iter().map(Into::into).collect();
         self
+    }
+
+    /// Starts the binary out of a shell that does this first.
+    pub(crate) fn after(self, commands: &str) -> Self {
+        self.launcher(["sh", "-c", &format!("{commands}; exec \"$@\""), "sh"])
+    }
+
+    /// Starts the process with so many file descriptors at most.
+    pub(crate) fn descriptors_max(self, count: u32) -> Self {
+        self.after(&format!("ulimit -n {count}"))
+    }
+
+    fn binary(&self) -> Command {
+        let binary = env!("CARGO_BIN_EXE_bearward");
+        let Some((launcher, words)) = self.launcher.split_first() else {
+            return Command::new(binary);
+        };
+        let mut command = Command::new(launcher);
+        command.args(words).arg(binary);
+        command
     }
 
     /// Keeps the store in this file, in place of one in the world's directory.
@@ -325,14 +345,7 @@ impl World {
             let log = File::options().create(true).append(true).open(self.file(name));
             Stdio::from(log.expect("the directory is writable"))
         };
-        let mut command = if let Some(count) = self.setup.descriptors_max {
-            let mut shell = Command::new("sh");
-            shell.args(["-c", &format!("ulimit -n {count}; exec \"$@\""), "sh"]);
-            shell.arg(env!("CARGO_BIN_EXE_bearward"));
-            shell
-        } else {
-            Command::new(env!("CARGO_BIN_EXE_bearward"))
-        };
+        let mut command = self.setup.binary();
         command.arg("serve").arg("--config").arg(self.config());
         command.stdin(Stdio::null()).stdout(log("stdout")).stderr(log("stderr"));
         if self.setup.clock {
@@ -382,7 +395,9 @@ impl World {
 
     /// Runs another command of the binary on this world's configuration, to its end.
     pub(crate) fn command(&self, arguments: &[&str]) -> Output {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_bearward"))
+        let mut child = self
+            .setup
+            .binary()
             .args(arguments)
             .arg("--config")
             .arg(self.config())

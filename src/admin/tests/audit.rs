@@ -64,10 +64,51 @@ async fn the_trail_is_filtered_by_who_what_to_what_and_when() {
         ("?format=xml", "format"),
         ("?kind=x", "kind"),
         ("?format=csv&limit=5", "limit"),
+        ("?format=csv&sort=at", "sort"),
+        ("?sort=hash", "sort"),
+        ("?sort=seq&cursor=3", "cursor"),
+        ("?sort=-seq&cursor=up-3", "cursor"),
+        ("?sort=at&cursor=3", "cursor"),
         ("?format=jsonl&cursor=5", "cursor"),
     ] {
         let answer = trail(&house, query).await.problem(400, "invalid-request");
         assert_eq!(answer.field(), field, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn the_trail_is_sorted_by_every_column_in_both_directions() {
+    let house = lively().await;
+    // Somebody's clock was ahead.
+    house.set_now(at("2026-12-31T00:00:00Z"));
+    house.create_token(&house.admin, json!({"name": "early", "scope": {}})).await;
+    for (column, expected) in [
+        ("seq", [1, 2, 3, 4, 5, 6]),
+        ("at", [6, 1, 2, 3, 4, 5]),
+        // By identity: the owner, the administrator, the member.
+        ("actor", [3, 5, 4, 6, 1, 2]),
+        ("action", [1, 2, 3, 4, 6, 5]),
+        ("target", [5, 6, 1, 2, 3, 4]),
+        ("address", [1, 2, 3, 4, 5, 6]),
+        ("reason", [1, 2, 3, 4, 6, 5]),
+    ] {
+        for sign in ["", "-"] {
+            for limit in [1, 2, 3, 6, 50] {
+                let (mut found, mut cursor) = (Vec::new(), String::new());
+                for page in 0.. {
+                    assert!(page < 10, "it never ends");
+                    let query = format!("?limit={limit}&sort={sign}{column}{cursor}");
+                    let answer = trail(&house, &query).await.expect(200);
+                    found.extend(seqs(&answer));
+                    let Some(next) = answer.body["next_cursor"].as_str() else { break };
+                    cursor = format!("&cursor={next}");
+                }
+                if sign == "-" {
+                    found.reverse();
+                }
+                assert_eq!(found, expected, "{sign}{column}, {limit} at a time");
+            }
+        }
     }
 }
 

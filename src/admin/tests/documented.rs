@@ -2,6 +2,7 @@
 
 use super::*;
 use http::Method;
+use std::collections::BTreeSet;
 use utoipa::openapi::path::Operation;
 
 /// Every documented path with its operations, by method.
@@ -60,16 +61,7 @@ async fn every_documented_operation_is_routed_and_no_other() {
     let mut paths: Vec<&String> = all.iter().map(|(path, ..)| path).collect();
     paths.dedup();
     for path in paths {
-        let concrete = path
-            .replace("{org}", &house.org.to_string())
-            .replace("{user}", &house.bystander.user.to_string())
-            .replace("{token}", &house.bystander.token.to_string())
-            .replace("{policy}", "max_ttl")
-            .replace("{exemption}", "exm_00000000000000000000000007")
-            .replace("{webhook}", &crate::id::WebhookId::from_bits(1).to_string())
-            .replace("{notice}", &crate::id::NoticeId::from_bits(1).to_string())
-            .replace("{resource_type}", "User")
-            .replace("{schema}", "urn:ietf:params:scim:schemas:core:2.0:User");
+        let concrete = concrete(&house, path);
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
             let documented = all.iter().any(|(p, m, _)| p == path && m.as_str() == method);
             let status = house.ask(method, &concrete).send().await.status;
@@ -170,4 +162,112 @@ async fn answers_have_the_documented_fields() {
         let required = schema["required"].as_array().expect("a list").len();
         assert_eq!(required, answered.len(), "{name}: every field is always there");
     }
+}
+
+/// A name that no field or parameter has.
+const UNHEARD_OF: &str = "unheard_of";
+
+/// The names that a refusal of [`UNHEARD_OF`] says there are.
+fn known_names(answer: &Answer, place: &str) -> BTreeSet<String> {
+    let detail = answer.body["detail"].as_str().unwrap_or_default();
+    let refused = format!("unknown field `{UNHEARD_OF}`, ");
+    let rest = detail.split_once(refused.as_str()).map(|(_, rest)| rest);
+    let rest = rest.unwrap_or_else(|| panic!("{place} is taken: {}", answer.text));
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{place}");
+    rest.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// A path with something of everything that it names.
+fn concrete(house: &House, path: &str) -> String {
+    path.replace("{org}", &house.org.to_string())
+        .replace("{user}", &house.bystander.user.to_string())
+        .replace("{token}", &house.bystander.token.to_string())
+        .replace("{policy}", "max_ttl")
+        .replace("{exemption}", "exm_00000000000000000000000007")
+        .replace("{webhook}", &crate::id::WebhookId::from_bits(1).to_string())
+        .replace("{notice}", &crate::id::NoticeId::from_bits(1).to_string())
+        .replace("{resource_type}", "User")
+        .replace("{schema}", "urn:ietf:params:scim:schemas:core:2.0:User")
+}
+
+/// The objects of a schema: where each stands in a body, as a body that holds this one, and the names
+/// of its fields.
+fn objects(
+    document: &Value,
+    schema: &Value,
+    place: &str,
+    around: &dyn Fn(Value) -> Value,
+    found: &mut Vec<(String, Value, BTreeSet<String>)>,
+) {
+    assert!(place.len() < 200, "{place} goes on for ever");
+    if let Some(target) = schema["$ref"].as_str() {
+        let pointer = target.strip_prefix('#').expect("within the document");
+        let schema = document.pointer(pointer).expect("it resolves");
+        return objects(document, schema, place, around, found);
+    }
+    for key in ["oneOf", "anyOf", "allOf"] {
+        for part in schema[key].as_array().into_iter().flatten() {
+            objects(document, part, place, around, found);
+        }
+    }
+    if !schema["items"].is_null() {
+        let around = |value| around(json!([value]));
+        objects(document, &schema["items"], &format!("{place}[]"), &around, found);
+    }
+    let Some(properties) = schema["properties"].as_object() else { return };
+    found.push((
+        place.to_owned(),
+        around(json!({ UNHEARD_OF: null })),
+        properties.keys().cloned().collect(),
+    ));
+    for (name, schema) in properties {
+        let around = |value| around(json!({ name.as_str(): value }));
+        objects(document, schema, &format!("{place}.{name}"), &around, found);
+    }
+}
+
+/// What may be asked for is what is documented, and nothing else: a refusal of what nobody knows names
+/// all that there is.
+#[tokio::test]
+async fn bodies_and_parameters_have_the_documented_fields() {
+    let house = House::new().await;
+    let document = serde_json::to_value(openapi()).expect("JSON");
+    let (mut bodies, mut queries) = (0, 0);
+    for (path, method, operation) in operations() {
+        if operation.security.as_ref().is_some_and(Vec::is_empty) {
+            // What is open to all has tests of its own.
+            continue;
+        }
+        if !path.starts_with("/api/") {
+            // SCIM's are those of its standard, and have tests of their own.
+            continue;
+        }
+        let described = serde_json::to_value(&operation).expect("JSON");
+        let name = operation.operation_id.as_deref().expect("a name");
+        let there = concrete(&house, &path);
+        let ask = |path: &str| house.ask(method.as_str(), path).by(&house.operator);
+
+        let parameters = described["parameters"].as_array().into_iter().flatten();
+        let documented: BTreeSet<String> = parameters
+            .filter(|parameter| parameter["in"] == "query")
+            .map(|parameter| parameter["name"].as_str().expect("a name").to_owned())
+            .collect();
+        // Where nothing is read there may be no parameters, and what changes something may pass over
+        // those that it has none of.
+        if method == Method::GET || !documented.is_empty() {
+            let answer = ask(&format!("{there}?{UNHEARD_OF}=1")).send().await;
+            assert_eq!(known_names(&answer, name), documented, "parameters of {name}");
+            queries += 1;
+        }
+
+        let schema = &described["requestBody"]["content"]["application/json"]["schema"];
+        let mut found = Vec::new();
+        objects(&document, schema, name, &|value| value, &mut found);
+        for (place, body, documented) in found {
+            let answer = ask(&there).json(&body).send().await;
+            assert_eq!(known_names(&answer, &place), documented, "fields of {place}");
+            bodies += 1;
+        }
+    }
+    assert!(bodies > 15 && queries > 15, "{bodies} objects and {queries} queries are too few");
 }

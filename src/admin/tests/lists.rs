@@ -173,13 +173,68 @@ async fn users_and_organizations_are_lists_too() {
     let cursor = page.body["next_cursor"].as_str().expect("a cursor");
     assert_eq!(names(&users(&format!("limit=2&cursor={cursor}")).await), ["Mem", "Op"]);
 
+    for (column, expected) in [
+        // In the order of their making, as identities are.
+        ("id", ["Op", "Owen", "Ada", "Mem", "By"]),
+        ("name", ["Ada", "By", "Mem", "Op", "Owen"]),
+        ("email", ["Ada", "By", "Mem", "Op", "Owen"]),
+        ("org_roles", ["Ada", "Mem", "By", "Op", "Owen"]),
+        ("service_roles", ["Op", "Owen", "Ada", "Mem", "By"]),
+        ("status", ["Op", "Owen", "Ada", "Mem", "By"]),
+        ("operator", ["Owen", "Ada", "Mem", "By", "Op"]),
+        ("created_at", ["Op", "Owen", "Ada", "Mem", "By"]),
+    ] {
+        sorted(&house, &house.at("/users"), column, &expected).await;
+    }
+
     let orgs = |by: &Member| house.get("/api/v1/orgs").by(by).send();
     assert_eq!(names(&orgs(&house.operator).await.expect(200)), ["Acme", "Globex"]);
     assert_eq!(names(&orgs(&house.member).await.expect(200)), ["Acme"]);
     assert_eq!(names(&orgs(&house.outsider).await.expect(200)), ["Globex"]);
+    for column in ["id", "name", "governance", "created_at"] {
+        sorted(&house, "/api/v1/orgs", column, &["Acme", "Globex"]).await;
+    }
     let roles = house.get(&house.at("/roles")).by(&house.member).send().await.expect(200);
     assert_eq!(names(&roles), ["org_admin", "org_member", "org_owner"]);
     let services = house.get(&house.at("/services")).by(&house.member).send().await.expect(200);
     let expected = json!([{"name": "orders", "roles": ["reader", "writer"]}]);
     assert_eq!(services.body, json!({"items": expected, "next_cursor": null}));
+    sorted(&house, &house.at("/roles"), "name", &["org_admin", "org_member", "org_owner"]).await;
+    sorted(&house, &house.at("/roles"), "built_in", &["org_admin", "org_member", "org_owner"])
+        .await;
+    for column in ["name", "roles"] {
+        sorted(&house, &house.at("/services"), column, &["orders"]).await;
+    }
+    for path in ["/roles", "/services"] {
+        for (query, field) in [
+            ("limit=0", "limit"),
+            ("limit=201", "limit"),
+            ("cursor=x", "cursor"),
+            ("sort=x", "sort"),
+        ] {
+            let path = house.at(&format!("{path}?{query}"));
+            let answer = house.get(&path).by(&house.member).send().await;
+            assert_eq!(answer.problem(400, "invalid-request").field(), field, "{path}");
+        }
+    }
+}
+
+/// Holds that a list comes in this order by this column, backwards in the other direction, and page by
+/// page as in one.
+async fn sorted(house: &House, path: &str, column: &str, expected: &[&str]) {
+    for sign in ["", "-"] {
+        let (mut found, mut cursor) = (Vec::new(), String::new());
+        for page in 0.. {
+            assert!(page <= expected.len(), "{path} by {column} never ends");
+            let path = format!("{path}?limit=1&sort={sign}{column}{cursor}");
+            let answer = house.get(&path).by(&house.operator).send().await.expect(200);
+            found.extend(names(&answer));
+            let Some(next) = answer.body["next_cursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        if sign == "-" {
+            found.reverse();
+        }
+        assert_eq!(found, expected, "{path} by {sign}{column}");
+    }
 }

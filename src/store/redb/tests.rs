@@ -21,6 +21,7 @@ mod cuts;
 mod faults;
 mod journal;
 mod power;
+mod repair;
 
 /// A disk in memory that can be made to fail, and outlives the stores upon it.
 #[derive(Clone, Debug, Default)]

@@ -3,62 +3,132 @@
 use super::{SOON, Stage};
 use crate::upstream::{Upstream, ok};
 use crate::wire::lossy;
-use crate::world::{Minted, Setup};
+use crate::world::{Minted, Setup, World};
 use serde_json::json;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 
-/// A file system of this size, for as long as this lives.
+/// How large the disk is.
 const DISK: &str = "size=24m";
 /// Far more than fill it.
 const TOKENS: usize = 600;
 
-/// A small disk. Mounting one is for root; a test that cannot do it has not been run, so it fails.
-struct SmallDisk(tempfile::TempDir);
+/// A disk that can be full, for whoever runs the test: root or not, in a container or not.
+trait Disk {
+    fn adjust(&self, setup: Setup) -> Setup;
+    /// Leaves no room.
+    fn fill(&self, world: &World);
+    /// Gives the room back.
+    fn clear(&self, world: &World);
+}
 
-impl SmallDisk {
-    fn mounted() -> Self {
+/// A small file system, in namespaces of which whoever made them is root. Another process holds them,
+/// and commands go in there.
+struct Mounted {
+    holder: Child,
+    directory: tempfile::TempDir,
+}
+
+impl Mounted {
+    /// None where the system lets nobody have such namespaces.
+    fn try_new() -> Option<Self> {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", DISK, "tmpfs"])
+        // It ends when nobody holds its standard input any more.
+        let script = format!("mount -t tmpfs -o {DISK} tmpfs \"$0\" && echo mounted && exec cat");
+        let mut holder = Command::new("unshare")
+            .args(["--map-root-user", "--mount", "sh", "-c", &script])
             .arg(directory.path())
-            .output()
-            .expect("there is a `mount`");
-        assert!(
-            mounted.status.success(),
-            "a disk that can be full needs root: {}",
-            lossy(&mounted.stderr)
-        );
-        Self(directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let mut told = String::new();
+        let out = holder.stdout.as_mut().expect("it is piped");
+        BufReader::new(out).read_line(&mut told).expect("its output can be read");
+        let disk = Self { holder, directory };
+        (told == "mounted\n").then_some(disk)
     }
 
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    /// Leaves no room; what was taken for it is in a file.
-    fn fill(&self) -> PathBuf {
-        let path = self.path().join("filler");
-        let chunk = vec![1; 4_096];
-        let mut filler = fs::File::create(&path).expect("there is room for a name");
-        while std::io::Write::write_all(&mut filler, &chunk).is_ok() {}
-        path
+    fn filler(&self) -> PathBuf {
+        let inside = self.directory.path().strip_prefix("/").expect("a whole path");
+        PathBuf::from(format!("/proc/{}/root", self.holder.id())).join(inside).join("filler")
     }
 }
 
-impl Drop for SmallDisk {
+impl Disk for Mounted {
+    fn adjust(&self, setup: Setup) -> Setup {
+        let holder = self.holder.id().to_string();
+        setup
+            .launcher(["nsenter", "-t", &holder, "-U", "-m", "--preserve-credentials"])
+            .store(self.directory.path().join("bearward.redb"))
+    }
+
+    fn fill(&self, _world: &World) {
+        let chunk = vec![1; 4_096];
+        let mut filler = fs::File::create(self.filler()).expect("there is room for a name");
+        while filler.write_all(&chunk).is_ok() {}
+    }
+
+    fn clear(&self, _world: &World) {
+        fs::remove_file(self.filler()).expect("it can be removed");
+    }
+}
+
+impl Drop for Mounted {
     fn drop(&mut self) {
-        // Lazily: the process that has it open ends with its own test.
-        let _unmounted = Command::new("umount").arg("-l").arg(self.path()).status();
+        let _gone = self.holder.kill();
+        let _reaped = self.holder.wait();
+    }
+}
+
+/// A store that may not grow: what a quota does, and a file system for its largest file.
+struct Limited;
+
+impl Limited {
+    fn limit(world: &World, bytes: &str) {
+        let set = Command::new("prlimit")
+            .args([format!("--pid={}", world.pid()), format!("--fsize={bytes}:unlimited")])
+            .output()
+            .expect("there is a `prlimit`");
+        assert!(set.status.success(), "{}", lossy(&set.stderr));
+    }
+}
+
+impl Disk for Limited {
+    fn adjust(&self, setup: Setup) -> Setup {
+        // Who does not ignore the signal is killed by it and never sees the error.
+        setup.after("trap '' XFSZ")
+    }
+
+    fn fill(&self, world: &World) {
+        let bytes = fs::metadata(world.store()).expect("the store").len();
+        Self::limit(world, &bytes.to_string());
+    }
+
+    fn clear(&self, world: &World) {
+        Self::limit(world, "unlimited");
     }
 }
 
 #[test]
 fn k3_a_full_disk_denies_on_and_lets_the_data_path_go_on() {
-    let disk = SmallDisk::mounted();
+    match Mounted::try_new() {
+        Some(disk) => is_full(&disk),
+        None => is_full(&Limited),
+    }
+}
+
+#[test]
+fn k3_a_store_that_may_not_grow_is_a_full_disk() {
+    is_full(&Limited);
+}
+
+fn is_full(disk: &dyn Disk) {
     let upstream = Upstream::start(ok());
-    let setup = Setup::before(&upstream).store(disk.path().join("bearward.redb"));
+    let setup = disk.adjust(Setup::before(&upstream));
     let mut world = setup.gateway("usage_flush_interval = \"5m\"").start();
     let admin = world.admin();
     let live = world.mint();
@@ -69,7 +139,7 @@ fn k3_a_full_disk_denies_on_and_lets_the_data_path_go_on() {
     for token in tokens.iter().chain([&live]) {
         assert_eq!(world.fetch("/orders", token).status, 200);
     }
-    let filler = disk.fill();
+    disk.fill(&world);
     let reason = json!({"reason": "r".repeat(500)});
     let mut refused = None;
     for token in &tokens {
@@ -100,7 +170,7 @@ fn k3_a_full_disk_denies_on_and_lets_the_data_path_go_on() {
     assert!(world.lives());
 
     // With room again, a restart takes up where the last recorded change was.
-    fs::remove_file(filler).expect("it can be removed");
+    disk.clear(&world);
     world.signal("TERM");
     world.ended(SOON).expect("it ends");
     world.serve();

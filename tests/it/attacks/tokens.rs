@@ -55,6 +55,8 @@ fn t1_two_credentials() {
     let stage = Stage::new();
     let live = stage.bearer();
     let secret = &stage.token.secret;
+    // The live token is in memory neither now nor later, if nobody asks for it.
+    let lookups = stage.store_lookups();
     for (variant, fields) in [
         ("the same twice", format!("{live}{live}")),
         ("live, then unknown", format!("{live}Authorization: Bearer {}\r\n", well_formed(1))),
@@ -69,8 +71,10 @@ fn t1_two_credentials() {
         ("joined with Basic", format!("Authorization: Bearer {secret}, Basic eDp5\r\n")),
     ] {
         is_invalid_request(variant, &stage.world.ask(get("/orders/x", &fields)));
-        stage.untouched(variant);
+        assert_eq!(stage.store_lookups(), lookups, "`{variant}` was looked up");
     }
+    stage.untouched("two credentials");
+    assert_eq!(stage.store_lookups(), lookups + 1, "the honest request was");
 }
 
 #[test]
@@ -129,6 +133,8 @@ fn t2_one_rule_for_scheme_and_space() {
 fn t3_tokens_that_cannot_be_tokens() {
     let stage = Stage::new();
     let secret = &stage.token.secret;
+    stage.honest("nothing yet");
+    let lookups = stage.store_lookups();
     for (variant, field) in [
         ("empty", "Bearer".to_owned()),
         ("empty, with a space", "Bearer ".to_owned()),
@@ -151,6 +157,7 @@ fn t3_tokens_that_cannot_be_tokens() {
     }
     let long = format!("Authorization: Bearer {}\r\n", "x".repeat(64 << 10));
     stage.refuses("of 64 KiB", get("/orders/x", &long), &[400, 431]);
+    assert_eq!(stage.store_lookups(), lookups, "one of them was looked up");
 }
 
 #[test]
@@ -212,6 +219,8 @@ fn t5_dead_tokens_are_all_alike() {
     stage.arrived();
 
     let secret = &stage.token.secret;
+    stage.honest("the moved clock");
+    let lookups = stage.store_lookups();
     let mut answers = vec![("owner deactivated".to_owned(), blocked)];
     for (variant, token) in &dead[..3] {
         answers.push(((*variant).to_owned(), stage.world.ask(presenting(&token.secret))));
@@ -232,6 +241,9 @@ fn t5_dead_tokens_are_all_alike() {
     ] {
         answers.push((variant.to_owned(), stage.world.ask(presenting(&presented))));
     }
+    // Nor does the way there differ: whatever a guess has in common with a secret, none of it is
+    // compared with anything that is stored.
+    assert_eq!(stage.store_lookups(), lookups, "one of them was looked up");
     let (_, first) = &answers[0];
     assert_eq!(first.status, 401, "{first:?}");
     let challenge = first.field("www-authenticate").unwrap_or_default();
@@ -259,6 +271,7 @@ fn t6_a_flood_of_unknown_tokens_harms_nobody() {
             assert_eq!(flood.answer().status, 401);
         }
     };
+    let lookups = stage.store_lookups();
     (0..10).for_each(|nth| wave(nth * 100..(nth + 1) * 100));
     let before = stage.world.memory();
     for nth in 10..FLOOD / 100 {
@@ -270,6 +283,8 @@ fn t6_a_flood_of_unknown_tokens_harms_nobody() {
     }
     let grown = stage.world.memory().saturating_sub(before);
     assert!(grown < 4 << 20, "{FLOOD} unknown tokens cost {grown} bytes of memory");
+    let lookups = stage.store_lookups() - lookups;
+    assert!(lookups <= FLOOD / 1_000, "{lookups} of {FLOOD} unknown tokens reached the store");
     let entries = stage.world.metric("bearward_cache_entries").expect("a gauge of cache entries");
     assert!(entries <= 2.0, "{entries} entries in the cache, but two tokens exist");
 }

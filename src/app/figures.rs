@@ -1,0 +1,41 @@
+//! What `/metrics` shows beside the counters of the workers.
+
+use crate::cache::Cache;
+use crate::telemetry::{Figure, Reading};
+use std::sync::Arc;
+
+pub(super) fn figures(
+    cache: &Arc<Cache>,
+    connections: impl Fn() -> usize + Send + Sync + 'static,
+) -> Vec<Figure> {
+    let of = |read: fn(&Cache) -> u64| -> Reading {
+        let cache = Arc::clone(cache);
+        Box::new(move || read(&cache))
+    };
+    vec![
+        Figure {
+            name: "bearward_connections",
+            help: "Connections of the data port that are open",
+            grows: false,
+            reading: Box::new(move || connections() as u64),
+        },
+        Figure {
+            name: "bearward_cache_entries",
+            help: "Tokens in memory",
+            grows: false,
+            reading: of(|cache| cache.len() as u64),
+        },
+        Figure {
+            name: "bearward_cache_evictions",
+            help: "Tokens that made room for others",
+            grows: false,
+            reading: of(Cache::evictions),
+        },
+        Figure {
+            name: "bearward_store_lookups",
+            help: "Tokens that were looked up in the store, because they were not in memory",
+            grows: true,
+            reading: of(Cache::store_lookups),
+        },
+    ]
+}
