@@ -5,19 +5,19 @@
 //! once and keeps no more of them than a page holds, so memory does not grow with the number of
 //! tokens.
 
-mod insight;
 mod catalogue;
 mod events;
+mod insight;
 mod people;
 mod preview;
 mod tokens;
 mod window;
 
+pub use catalogue::{RoleColumn, RoleRow, ServiceColumn, ServiceRow, roles, services};
+pub use events::{EventColumn, events};
 pub use insight::{
     EXPIRING_NAMED_MAX, Expiring, Expiry, IDLE_DAYS, IDLEST_NAMED_MAX, Idleness, Idlest,
 };
-pub use catalogue::{RoleColumn, RoleRow, ServiceColumn, ServiceRow, roles, services};
-pub use events::{EventColumn, events};
 pub use people::{People, Person, UserColumn, UserQuery, users};
 pub use preview::{OWNERS_NAMED_MAX, Preview};
 pub use tokens::{
