@@ -8,6 +8,10 @@
 //! **Invariant.** Only [`decide`] makes a [`Permit`], and forwarding takes one by value: a request
 //! that nobody decided about cannot be forwarded.
 
+mod verdicts;
+
+pub use verdicts::Verdicts;
+
 use crate::id::{OrgId, TokenId, UserId};
 use crate::org::{Organization, Revision, User};
 use crate::role::RoleSet;

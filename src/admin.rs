@@ -194,6 +194,8 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(exemptions::remove))
         .routes(routes!(insight::stale::read))
         .routes(routes!(insight::expiry::read))
+        .routes(routes!(insight::requests::read))
+        .routes(routes!(insight::verdicts::read))
         .routes(routes!(audit::list))
         .routes(routes!(audit::head))
         .routes(routes!(export::export))

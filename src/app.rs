@@ -277,6 +277,9 @@ impl Running {
         if let Err(error) = self.board.flush(self.store.as_ref()) {
             tracing::error!(%error, "the last uses could not be written");
         }
+        if let Err(error) = self.board.record_verdicts(self.store.as_ref(), clock::now()) {
+            tracing::error!(%error, "the last verdicts could not be written");
+        }
         self.store.close();
         if let Some(log) = self.log {
             let _panicked = log.join();
@@ -472,6 +475,9 @@ impl Flusher {
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(interval) {
                 if let Err(error) = board.flush(store.as_ref()) {
                     tracing::error!(%error, "uses could not be written; they are kept in memory");
+                }
+                if let Err(error) = board.record_verdicts(store.as_ref(), clock::now()) {
+                    tracing::error!(%error, "verdicts could not be written; they are kept in memory");
                 }
                 rotation::record(&cache, store.as_ref(), clock::now());
                 cache.tidy();

@@ -29,7 +29,7 @@ use crate::secret::Digest;
 use crate::store::{Fact, FactKey, Facts, Follower, Found, StoreError};
 use crate::time::Timestamp;
 use crate::token::Standing;
-use crate::usage::{Refusals, Tallied, Tally};
+use crate::usage::{Denials, Refusals, Tallied, Tally};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Slot;
@@ -91,6 +91,14 @@ impl Tallied for Entry {
         &self.tally
     }
 
+    fn org(&self) -> OrgId {
+        self.token.org
+    }
+
+    fn denials(&self) -> &Denials {
+        &self.org.denials
+    }
+
     fn used(&self, at: Timestamp) {
         if let Some(succession) = &self.succession {
             succession.used(at);
@@ -113,6 +121,7 @@ struct OwnerCell {
 #[derive(Debug)]
 struct OrgCell {
     facts: ArcSwap<OrgFacts>,
+    denials: Denials,
 }
 
 impl Entry {
@@ -330,7 +339,10 @@ impl Cache {
                 if !self.fence.admits(fold(facts.id.bits()), revision.0) {
                     return Err(Refused::Stale);
                 }
-                let cell = Arc::new(OrgCell { facts: ArcSwap::from_pointee(facts) });
+                let cell = Arc::new(OrgCell {
+                    facts: ArcSwap::from_pointee(facts),
+                    denials: Denials::default(),
+                });
                 slot.insert(Arc::clone(&cell));
                 Ok(cell)
             }

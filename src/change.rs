@@ -3,6 +3,7 @@
 //! A plan is made from what was read a moment ago. What it relies on stands beside it, and the
 //! writer checks that inside the transaction, so a plan never overwrites what it has not seen.
 
+use crate::access::Verdicts;
 use crate::audit::Draft;
 use crate::id::{NoticeId, OrgId, TokenId, UserId, WebhookId};
 use crate::notice::{self, Notice, Webhook};
@@ -79,6 +80,8 @@ pub enum Write {
     Token(ApiToken),
     /// Adds usage to what is stored ([`Usage::merged`]); for seeding and imports.
     Usage(TokenId, Usage),
+    /// Adds the verdicts about an organization's tokens to those of this minute and this day.
+    Verdicts(OrgId, Timestamp, Box<Verdicts>),
     /// Something of validation.
     Validation(validation::Write),
     /// Gives these roles numbers, in this order, where they have none.

@@ -179,7 +179,7 @@ impl Gateway {
             Judged::Admitted(permit, admitted) => (permit, admitted),
             Judged::Denied(reason, entry) => {
                 let outcome = Outcome::Denied(reason);
-                self.usage.refuse(entry.as_ref(), clock::now);
+                self.usage.refuse(entry.as_ref(), reason, clock::now);
                 let entry = entry.as_deref();
                 return self
                     .refuse(outcome, client, exchange, traits, asked, Some(route), entry)
@@ -313,7 +313,8 @@ impl Gateway {
                 Some(judged) => judged,
                 None => match self.judge(routed, &client.phase).await {
                     Judged::Admitted(permit, admitted) => (permit, admitted),
-                    Judged::Denied(reason, _entry) => {
+                    Judged::Denied(reason, entry) => {
+                        self.usage.refuse(entry.as_ref(), reason, clock::now);
                         outcome = Outcome::Denied(reason);
                         break;
                     }

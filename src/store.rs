@@ -12,7 +12,7 @@
 //!   committed. If the commit then fails, the bar stays until the store is opened anew.
 //! - Revisions grow by one with each change; a record's `version` is the revision that wrote it.
 
-use crate::access::{OrgFacts, OwnerFacts, SecretFacts, TokenFacts};
+use crate::access::{OrgFacts, OwnerFacts, SecretFacts, TokenFacts, Verdicts};
 use crate::audit::chain::{Proof, Published, Row, Verdict};
 use crate::audit::{Draft, Event};
 use crate::change::{Change, Creation, Require};
@@ -23,7 +23,7 @@ use crate::org::{Organization, Revision, User};
 use crate::role::RoleTable;
 use crate::secret::Digest;
 use crate::time::Timestamp;
-use crate::token::{ApiToken, Usage};
+use crate::token::{ApiToken, Days, Usage};
 use crate::validation::{Flag, Run, Schedule};
 use std::ops::ControlFlow;
 use std::pin::Pin;
@@ -36,6 +36,7 @@ mod codec;
 #[cfg(test)]
 mod conformance;
 mod engine;
+mod figures;
 mod journal;
 pub mod memory;
 mod outbox;
@@ -46,6 +47,7 @@ mod trail;
 mod validation;
 mod writer;
 
+pub use figures::{Grain, MINUTES_KEPT};
 pub use room::Store;
 pub use trail::{Ends, FORGOTTEN_AT_A_TIME_MAX};
 
@@ -182,6 +184,11 @@ pub trait Ledger: Validations + Send + Sync {
     fn webhook(&self, org: OrgId, id: WebhookId) -> Result<Option<Webhook>, StoreError>;
     /// The webhooks of an organization, in the order of their making.
     fn webhooks(&self, org: OrgId) -> Result<Vec<Webhook>, StoreError>;
+    /// The uses of a token on the last days, as far as the store was told.
+    fn use_days(&self, token: TokenId) -> Result<Days, StoreError>;
+    /// The verdicts about an organization's tokens in the last minutes, or on the last days: when
+    /// each began and what they came to, the earliest first.
+    fn verdicts(&self, org: OrgId, grain: Grain) -> Result<Vec<(Timestamp, Verdicts)>, StoreError>;
     /// The interned roles, as of the last commit.
     fn roles(&self) -> Arc<RoleTable>;
     /// Commits a change; administration goes before usage.

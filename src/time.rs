@@ -123,7 +123,7 @@ impl<'de> Deserialize<'de> for Timestamp {
 }
 
 /// A day in UTC, numbered from 1970-01-01 on. Written as RFC 3339 writes a date.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Day(i64);
 
 impl Day {
@@ -137,6 +137,18 @@ impl Day {
     #[must_use]
     pub const fn start(self) -> Timestamp {
         Timestamp::from_millis(self.0.saturating_mul(MILLIS_PER_DAY))
+    }
+
+    /// How many days it comes after `earlier`; less than nothing if it comes before.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> i64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// The day that came so many days earlier.
+    #[must_use]
+    pub fn earlier(self, days: u16) -> Self {
+        Self(self.0.saturating_sub(i64::from(days)))
     }
 
     /// The day that comes so many days later.
@@ -154,9 +166,38 @@ impl fmt::Display for Day {
     }
 }
 
+/// Why a text is not a day.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a day such as 2027-01-31")]
+pub struct NotADay;
+
+impl FromStr for Day {
+    type Err = NotADay;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let start = format!("{text}T00:00:00Z");
+        start.parse().map(Self::of).map_err(|_not_a_time| NotADay)
+    }
+}
+
 impl Serialize for Day {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            serializer.serialize_i64(self.0)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Day {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+            text.parse().map_err(de::Error::custom)
+        } else {
+            i64::deserialize(deserializer).map(Self)
+        }
     }
 }
 

@@ -1,5 +1,9 @@
 //! API tokens: long-lived opaque credentials of users.
 
+mod days;
+
+pub use days::{DAYS_KEPT, Days};
+
 use crate::id::{OrgId, TokenId, UserId};
 use crate::org::{Revision, StatusChange};
 use crate::policy::Ignores;

@@ -5,7 +5,13 @@
 //! seconds the flusher takes all lists and has the store add the tallies up. Nothing is awaited on a
 //! worker. A list holds its entries, so an eviction loses nothing.
 
-use crate::id::TokenId;
+mod denials;
+
+pub use denials::Denials;
+
+use crate::access::{Reason, Verdicts};
+use crate::change::{Change, Write};
+use crate::id::{OrgId, TokenId};
 use crate::store::{CommitError, Ledger};
 use crate::time::Timestamp;
 use crate::token::{Reuse, Usage};
@@ -18,6 +24,8 @@ use std::time::Duration;
 
 /// Tokens whose uses go into the store in one transaction: a deactivation never waits for more.
 pub const ROWS_PER_COMMIT_MAX: usize = 65_536;
+/// Organizations whose verdicts go into the store in one transaction.
+const ORGS_PER_COMMIT_MAX: usize = 1_024;
 /// How long a flush lets others to the store between two transactions.
 const PAUSE_BETWEEN_PARTS: Duration = Duration::from_millis(1);
 
@@ -130,6 +138,10 @@ pub trait Tallied: Send + Sync {
     fn token(&self) -> TokenId;
     /// Its tally.
     fn tally(&self) -> &Tally;
+    /// Its organization.
+    fn org(&self) -> OrgId;
+    /// Where requests with tokens of its organization are counted that were refused.
+    fn denials(&self) -> &Denials;
     /// What else a use means, before the request goes anywhere.
     fn used(&self, _at: Timestamp) {}
     /// Where requests are counted that showed a former secret of the token and were refused; nothing
@@ -157,12 +169,20 @@ impl<T: Tallied> Shard<T> {
         }
     }
 
-    /// Counts one request that was refused, if it showed a former secret of its token.
-    pub fn refuse(&self, tallied: Option<&Arc<T>>, now: impl FnOnce() -> Timestamp) {
+    /// Counts one request that was refused, if it showed a secret of a token: for the organization,
+    /// and as reuse if it was a former one.
+    pub fn refuse(
+        &self,
+        tallied: Option<&Arc<T>>,
+        reason: Reason,
+        now: impl FnOnce() -> Timestamp,
+    ) {
         let Some(tallied) = tallied else { return };
-        let Some(refusals) = tallied.refusals() else { return };
-        refusals.last.fetch_max(now().millis(), Ordering::AcqRel);
-        refusals.count.fetch_add(1, Ordering::AcqRel);
+        tallied.denials().count(reason);
+        if let Some(refusals) = tallied.refusals() {
+            refusals.last.fetch_max(now().millis(), Ordering::AcqRel);
+            refusals.count.fetch_add(1, Ordering::AcqRel);
+        }
         if tallied.tally().enlist() {
             self.list().push(Arc::clone(tallied));
         }
@@ -189,6 +209,14 @@ struct Gathered<T> {
     /// Tallies that were taken, uses that were noted without an entry, and what could not be
     /// written.
     rows: HashMap<TokenId, Usage>,
+    /// Verdicts that are not in the store, by the organization of the token.
+    verdicts: HashMap<OrgId, Verdicts>,
+}
+
+impl<T> Default for Gathered<T> {
+    fn default() -> Self {
+        Self { listed: Vec::new(), rows: HashMap::new(), verdicts: HashMap::new() }
+    }
 }
 
 impl<T> Gathered<T> {
@@ -219,7 +247,7 @@ impl<T: Tallied> Board<T> {
     pub fn new(writers: usize) -> Self {
         Self {
             shards: (0..writers.max(1)).map(|_writer| Arc::default()).collect(),
-            gathered: Mutex::new(Gathered { listed: Vec::new(), rows: HashMap::new() }),
+            gathered: Mutex::new(Gathered::default()),
             moving: RwLock::new(()),
         }
     }
@@ -270,6 +298,7 @@ impl<T: Tallied> Board<T> {
             let mut gathered = self.gathered();
             for held in std::mem::take(&mut gathered.listed) {
                 let usage = take(held.as_ref());
+                gathered.judge(held.org(), usage.use_count, held.denials());
                 if !usage.is_nothing() {
                     gathered.add(held.token(), usage);
                 }
@@ -293,6 +322,20 @@ impl<T: Tallied> Board<T> {
 }
 
 impl<T> Gathered<T> {
+    /// Counts verdicts for an organization. After the tally was taken: a denial that is missed here
+    /// has listed its entry anew.
+    fn judge(&mut self, org: OrgId, permitted: u64, denials: &Denials) {
+        let denied = denials.take();
+        if permitted == 0 && denied.is_none() {
+            return;
+        }
+        let verdicts = self.verdicts.entry(org).or_default();
+        verdicts.permitted += permitted;
+        if let Some(denied) = denied {
+            verdicts.add(&denied);
+        }
+    }
+
     /// Takes off what is stored; what was noted meanwhile stays.
     fn settle(&mut self, token: TokenId, written: Usage) {
         if let Entry::Occupied(mut row) = self.rows.entry(token) {
@@ -303,6 +346,31 @@ impl<T> Gathered<T> {
                 row.remove();
             }
         }
+    }
+}
+
+impl<T: Tallied> Board<T> {
+    /// Moves the verdicts that the flushes have gathered into the store, as of now. Blocks until they
+    /// are durable. What could not be written is kept for the next time.
+    pub fn record_verdicts(&self, ledger: &dyn Ledger, now: Timestamp) -> Result<(), CommitError> {
+        let lock = || self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: Vec<_> = lock().verdicts.iter().map(|(org, sum)| (*org, sum.clone())).collect();
+        for part in all.chunks(ORGS_PER_COMMIT_MAX) {
+            let write =
+                |(org, sum): &(OrgId, Verdicts)| Write::Verdicts(*org, now, Box::new(sum.clone()));
+            let writes = part.iter().map(write).collect();
+            ledger.commit(Change { writes, ..Change::default() }).wait()?;
+            let mut gathered = lock();
+            for (org, written) in part {
+                if let Entry::Occupied(mut rest) = gathered.verdicts.entry(*org) {
+                    rest.get_mut().subtract(written);
+                    if rest.get().is_nothing() {
+                        rest.remove();
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 }
 

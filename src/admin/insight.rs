@@ -1,7 +1,9 @@
 //! `/orgs/{org}/insight`: what use and ends of the tokens come to. A file for each question.
 
 pub(crate) mod expiry;
+pub(crate) mod requests;
 pub(crate) mod stale;
+pub(crate) mod verdicts;
 
 use super::desk::Desk;
 use super::problem::Problem;

@@ -2,6 +2,8 @@
 
 use super::client::Access;
 use super::{say, table, tell};
+use bearward::id::TokenId;
+use bearward::time::Day;
 use clap::{Args, Subcommand};
 use hyper::Method;
 use serde_json::Value;
@@ -19,6 +21,10 @@ enum Command {
     Stale(Days),
     /// Print on which of the coming days live tokens end
     Expiry(Days),
+    /// Print how many requests were admitted on each of the last days
+    Requests(Requests),
+    /// Print what requests came to, in each of the last minutes and on each of the last days
+    Verdicts(Verdicts),
 }
 
 #[derive(Debug, Args)]
@@ -30,24 +36,94 @@ struct Days {
     days: u16,
 }
 
+#[derive(Debug, Args)]
+struct Requests {
+    #[command(flatten)]
+    access: Access,
+    /// Only those of this token, by its identity
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<TokenId>,
+    /// The first day, such as 2027-01-31 [default: 34 days before the last]
+    #[arg(long, value_name = "DAY")]
+    from: Option<Day>,
+    /// The last day [default: today]
+    #[arg(long, value_name = "DAY")]
+    to: Option<Day>,
+}
+
+#[derive(Debug, Args)]
+struct Verdicts {
+    #[command(flatten)]
+    access: Access,
+    /// How many minutes, 1 to 360
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    minutes: u16,
+    /// How many days, 1 to 35
+    #[arg(long, value_name = "N", default_value_t = 7)]
+    days: u16,
+}
+
 /// Runs the command.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.command {
         Command::Stale(days) => days.run("stale", stale_table),
         Command::Expiry(days) => days.run("expiry", expiry_table),
+        Command::Requests(requests) => requests.run(),
+        Command::Verdicts(verdicts) => verdicts.run(),
     }
 }
 
 impl Days {
     fn run(&self, question: &str, show: fn(&Value) -> String) -> anyhow::Result<()> {
-        let (mut client, org) = self.access.connect()?;
-        let path = format!("/api/v1/orgs/{org}/insight/{question}?days={}", self.days);
-        let answer = client.call(Method::GET, &path, None)?;
-        if self.access.json {
-            return say(&serde_json::to_string_pretty(&answer)?);
-        }
-        say(&show(&answer))
+        ask(&self.access, &format!("{question}?days={}", self.days), show)
     }
+}
+
+impl Requests {
+    fn run(&self) -> anyhow::Result<()> {
+        let token = self.token.map(|token| token.to_string());
+        let day = |day: Option<Day>| day.map(|day| day.to_string());
+        let said = [("token", token), ("from", day(self.from)), ("to", day(self.to))];
+        let said = said.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?)));
+        let query = said.collect::<Vec<_>>().join("&");
+        ask(&self.access, &format!("requests?{query}"), requests_table)
+    }
+}
+
+impl Verdicts {
+    fn run(&self) -> anyhow::Result<()> {
+        let question = format!("verdicts?minutes={}&days={}", self.minutes, self.days);
+        ask(&self.access, &question, verdicts_table)
+    }
+}
+
+fn ask(access: &Access, question: &str, show: fn(&Value) -> String) -> anyhow::Result<()> {
+    let (mut client, org) = access.connect()?;
+    let path = format!("/api/v1/orgs/{org}/insight/{question}");
+    let answer = client.call(Method::GET, &path, None)?;
+    if access.json {
+        return say(&serde_json::to_string_pretty(&answer)?);
+    }
+    say(&show(&answer))
+}
+
+fn requests_table(answer: &Value) -> String {
+    let row = |day: &Value| vec![text(&day["day"]), day["requests"].to_string()];
+    let rows: Vec<Vec<String>> = list(&answer["days"]).map(row).collect();
+    table::columns(&["DAY", "REQUESTS"], &rows)
+}
+
+fn verdicts_table(answer: &Value) -> String {
+    let row = |when: &str, row: &Value| {
+        let denied = row["denied"].as_object().into_iter().flatten();
+        let denied: Vec<String> =
+            denied.map(|(reason, count)| format!("{reason} {count}")).collect();
+        vec![text(&row[when]), row["permitted"].to_string(), denied.join(", ")]
+    };
+    let minutes = list(&answer["minutes"]).map(|minute| row("at", minute));
+    let days = list(&answer["days"]).map(|day| row("day", day));
+    let rows: Vec<Vec<String>> = minutes.chain(days).collect();
+    table::columns(&["WHEN", "ADMITTED", "REFUSED"], &rows)
 }
 
 fn stale_table(answer: &Value) -> String {
@@ -120,6 +196,19 @@ mod tests {
             ID     NAME  OWNER  LAST USED  IDLE SINCE                USES\n\
             tok_1  ci    -      -          2027-01-01T00:00:00.000Z  0";
         assert_eq!(stale_table(&answer), expected);
+    }
+
+    #[test]
+    fn verdicts_are_told_with_their_reasons() {
+        let answer = json!({
+            "minutes": [{"at": "2027-01-01T00:01:00.000Z", "permitted": 4,
+                "denied": {"expired": 2, "revoked": 1}}],
+            "days": [{"day": "2027-01-01", "permitted": 5, "denied": {}}],
+        });
+        let expected = "WHEN                      ADMITTED  REFUSED\n\
+            2027-01-01T00:01:00.000Z  4         expired 2, revoked 1\n\
+            2027-01-01                5";
+        assert_eq!(verdicts_table(&answer), expected);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! must refuse meanwhile, and the writing.
 
 use super::engine::{Failure, Write as Transaction};
+use super::figures::WriteFigures;
 use super::outbox::{Outbox, WriteOutbox};
 use super::record::{Records, WriteRecords};
 use super::trail::WriteTrails;
@@ -14,7 +15,7 @@ use crate::id::{OrgId, TokenId, UserId};
 use crate::org::Revision;
 use crate::role::{ROLES_MAX, RoleTable};
 use crate::secret::Digest;
-use crate::token::ApiToken;
+use crate::token::{ApiToken, Days};
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -111,6 +112,7 @@ fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failu
             | Write::Usage(..)
             | Write::Roles(_)
             | Write::ForgetEvents { .. }
+            | Write::Verdicts(..)
             | Write::Validation(_)
             | Write::Notice(_)
             | Write::Webhook(_)
@@ -155,6 +157,7 @@ fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failu
             | Write::Usage(..)
             | Write::Roles(_)
             | Write::ForgetEvents { .. }
+            | Write::Verdicts(..)
             | Write::Validation(_)
             | Write::Notice(_)
             | Write::Webhook(_)
@@ -194,6 +197,7 @@ pub(super) fn barred(state: &impl Records, change: &Change) -> Result<Vec<FactKe
             Write::Usage(..)
             | Write::Roles(_)
             | Write::ForgetEvents { .. }
+            | Write::Verdicts(..)
             | Write::Validation(_)
             | Write::Notice(_)
             | Write::Webhook(_)
@@ -239,7 +243,8 @@ pub(super) fn write(
                     facts.extend(token.digests().map(Fact::Secret));
                 }
             }
-            Write::Usage(id, usage) => transaction.add_usage(id, usage)?,
+            Write::Usage(id, usage) => transaction.add_usage(id, usage, &Days::default())?,
+            Write::Verdicts(org, at, verdicts) => transaction.add_verdicts(org, at, &verdicts)?,
             Write::ForgetEvents { org, through, at } => {
                 transaction.forget_events(key, org, through, at)?;
             }

@@ -14,6 +14,7 @@
 //! [postcard]: https://postcard.jamesmunns.com/wire-format
 
 use super::engine::Failure;
+use super::figures::Grain;
 use super::outbox::Row;
 use crate::audit::chain::Link;
 use crate::id::{ExemptionId, NoticeId, OrgId, TokenId, UserId, WebhookId};
@@ -166,6 +167,20 @@ pub(super) fn read_event_seq(key: &[u8]) -> Result<u64, Failure> {
 /// The key of something that is numbered in its organization.
 pub(super) fn numbered(org: OrgId, number: u64) -> [u8; 24] {
     event(org, number)
+}
+
+/// The key of the verdicts about an organization's tokens in one minute or on one day.
+pub(super) fn verdicts(org: OrgId, grain: Grain, number: u64) -> [u8; 25] {
+    let mut key = [0; 25];
+    key[..16].copy_from_slice(&id(org.bits()));
+    key[16] = grain as u8;
+    key[17..].copy_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// The number of the minute or day in such a key.
+pub(super) fn read_verdicts_number(key: &[u8]) -> Result<u64, Failure> {
+    read_number(key.get(17..).unwrap_or_default())
 }
 
 /// The key of a part of a validation run's flags.

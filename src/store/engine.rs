@@ -61,11 +61,13 @@ pub enum Table {
     NoticeLanes,
     /// Organization, webhook -> record.
     Webhooks,
+    /// Organization, minute or day -> verdicts about its tokens.
+    Verdicts,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Meta,
         Self::Organizations,
         Self::Users,
@@ -91,6 +93,7 @@ impl Table {
         Self::NoticeDues,
         Self::NoticeLanes,
         Self::Webhooks,
+        Self::Verdicts,
     ];
 
     /// The table's name in the file. Never changes.
@@ -122,6 +125,7 @@ impl Table {
             Self::NoticeDues => "notice_dues",
             Self::NoticeLanes => "notice_lanes",
             Self::Webhooks => "webhooks",
+            Self::Verdicts => "verdicts",
         }
     }
 }

@@ -16,7 +16,7 @@ use super::codec;
 use super::engine::{Failure, Order, Read, Table};
 use super::record::WriteRecords;
 use crate::id::TokenId;
-use crate::token::Usage;
+use crate::token::{Days, Usage};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::{Bound, ControlFlow};
@@ -152,6 +152,17 @@ pub(super) trait Journal: Read + Sized {
     /// What the journal has of some tokens, which are in order and each named once.
     fn journaled(&self, tokens: &[TokenId]) -> Result<Vec<Usage>, Failure> {
         let mut sums = vec![Usage::default(); tokens.len()];
+        self.each_journaled(tokens, &mut |at, usage| sums[at] = sums[at].merged(usage))?;
+        Ok(sums)
+    }
+
+    /// Shows each use that the journal has of some tokens, which are in order and each named once,
+    /// with the place of its token among them.
+    fn each_journaled(
+        &self,
+        tokens: &[TokenId],
+        see: &mut dyn FnMut(usize, Usage),
+    ) -> Result<(), Failure> {
         for (run, first) in self.runs()? {
             let mut next = tokens.partition_point(|token| *token < first);
             while let Some(sought) = tokens.get(next) {
@@ -162,7 +173,7 @@ pub(super) trait Journal: Read + Sized {
                     // The next token may be on another page, however near it is.
                     while let Some(token) = tokens.get(next) {
                         if let Some(usage) = uses.find(*token) {
-                            sums[next] = sums[next].merged(usage);
+                            see(next, usage);
                         }
                         next += 1;
                         if tokens.get(next).is_some_and(|next| Some(*next) > end) {
@@ -178,7 +189,7 @@ pub(super) trait Journal: Read + Sized {
                 }
             }
         }
-        Ok(sums)
+        Ok(())
     }
 
     /// Reads the last page of a run that begins at or before a token, if there is one: no other has
@@ -283,19 +294,21 @@ pub(super) trait WriteJournal: WriteRecords + Journal {
             .map(|(number, page)| Reverse((page.uses[page.at].0, number)))
             .collect();
         let mut through: Vec<Page> = Vec::new();
-        let mut sums: Vec<(TokenId, Usage)> = Vec::with_capacity(tokens_max);
+        let mut sums: Vec<(TokenId, Usage, Days)> = Vec::with_capacity(tokens_max);
         let mut folded = Folded { uses: 0, next: None };
         while let Some(Reverse((token, number))) = nearest.pop() {
-            if sums.last().is_none_or(|(last, _)| *last != token) {
+            if sums.last().is_none_or(|(last, ..)| *last != token) {
                 if sums.len() == tokens_max {
                     folded.next = Some(token);
                     break;
                 }
-                sums.push((token, Usage::default()));
+                sums.push((token, Usage::default(), Days::default()));
             }
             let page = &mut open[number];
-            if let Some((_, sum)) = sums.last_mut() {
-                *sum = sum.merged(page.uses[page.at].1);
+            if let Some((_, sum, days)) = sums.last_mut() {
+                let usage = page.uses[page.at].1;
+                *sum = sum.merged(usage);
+                days.count(&usage);
             }
             folded.uses += 1;
             page.at += 1;
@@ -312,8 +325,8 @@ pub(super) trait WriteJournal: WriteRecords + Journal {
         for page in through.into_iter().chain(open) {
             self.leave(page)?;
         }
-        for (token, sum) in sums {
-            self.add_usage(token, sum)?;
+        for (token, sum, days) in sums {
+            self.add_usage(token, sum, &days)?;
         }
         Ok(folded)
     }

@@ -14,7 +14,7 @@ use crate::org::{Organization, Revision, User};
 use crate::role::{RoleName, RoleSet, RoleTable};
 use crate::secret::Digest;
 use crate::time::Timestamp;
-use crate::token::{ApiToken, Standing, Usage};
+use crate::token::{ApiToken, Days, Standing, Usage};
 use serde::{Deserialize, Serialize};
 use std::ops::{Bound, ControlFlow};
 
@@ -47,6 +47,14 @@ impl Card {
             TokenFacts::from(token);
         Some(Self { owner, scope, expires_at, standing, version, secret })
     }
+}
+
+/// A row of the usage table.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Used {
+    pub(super) usage: Usage,
+    /// The uses of the last days, as far as they came through the journal.
+    pub(super) days: Days,
 }
 
 /// Typed reads.
@@ -159,10 +167,14 @@ pub(super) trait Records: Read + Sized {
         Ok(journaled.into_iter().fold(self.folded_usage(org, id)?, Usage::merged))
     }
 
-    /// A token's row in the usage table: what the journal has of it is not in it.
     fn folded_usage(&self, org: OrgId, id: TokenId) -> Result<Usage, Failure> {
-        let usage = self.get(Table::Usage, &codec::token(org, id), codec::decode)?.transpose()?;
-        Ok(usage.unwrap_or_default())
+        Ok(self.folded(org, id)?.usage)
+    }
+
+    /// A token's row in the usage table: what the journal has of it is not in it.
+    fn folded(&self, org: OrgId, id: TokenId) -> Result<Used, Failure> {
+        let used = self.get(Table::Usage, &codec::token(org, id), codec::decode)?.transpose()?;
+        Ok(used.unwrap_or_default())
     }
 
     /// Counts the tokens of an owner that are not revoked, up to `enough`.
@@ -289,7 +301,8 @@ pub(super) trait Records: Read + Sized {
             let key = <[u8; 32]>::try_from(key).map_err(|_length| {
                 Failure::Broken("a key of the usage table has the wrong length".to_owned())
             })?;
-            rows.push((key, codec::decode(value)?));
+            let used: Used = codec::decode(value)?;
+            rows.push((key, used.usage));
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(rows)
@@ -366,10 +379,12 @@ pub(super) trait WriteRecords: Write + Records {
     }
 
     /// Passes over a token that is gone.
-    fn add_usage(&mut self, id: TokenId, usage: Usage) -> Result<(), Failure> {
+    fn add_usage(&mut self, id: TokenId, usage: Usage, days: &Days) -> Result<(), Failure> {
         let Some(org) = self.token_home(id)? else { return Ok(()) };
-        let sum = self.folded_usage(org, id)?.merged(usage);
-        self.put(Table::Usage, &codec::token(org, id), &codec::encode(&sum)?)
+        let mut used = self.folded(org, id)?;
+        used.usage = used.usage.merged(usage);
+        days.iter().for_each(|(day, uses)| used.days.add(day, uses));
+        self.put(Table::Usage, &codec::token(org, id), &codec::encode(&used)?)
     }
 
     /// Remembers a creation, and forgets some that have outlived [`CREATIONS_KEPT`].

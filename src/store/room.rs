@@ -1,6 +1,7 @@
 //! Both sides of the store over any engine.
 
 use super::engine::{Engine, Failure, Order};
+use super::figures::{Figures, Grain};
 use super::journal::Folding;
 use super::outbox::Outbox;
 use super::record::Records;
@@ -11,6 +12,7 @@ use super::{
     Archive, Commit, Copied, CopyError, Facts, Follower, Found, Ledger, STRETCH_TOKENS_MAX,
     StoreError, Validations, redb,
 };
+use crate::access::Verdicts;
 use crate::audit::Event;
 use crate::audit::chain::{Key, Published, Verdict};
 use crate::change::{Change, Creation};
@@ -21,7 +23,7 @@ use crate::org::{Organization, Revision, User};
 use crate::role::RoleTable;
 use crate::secret::Digest;
 use crate::time::Timestamp;
-use crate::token::{ApiToken, Usage};
+use crate::token::{ApiToken, Days, Usage};
 use crate::validation::{Flag, Run, Schedule};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -195,6 +197,14 @@ impl<E: Engine> Ledger for Store<E> {
 
     fn webhooks(&self, org: OrgId) -> Result<Vec<Webhook>, StoreError> {
         Ok(self.snapshot()?.webhooks(org)?)
+    }
+
+    fn use_days(&self, token: TokenId) -> Result<Days, StoreError> {
+        Ok(self.snapshot()?.use_days(token)?)
+    }
+
+    fn verdicts(&self, org: OrgId, grain: Grain) -> Result<Vec<(Timestamp, Verdicts)>, StoreError> {
+        Ok(self.snapshot()?.verdicts(org, grain)?)
     }
 
     fn roles(&self) -> Arc<RoleTable> {

@@ -40,6 +40,11 @@ fn a_day_begins_at_midnight_in_utc() {
     assert_eq!(day("2027-02-28T23:59:59.999Z"), first);
     assert_eq!(day("2027-02-27T23:59:59.999Z").later(1), first);
     assert_eq!(first.later(1).to_string(), "2027-03-01");
+    assert_eq!("2027-02-28".parse(), Ok(first));
+    assert_eq!((first.since(first.earlier(3)), first.since(first.later(3))), (3, -3));
+    for text in ["", "2027-02-30", "2027-02-28T00:00:00Z", "28.2.2027"] {
+        assert_eq!(text.parse::<Day>(), Err(NotADay), "{text}");
+    }
     assert_eq!(day("1969-12-31T23:59:59.999Z").to_string(), "1969-12-31");
     assert_eq!(Day::of(Timestamp::MAX).to_string(), "9999-12-31");
 }

@@ -1,14 +1,14 @@
 use super::*;
 use crate::audit::Event;
 use crate::audit::chain::{Published, Verdict};
-use crate::change::{Change, Creation};
+use crate::change::Creation;
 use crate::exemption::Exemption;
-use crate::id::{NoticeId, OrgId, UserId, WebhookId};
+use crate::id::{NoticeId, UserId, WebhookId};
 use crate::notice::{Due, Notice, Webhook};
 use crate::org::{Organization, Revision, User};
 use crate::role::RoleTable;
-use crate::store::{Commit, Committed, Ends, Follower, StoreError, Validations};
-use crate::token::ApiToken;
+use crate::store::{Commit, Committed, Ends, Follower, Grain, StoreError, Validations};
+use crate::token::{ApiToken, Days};
 use crate::validation::{Flag, Run, Schedule};
 use std::ops::ControlFlow;
 use std::sync::atomic::AtomicUsize;
@@ -19,17 +19,28 @@ struct Held {
     token: TokenId,
     tally: Tally,
     refusals: Option<Refusals>,
+    denials: Denials,
 }
 
 impl Held {
     fn new(number: usize) -> Arc<Self> {
-        Arc::new(Self { token: id(number), tally: Tally::default(), refusals: None })
+        Arc::new(Self {
+            token: id(number),
+            tally: Tally::default(),
+            refusals: None,
+            denials: Denials::default(),
+        })
     }
 
     /// An entry of a secret that was rotated away.
     fn former(number: usize) -> Arc<Self> {
         let refusals = Some(Refusals::default());
-        Arc::new(Self { token: id(number), tally: Tally::default(), refusals })
+        Arc::new(Self {
+            token: id(number),
+            tally: Tally::default(),
+            refusals,
+            denials: Denials::default(),
+        })
     }
 }
 
@@ -40,6 +51,14 @@ impl Tallied for Held {
 
     fn tally(&self) -> &Tally {
         &self.tally
+    }
+
+    fn org(&self) -> OrgId {
+        OrgId::from_bits(self.token.bits() % 2)
+    }
+
+    fn denials(&self) -> &Denials {
+        &self.denials
     }
 
     fn refusals(&self) -> Option<&Refusals> {
@@ -67,6 +86,7 @@ struct Book {
     transactions: Mutex<Vec<usize>>,
     /// How many more transactions succeed; `None` for all.
     good: Mutex<Option<usize>>,
+    verdicts: Mutex<HashMap<OrgId, Verdicts>>,
 }
 
 impl Book {
@@ -179,11 +199,31 @@ impl Ledger for Book {
     fn webhooks(&self, _: OrgId) -> Result<Vec<Webhook>, StoreError> {
         unreachable!("not asked")
     }
+    fn use_days(&self, _: TokenId) -> Result<Days, StoreError> {
+        unreachable!("not asked")
+    }
+    fn verdicts(&self, _: OrgId, _: Grain) -> Result<Vec<(Timestamp, Verdicts)>, StoreError> {
+        unreachable!("not asked")
+    }
     fn roles(&self) -> Arc<RoleTable> {
         unreachable!("not asked")
     }
-    fn commit(&self, _: Change) -> Commit {
-        unreachable!("not asked")
+    fn commit(&self, change: Change) -> Commit {
+        let (answer, commit) = Commit::pending();
+        let mut good = self.good.lock().expect("nobody panics");
+        let outcome = if *good == Some(0) {
+            Err(CommitError::Busy)
+        } else {
+            *good = good.map(|good| good - 1);
+            let mut verdicts = self.verdicts.lock().expect("nobody panics");
+            for write in change.writes {
+                let Write::Verdicts(org, _, more) = write else { unreachable!("no other change") };
+                verdicts.entry(org).or_default().add(&more);
+            }
+            Ok(Committed { revision: Revision(1) })
+        };
+        answer.send(outcome).expect("somebody waits");
+        commit
     }
     fn follow(&self, _: Arc<dyn Follower>) {
         unreachable!("not asked")
@@ -269,22 +309,24 @@ fn what_a_former_secret_is_shown_for_is_reuse_admitted_or_not() {
     let (board, book) = (Board::new(1), Book::default());
     let (present, former) = (Held::new(1), Held::former(1));
     board.shard(0).touch(&present, at(2));
-    board.shard(0).refuse(Some(&present), || unreachable!("its refusals are nobody's business"));
-    board.shard(0).refuse(None, || unreachable!("nobody is known"));
+    board.shard(0).refuse(Some(&present), Reason::Superseded, || {
+        unreachable!("its refusals are nobody's business")
+    });
+    board.shard(0).refuse(None, Reason::Superseded, || unreachable!("nobody is known"));
     board.shard(0).touch(&former, at(3));
-    board.shard(0).refuse(Some(&former), || at(7));
-    board.shard(0).refuse(Some(&former), || at(5));
+    board.shard(0).refuse(Some(&former), Reason::Superseded, || at(7));
+    board.shard(0).refuse(Some(&former), Reason::Superseded, || at(5));
     let reuse = |count, last| Reuse { count, last_at: Some(at(last)) };
     let all = Usage { reuse: reuse(3, 7), ..used(2, 3) };
     assert_eq!(board.still().pending(id(1)), all);
     book.fail_after(Some(0));
     assert_eq!(board.flush(&book), Err(CommitError::Busy));
-    board.shard(0).refuse(Some(&former), || at(9));
+    board.shard(0).refuse(Some(&former), Reason::Superseded, || at(9));
     book.fail_after(None);
     assert_eq!(board.flush(&book), Ok(1));
     assert_eq!(book.stored(id(1)), Usage { reuse: reuse(4, 9), ..used(2, 3) });
     // Refusals alone are written too, and once.
-    board.shard(0).refuse(Some(&former), || at(11));
+    board.shard(0).refuse(Some(&former), Reason::Superseded, || at(11));
     assert_eq!((board.flush(&book), board.flush(&book)), (Ok(1), Ok(0)));
     assert_eq!(book.stored(id(1)), Usage { reuse: reuse(5, 11), ..used(2, 3) });
 }
@@ -294,7 +336,7 @@ fn what_a_former_secret_is_shown_for_is_reuse_admitted_or_not() {
 fn a9_a_flood_with_a_dead_secret_is_one_row_a_flush() {
     let (board, book, former) = (Board::new(2), Book::default(), Held::former(1));
     for number in 0..100_000 {
-        board.shard(number).refuse(Some(&former), || at(1));
+        board.shard(number).refuse(Some(&former), Reason::Superseded, || at(1));
     }
     assert_eq!(Arc::strong_count(&former), 2, "it is listed once");
     assert_eq!(board.flush(&book), Ok(1));
@@ -406,4 +448,64 @@ fn readings_are_exact_while_uses_move() {
         let last = i64::try_from(last).expect("a small number");
         assert_eq!(book.stored(id(number)), used(each, last), "token {number}");
     }
+}
+
+#[test]
+fn verdicts_are_gathered_for_organizations_and_none_is_lost_when_the_store_fails() {
+    let (board, book) = (Board::new(2), Book::default());
+    let (odd, even, gone) = (Held::new(1), Held::new(2), Held::new(3));
+    for _ in 0..3 {
+        board.shard(0).touch(&odd, at(5));
+    }
+    board.shard(1).touch(&gone, at(6));
+    // Whoever evicts it lets the list go on holding it.
+    drop(gone);
+    board.shard(0).refuse(Some(&odd), Reason::Expired, || unreachable!("not a former secret"));
+    board.shard(1).refuse(Some(&odd), Reason::Expired, || unreachable!("not a former secret"));
+    board.shard(1).refuse(Some(&even), Reason::InsufficientScope, || unreachable!("nor this"));
+    let stored = || book.verdicts.lock().expect("nobody panics").clone();
+    board.record_verdicts(&book, at(8)).expect("there is nothing to write");
+    assert!(stored().is_empty(), "the tallies were not taken yet");
+    assert_eq!(board.flush(&book), Ok(2), "a refusal alone is no use");
+    book.fail_after(Some(0));
+    assert_eq!(board.record_verdicts(&book, at(9)), Err(CommitError::Busy));
+    book.fail_after(None);
+    board.shard(0).refuse(Some(&odd), Reason::Revoked, || unreachable!("not a former secret"));
+    assert_eq!(board.flush(&book), Ok(0));
+    board.record_verdicts(&book, at(10)).expect("it is written");
+    board.record_verdicts(&book, at(11)).expect("nothing is written twice");
+    let stored = stored();
+    let of = |org: u128| {
+        let verdicts = &stored[&OrgId::from_bits(org)];
+        (verdicts.permitted, verdicts.reasons().collect::<Vec<_>>())
+    };
+    assert_eq!(of(1), (4, vec![(Reason::Expired, 2), (Reason::Revoked, 1)]));
+    assert_eq!(of(0), (0, vec![(Reason::InsufficientScope, 1)]));
+}
+
+#[test]
+fn no_denial_is_lost_between_flushes() {
+    const DENIALS: u64 = 20_000;
+    let (board, book, held) = (Board::new(2), Book::default(), Held::new(1));
+    let (board, book) = (&board, &book);
+    thread::scope(|scope| {
+        for worker in 0..2 {
+            let (shard, held) = (board.shard(worker), Arc::clone(&held));
+            scope.spawn(move || {
+                for _ in 0..DENIALS {
+                    shard.refuse(Some(&held), Reason::Expired, || unreachable!("not a former one"));
+                }
+            });
+        }
+        scope.spawn(move || {
+            for _ in 0..2_000 {
+                board.flush(book).expect("it is written");
+                board.record_verdicts(book, at(1)).expect("it is written");
+            }
+        });
+    });
+    board.flush(book).expect("it is written");
+    board.record_verdicts(book, at(1)).expect("it is written");
+    let stored = book.verdicts.lock().expect("nobody panics");
+    assert_eq!(stored[&OrgId::from_bits(1)].denied[Reason::Expired as usize], 2 * DENIALS);
 }

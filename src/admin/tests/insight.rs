@@ -1,6 +1,9 @@
 //! What use and ends of the tokens come to.
 
 use super::*;
+use crate::access::{Reason, Verdicts};
+use crate::store::{Grain, MINUTES_KEPT};
+use crate::token::DAYS_KEPT;
 
 fn day(days: u64) -> Timestamp {
     at(NOW).after(Duration::from_hours(24 * days))
@@ -109,6 +112,100 @@ async fn the_calendar_has_each_day_on_which_tokens_end() {
     // Five that live for half a year, and one that ends just after.
     assert_eq!((&told["later"], &told["live"]), (&json!(6), &json!(10)));
     assert_eq!(told["tokens_read"], 12);
+}
+
+#[tokio::test]
+async fn requests_are_told_by_the_day_and_verdicts_by_the_minute_too() {
+    let house = House::new().await;
+    let token = house.member.token;
+    for (uses, last) in [(3, day(0)), (2, day(0).after(Duration::from_hours(23))), (7, day(2))] {
+        let rows = vec![(token, used(last, uses))];
+        house.store.record_usage(rows).await.expect("the store takes it");
+    }
+    house.pending.0.lock().expect("no panic").insert(token, used(day(3), 4));
+    let verdicts = |permitted, expired| {
+        let mut verdicts = Verdicts { permitted, ..Verdicts::default() };
+        verdicts.denied[Reason::Expired as usize] = expired;
+        Box::new(verdicts)
+    };
+    let minute = |minutes: u64| day(3).after(Duration::from_secs(60 * minutes));
+    house.write(Write::Verdicts(house.org, day(1), verdicts(5, 0))).await;
+    house.write(Write::Verdicts(house.org, minute(1), verdicts(1, 2))).await;
+    house.write(Write::Verdicts(house.org, minute(2), verdicts(1, 0))).await;
+    let within = minute(2).after(Duration::from_secs(59));
+    house.write(Write::Verdicts(house.org, within, verdicts(0, 4))).await;
+    house.write(Write::Verdicts(house.other_org, within, verdicts(99, 99))).await;
+    house.set_now(within);
+    let ask = |question: &str| {
+        house.get(&house.at(&format!("/insight/{question}"))).by(&house.owner).send()
+    };
+    let counts = |answer: &Value| -> Vec<u64> {
+        let days = answer["days"].as_array().expect("a list");
+        days.iter().map(|day| day["requests"].as_u64().expect("a count")).collect()
+    };
+    let span = "from=2027-01-01&to=2027-01-05";
+    let told = ask(&format!("requests?token={token}&{span}")).await.expect(200).body;
+    assert_eq!(counts(&told), [5, 0, 7, 4, 0]);
+    assert_eq!(told["days"][2]["day"], "2027-01-03");
+    let all = ask(&format!("requests?{span}")).await.expect(200).body;
+    assert_eq!(counts(&all), [0, 5, 0, 2, 0]);
+    assert_eq!(counts(&ask("requests").await.expect(200).body).len(), 35);
+    let other = house.outsider.token;
+    ask(&format!("requests?token={other}")).await.problem(404, "not-found");
+    for (bad, field) in [
+        ("token=x", "token"),
+        ("from=2027-1-1", "from"),
+        ("to=tomorrow", "to"),
+        ("from=2027-01-05&to=2027-01-04", "from"),
+        ("from=2027-01-01&to=2027-02-05", "from"),
+    ] {
+        let answer = ask(&format!("requests?{bad}")).await.problem(400, "invalid-request");
+        assert_eq!(answer.field(), field, "{bad}");
+    }
+    let told = ask("verdicts?minutes=2&days=3").await.expect(200).body;
+    let at = |minutes| minute(minutes).to_string();
+    assert_eq!(
+        told["minutes"],
+        json!([{"at": at(1), "permitted": 1, "denied": {"expired": 2}},
+            {"at": at(2), "permitted": 1, "denied": {"expired": 4}}]),
+    );
+    assert_eq!(
+        told["days"],
+        json!([{"day": "2027-01-02", "permitted": 5, "denied": {}},
+            {"day": "2027-01-04", "permitted": 2, "denied": {"expired": 6}}]),
+    );
+    let told = ask("verdicts?minutes=1&days=1").await.expect(200).body;
+    assert_eq!(told["minutes"].as_array().map(Vec::len), Some(1));
+    assert_eq!(told["days"].as_array().map(Vec::len), Some(1));
+    for (bad, field) in [("minutes=361", "minutes"), ("minutes=0", "minutes"), ("days=36", "days")]
+    {
+        let answer = ask(&format!("verdicts?{bad}")).await.problem(400, "invalid-request");
+        assert_eq!(answer.field(), field, "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn figures_are_kept_for_a_bounded_time() {
+    let house = House::new().await;
+    let one = || Box::new(Verdicts { permitted: 1, ..Verdicts::default() });
+    for minute in 0..400 {
+        let at = day(0).after(Duration::from_secs(60 * minute));
+        house.write(Write::Verdicts(house.org, at, one())).await;
+    }
+    let minutes = house.store.verdicts(house.org, Grain::Minute).expect("readable");
+    assert_eq!(minutes.len(), usize::from(MINUTES_KEPT));
+    assert_eq!(minutes[0].0, day(0).after(Duration::from_mins(40)));
+    for days in 1..50 {
+        house.write(Write::Verdicts(house.org, day(days), one())).await;
+        let uses = vec![(house.member.token, used(day(days), 1))];
+        house.store.record_usage(uses).await.expect("the store takes it");
+    }
+    let days = house.store.verdicts(house.org, Grain::Day).expect("readable");
+    assert_eq!((days.len(), days[0].0), (usize::from(DAYS_KEPT), day(15)));
+    let uses = house.store.use_days(house.member.token).expect("readable");
+    assert_eq!(uses.iter().count(), usize::from(DAYS_KEPT));
+    let rest = house.store.verdicts(house.org, Grain::Minute).expect("readable");
+    assert!(rest.len() < 40, "{}", rest.len());
 }
 
 #[tokio::test]

@@ -10,10 +10,10 @@ use crate::policy::{Enforcement, Ignore, Ignores, Policies, PolicyKind, TtlPolic
 use crate::role::{RoleId, RoleName, RoleSet};
 use crate::secret::Digest;
 use crate::store::engine::Table;
-use crate::store::record::Card;
+use crate::store::record::{Card, Used};
 use crate::store::trail::Body;
-use crate::time::{Ttl, Unit};
-use crate::token::{ApiToken, FormerSecret, NOTIFY_BEFORE_EXPIRY, Reuse, TokenStatus, Usage};
+use crate::time::{Day, Ttl, Unit};
+use crate::token::{ApiToken, Days, FormerSecret, NOTIFY_BEFORE_EXPIRY, Reuse, TokenStatus, Usage};
 use crate::validation::{Counts, Findings, Flag, Mark, Run, RunState, Schedule, Telling, Trigger};
 use serde::Serialize;
 use std::fmt::{Debug, Write};
@@ -97,6 +97,13 @@ fn a_token(status: TokenStatus) -> ApiToken {
         former: Vec::new(),
         notify_before_expiry: NOTIFY_BEFORE_EXPIRY.to_vec(),
     }
+}
+
+fn a_row_of_uses() -> Used {
+    let mut days = Days::default();
+    days.add(Day::default().later(1), 300);
+    days.add(Day::default().later(3), 5);
+    Used { usage: a_usage(), days }
 }
 
 fn a_usage() -> Usage {
@@ -250,6 +257,8 @@ fn what_is_stored_stays_readable() {
         ),
         (bytes(&a_usage()), "01 0110 ac02 02 0112"),
         (bytes(&Usage::default()), "01 00 00 00 00"),
+        (bytes(&Used::default()), "01 00 00 00 00 00 00"),
+        (bytes(&a_row_of_uses()), "01 0110 ac02 02 0112 06 03 05 00 ac02"),
         (
             bytes(&an_event()),
             "01 01 02 02 0c 000304 0c 0204 0174 0100c0000201 010172 00 01 046e616d65 010173 00",
@@ -625,7 +634,7 @@ fn keys_stay_as_they_are() {
     let names = Table::ALL.map(Table::name);
     let expected = "meta organizations users user_homes emails tokens token_homes digests owned \
                     usage usage_journal events roles creations creation_ends schedules runs flags \
-                    exemptions heads checkpoints notices notice_dues notice_lanes webhooks";
+                    exemptions heads checkpoints notices notice_dues notice_lanes webhooks verdicts";
     assert_eq!(names.join(" "), expected);
     assert!(Table::ALL.into_iter().enumerate().all(|(number, table)| table as usize == number));
 }

@@ -289,6 +289,7 @@ impl Model {
                 | Write::Usage(..)
                 | Write::Roles(_)
                 | Write::ForgetEvents { .. }
+                | Write::Verdicts(..)
                 | Write::Validation(_)
                 | Write::Notice(_)
                 | Write::Webhook(_)
@@ -323,6 +324,7 @@ impl Model {
                 | Write::User(_)
                 | Write::RemoveUser(_)
                 | Write::ForgetEvents { .. }
+                | Write::Verdicts(..)
                 | Write::Validation(_)
                 | Write::Notice(_)
                 | Write::Webhook(_)

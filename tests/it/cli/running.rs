@@ -281,6 +281,25 @@ fn insight_tells_of_tokens_that_requests_used_and_of_their_ends() {
     let day = days.iter().find(named).expect("the day on which it ends");
     let expires_at = text(&created["token"], "expires_at");
     assert_eq!(day["day"].as_str(), Some(&expires_at[..10]));
+    let requests = insight(&["requests", "--token", text(&created["token"], "id")]);
+    let days = requests["days"].as_array().expect("a list");
+    let sum: u64 = days.iter().filter_map(|day| day["requests"].as_u64()).sum();
+    assert_eq!((days.len(), sum), (35, 1), "{requests}");
+    // A dead token counts for its organization, once the next flush has gathered it.
+    assert_eq!(demo.status(demo.token("deactivated")), 401);
+    let begun = Instant::now();
+    loop {
+        let told = insight(&["verdicts"]);
+        let sum = |of: &dyn Fn(&Value) -> Option<u64>| -> u64 {
+            told["days"].as_array().expect("a list").iter().filter_map(of).sum()
+        };
+        let permitted = sum(&|day| day["permitted"].as_u64());
+        if permitted >= 1 && sum(&|day| day["denied"]["deactivated"].as_u64()) == 1 {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{told}");
+        thread::sleep(Duration::from_millis(100));
+    }
     let table = demo.asked("insight", &["stale"]);
     assert!(table.out.starts_with("IDLE DAYS"), "{}", table.out);
 }

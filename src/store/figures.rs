@@ -1,0 +1,132 @@
+//! Figures of the data plane: verdicts by minute and day, and uses by day.
+//!
+//! A row for each minute and each day in which there were verdicts about an organization's tokens.
+//! Whoever adds to them forgets what is too old, so they need nobody who clears up.
+
+use super::codec;
+use super::engine::{Failure, Order, Read, Table};
+use super::journal::Journal;
+use super::record::{Records, WriteRecords, within};
+use crate::access::Verdicts;
+use crate::id::{OrgId, TokenId};
+use crate::time::Timestamp;
+use crate::token::{DAYS_KEPT, Days};
+use std::ops::ControlFlow;
+
+/// The minutes whose verdicts are kept: six hours.
+pub const MINUTES_KEPT: u16 = 360;
+/// Rows that are forgotten at a time, at most: more than are added, so that none stay.
+const FORGOTTEN_MAX: usize = 8;
+const MILLIS_PER_MINUTE: u64 = 60 * 1000;
+const MILLIS_PER_DAY: u64 = 24 * 60 * MILLIS_PER_MINUTE;
+
+/// By what verdicts are summed up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Grain {
+    /// Minutes, the last [`MINUTES_KEPT`].
+    Minute = 0,
+    /// Days in UTC, the last [`DAYS_KEPT`].
+    Day = 1,
+}
+
+impl Grain {
+    const fn millis(self) -> u64 {
+        match self {
+            Self::Minute => MILLIS_PER_MINUTE,
+            Self::Day => MILLIS_PER_DAY,
+        }
+    }
+
+    const fn kept(self) -> u16 {
+        match self {
+            Self::Minute => MINUTES_KEPT,
+            Self::Day => DAYS_KEPT,
+        }
+    }
+
+    fn number(self, at: Timestamp) -> u64 {
+        u64::try_from(at.millis()).unwrap_or(0) / self.millis()
+    }
+
+    fn start(self, number: u64) -> Timestamp {
+        let millis = number.saturating_mul(self.millis());
+        Timestamp::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
+    }
+}
+
+/// Reads figures.
+pub(super) trait Figures: Records + Journal {
+    /// When each minute or day began, and its verdicts, the earliest first.
+    fn verdicts(&self, org: OrgId, grain: Grain) -> Result<Vec<(Timestamp, Verdicts)>, Failure> {
+        let (first, last) = (codec::verdicts(org, grain, 0), codec::verdicts(org, grain, u64::MAX));
+        let mut rows = Vec::new();
+        self.scan(Table::Verdicts, within(&first, &last), Order::Ascending, &mut |key, value| {
+            let number = codec::read_verdicts_number(key)?;
+            rows.push((grain.start(number), read(value)?));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(rows)
+    }
+
+    /// The uses of a token on the last days, those in the journal included.
+    fn use_days(&self, token: TokenId) -> Result<Days, Failure> {
+        let Some(org) = self.token_home(token)? else { return Ok(Days::default()) };
+        let mut days = self.folded(org, token)?.days;
+        self.each_journaled(&[token], &mut |_, usage| days.count(&usage))?;
+        Ok(days)
+    }
+}
+
+impl<R: Read> Figures for R {}
+
+/// Writes figures.
+pub(super) trait WriteFigures: WriteRecords + Figures {
+    /// Adds verdicts to those of their minute and their day. Passes over an organization that is not
+    /// there.
+    fn add_verdicts(
+        &mut self,
+        org: OrgId,
+        at: Timestamp,
+        verdicts: &Verdicts,
+    ) -> Result<(), Failure> {
+        if self.organization(org)?.is_none() {
+            return Ok(());
+        }
+        for grain in [Grain::Minute, Grain::Day] {
+            let number = grain.number(at);
+            let key = codec::verdicts(org, grain, number);
+            let stored = self.get(Table::Verdicts, &key, read)?.transpose()?;
+            let mut sum = stored.unwrap_or_default();
+            sum.add(verdicts);
+            self.put(Table::Verdicts, &key, &codec::encode(&(sum.permitted, &sum.denied[..]))?)?;
+            let end = (number + 1).saturating_sub(u64::from(grain.kept()));
+            self.forget_before(org, grain, end)?;
+        }
+        Ok(())
+    }
+
+    fn forget_before(&mut self, org: OrgId, grain: Grain, end: u64) -> Result<(), Failure> {
+        let Some(last) = end.checked_sub(1) else { return Ok(()) };
+        let (first, last) = (codec::verdicts(org, grain, 0), codec::verdicts(org, grain, last));
+        let mut outlived: Vec<Vec<u8>> = Vec::new();
+        self.scan(Table::Verdicts, within(&first, &last), Order::Ascending, &mut |key, _| {
+            outlived.push(key.to_vec());
+            let enough = outlived.len() >= FORGOTTEN_MAX;
+            Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        outlived.iter().try_for_each(|key| self.remove(Table::Verdicts, key))
+    }
+}
+
+impl<W: WriteRecords> WriteFigures for W {}
+
+/// A reason that came later than the row has no number in it, and counts as none.
+fn read(value: &[u8]) -> Result<Verdicts, Failure> {
+    let (permitted, counts): (u64, Vec<u64>) = codec::decode(value)?;
+    let mut verdicts = Verdicts { permitted, ..Verdicts::default() };
+    for (denied, count) in verdicts.denied.iter_mut().zip(counts) {
+        *denied = count;
+    }
+    Ok(verdicts)
+}
