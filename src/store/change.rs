@@ -4,6 +4,7 @@
 use super::engine::{Failure, Write as Transaction};
 use super::outbox::{Outbox, WriteOutbox};
 use super::record::{Records, WriteRecords};
+use super::reminder::WriteReminders;
 use super::trail::WriteTrails;
 use super::validation::WriteValidationRecords;
 use super::{CommitError, Fact, FactKey};
@@ -114,7 +115,9 @@ fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failu
             | Write::Validation(_)
             | Write::Notice(_)
             | Write::Webhook(_)
-            | Write::RemoveWebhook(..) => {}
+            | Write::RemoveWebhook(..)
+            | Write::Reminded { .. }
+            | Write::RemindedThrough(_) => {}
         }
     }
     let mut emails: HashMap<(OrgId, String), UserId> = HashMap::new();
@@ -158,7 +161,9 @@ fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failu
             | Write::Validation(_)
             | Write::Notice(_)
             | Write::Webhook(_)
-            | Write::RemoveWebhook(..) => {}
+            | Write::RemoveWebhook(..)
+            | Write::Reminded { .. }
+            | Write::RemindedThrough(_) => {}
         }
     }
     Ok(None)
@@ -197,7 +202,9 @@ pub(super) fn barred(state: &impl Records, change: &Change) -> Result<Vec<FactKe
             | Write::Validation(_)
             | Write::Notice(_)
             | Write::Webhook(_)
-            | Write::RemoveWebhook(..) => {}
+            | Write::RemoveWebhook(..)
+            | Write::Reminded { .. }
+            | Write::RemindedThrough(_) => {}
         }
     }
     Ok(keys)
@@ -253,6 +260,10 @@ pub(super) fn write(
                 transaction.put_webhook(&webhook)?;
             }
             Write::RemoveWebhook(org, id) => transaction.remove_webhook(org, id)?,
+            Write::Reminded { org, token, at, next } => {
+                transaction.move_reminder(org, token, at, next)?;
+            }
+            Write::RemindedThrough(at) => transaction.put_reminded_through(at)?,
             Write::Roles(names) => {
                 for name in names {
                     if roles.id(&name).is_none() {

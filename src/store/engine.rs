@@ -11,7 +11,7 @@ use std::ops::{Bound, ControlFlow};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Table {
     /// `format` -> the format's version; `revision` -> the last revision; `audit_key` -> what tells
-    /// the key of the trails from others.
+    /// the key of the trails from others; `reminded_through` -> how far reminders are done.
     Meta,
     /// Organization -> record.
     Organizations,
@@ -61,11 +61,13 @@ pub enum Table {
     NoticeLanes,
     /// Organization, webhook -> record.
     Webhooks,
+    /// When the owner of a token is told of its end next, token -> organization.
+    Reminders,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Meta,
         Self::Organizations,
         Self::Users,
@@ -91,6 +93,7 @@ impl Table {
         Self::NoticeDues,
         Self::NoticeLanes,
         Self::Webhooks,
+        Self::Reminders,
     ];
 
     /// The table's name in the file. Never changes.
@@ -122,6 +125,7 @@ impl Table {
             Self::NoticeDues => "notice_dues",
             Self::NoticeLanes => "notice_lanes",
             Self::Webhooks => "webhooks",
+            Self::Reminders => "reminders",
         }
     }
 }

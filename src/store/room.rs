@@ -4,6 +4,7 @@ use super::engine::{Engine, Failure, Order};
 use super::journal::Folding;
 use super::outbox::Outbox;
 use super::record::Records;
+use super::reminder::Reminders;
 use super::trail::{Ends, Trails};
 use super::validation::ValidationRecords;
 use super::writer::Writer;
@@ -249,6 +250,18 @@ impl<E: Engine> Validations for Store<E> {
         after: Option<TokenId>,
     ) -> Result<Vec<(ApiToken, Usage)>, StoreError> {
         Ok(self.snapshot()?.tokens_after(org, after, STRETCH_TOKENS_MAX)?)
+    }
+
+    fn due_reminders(
+        &self,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, ApiToken)>, StoreError> {
+        Ok(self.snapshot()?.reminders(until, limit)?)
+    }
+
+    fn reminded_through(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.snapshot()?.reminded_through()?)
     }
 }
 
