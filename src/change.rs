@@ -102,6 +102,19 @@ pub enum Write {
     Webhook(Webhook),
     /// Removes a webhook.
     RemoveWebhook(OrgId, WebhookId),
+    /// Takes a reminder as done: the next one of its token takes its place, if there is one.
+    Reminded {
+        /// The token's organization.
+        org: OrgId,
+        /// The token.
+        token: TokenId,
+        /// The one that is done.
+        at: Timestamp,
+        /// The next one.
+        next: Option<Timestamp>,
+    },
+    /// All reminders up to this instant are done: one that is found before it came to be after it.
+    RemindedThrough(Timestamp),
 }
 
 /// What a creation under an idempotency key made, so that a repeat can be answered.

@@ -25,6 +25,7 @@ pub mod org;
 pub mod policies;
 pub mod reading;
 mod refusal;
+pub mod reminder;
 pub mod telling;
 pub mod token;
 pub mod user;

@@ -59,10 +59,10 @@ pub enum Kind {
     /// Tokens that break a policy since their owner was last told: one notice for all of an owner's.
     #[serde(rename = "violations.new")]
     NewViolations,
-    /// A token's life ends soon.
+    /// Tokens whose lives end soon: one notice for all of an owner's.
     #[serde(rename = "token.about_to_expire")]
     AboutToExpire,
-    /// A token's life is over.
+    /// Tokens whose lives are over: one notice for all of an owner's.
     #[serde(rename = "token.expired")]
     Expired,
     /// A policy that is enforced switches tokens off, unless something is done: the warning of it.
@@ -192,6 +192,19 @@ impl Detail {
     pub fn new(field: &str, text: impl Into<String>) -> Self {
         Self { field: field.to_owned(), text: text.into() }
     }
+}
+
+/// As many details as a notice says: the first ones, and how many more there are, besides those
+/// that were `left_out` before.
+#[must_use]
+pub fn cut(mut details: Vec<Detail>, left_out: usize) -> Vec<Detail> {
+    let lines = details.len() + left_out;
+    if details.len() > DETAILS_MAX || left_out > 0 {
+        details.truncate(DETAILS_MAX - 1);
+        let more = lines - details.len();
+        details.push(Detail::new("more", more.to_string()));
+    }
+    details
 }
 
 /// What has to be told, as a plan says it. The webhooks that ask for its kind are told, too.

@@ -1,4 +1,5 @@
-//! The scheduler: makes validation runs when they are due, one at a time.
+//! The scheduler: makes validation runs when they are due, one at a time, and tells owners of the
+//! ends of their tokens.
 //!
 //! Each organization has a daily run; a change of its policies and its owners ask for more. What is
 //! due stands in the store ([`Schedule`]), so a restart neither skips a run nor makes one twice.
@@ -11,6 +12,7 @@
 //! - While governance is deactivated nothing is run. What is due then is made up once after that.
 
 mod pass;
+mod reminding;
 mod telling;
 
 use crate::change::{Change, Write};
@@ -89,7 +91,7 @@ impl Scheduler {
                 Ok(()) => LOOK_EVERY,
                 Err(Interrupted::Stopped) => return,
                 Err(error) => {
-                    tracing::error!(%error, "a validation run was broken off, and will be repeated");
+                    tracing::error!(%error, "what the scheduler does was broken off, and will be repeated");
                     PAUSE_AFTER_FAILURE
                 }
             };
@@ -101,8 +103,10 @@ impl Scheduler {
         }
     }
 
-    /// Makes all runs that are due.
+    /// Tells and makes all that is due.
     pub async fn look(&self, stop: &Stop) -> Result<(), Interrupted> {
+        let (ledger, now, stopped) = (Arc::clone(&self.ledger), (self.clock)(), stop.clone());
+        blocking(move || reminding::remind_all(&*ledger, now, &stopped)).await?;
         for org in self.due().await? {
             // More may be wanted while one is at work.
             while self.next(org, stop).await? {}

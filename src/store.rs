@@ -42,6 +42,7 @@ pub mod memory;
 mod outbox;
 mod record;
 pub mod redb;
+mod reminder;
 mod room;
 mod trail;
 mod validation;
@@ -254,7 +255,7 @@ pub trait Archive: Send + Sync {
 /// The most tokens that are read in one snapshot by [`Validations::tokens_after`].
 pub const STRETCH_TOKENS_MAX: usize = record::VISITED_AT_A_TIME;
 
-/// What validation runs read; the part of [`Ledger`] that is theirs. All of it may block.
+/// What the scheduler reads; the part of [`Ledger`] that is its own. All of it may block.
 pub trait Validations: Send + Sync {
     /// Where the validation of each organization stands that has a schedule.
     fn schedules(&self) -> Result<Vec<Schedule>, StoreError>;
@@ -277,6 +278,15 @@ pub trait Validations: Send + Sync {
         org: OrgId,
         after: Option<TokenId>,
     ) -> Result<Vec<(ApiToken, Usage)>, StoreError>;
+    /// The tokens of whose ends somebody is to be told until an instant, each with its reminder, the
+    /// longest overdue first, at most `limit`.
+    fn due_reminders(
+        &self,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, ApiToken)>, StoreError>;
+    /// Up to when reminders are done; nothing if none ever were.
+    fn reminded_through(&self) -> Result<Option<Timestamp>, StoreError>;
 }
 
 /// What a decision about one token needs, read in one snapshot.

@@ -11,6 +11,7 @@ use crate::role::RoleSet;
 use crate::secret::Digest;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// When the owner of a token is told of its end, in days before it, unless the token says otherwise.
 pub const NOTIFY_BEFORE_EXPIRY: [u16; 2] = [7, 1];
@@ -131,6 +132,22 @@ impl ApiToken {
     #[must_use]
     pub fn is_expired(&self, now: Timestamp) -> bool {
         now >= self.expires_at
+    }
+
+    /// The instants at which its owner is told of its end, in no order: so many days before it, and
+    /// at it. One that lies before the token's present life is none.
+    pub fn reminders(&self) -> impl Iterator<Item = Timestamp> {
+        let before = |days: &u16| {
+            self.expires_at.before(Duration::from_hours(24).saturating_mul((*days).into()))
+        };
+        let all = self.notify_before_expiry.iter().map(before).chain([self.expires_at]);
+        all.filter(|at| *at > self.issued_at)
+    }
+
+    /// The first of them after an instant.
+    #[must_use]
+    pub fn next_reminder(&self, after: Timestamp) -> Option<Timestamp> {
+        self.reminders().filter(|at| *at > after).min()
     }
 
     /// The state that lists count and filter by.

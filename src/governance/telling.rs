@@ -90,14 +90,8 @@ pub fn told(
         .chunks(DETAILS_MAX)
         .map(|part| draft(Kind::EnforcementStep, part.to_vec()))
         .collect();
-    let lines = new.len() + left_out;
-    if lines > DETAILS_MAX {
-        new.truncate(DETAILS_MAX - 1);
-        let more = lines - new.len();
-        new.push(Detail::new("more", more.to_string()));
-    }
-    if !new.is_empty() {
-        drafts.push(draft(Kind::NewViolations, new));
+    if !new.is_empty() || left_out > 0 {
+        drafts.push(draft(Kind::NewViolations, notice::cut(new, left_out)));
     }
     drafts
 }

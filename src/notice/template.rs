@@ -304,8 +304,8 @@ pub fn headline(kind: Kind, name: &str) -> String {
         Kind::Regenerated => format!("Your API token \"{name}\" has a new secret"),
         Kind::Revoked => format!("Your API token \"{name}\" was revoked"),
         Kind::NewViolations => "API tokens of yours break a policy".to_owned(),
-        Kind::AboutToExpire => format!("Your API token \"{name}\" expires soon"),
-        Kind::Expired => format!("Your API token \"{name}\" has expired"),
+        Kind::AboutToExpire => "API tokens of yours expire soon".to_owned(),
+        Kind::Expired => "API tokens of yours have expired".to_owned(),
         Kind::EnforcementStep => {
             "API tokens of yours break a policy, and will be deactivated for it".to_owned()
         }

@@ -457,4 +457,5 @@ fn a_step_is_not_taken_upon_policies_that_changed_meanwhile() {
     assert_eq!(mark.deactivated_at, None, "what was not done is not kept as done");
 }
 
+mod reminding;
 mod telling;

@@ -5,6 +5,7 @@ use super::engine::{Failure, Write as Transaction};
 use super::figures::WriteFigures;
 use super::outbox::{Outbox, WriteOutbox};
 use super::record::{Records, WriteRecords};
+use super::reminder::WriteReminders;
 use super::trail::WriteTrails;
 use super::validation::WriteValidationRecords;
 use super::{CommitError, Fact, FactKey};
@@ -116,7 +117,9 @@ fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failu
             | Write::Validation(_)
             | Write::Notice(_)
             | Write::Webhook(_)
-            | Write::RemoveWebhook(..) => {}
+            | Write::RemoveWebhook(..)
+            | Write::Reminded { .. }
+            | Write::RemindedThrough(_) => {}
         }
     }
     let mut emails: HashMap<(OrgId, String), UserId> = HashMap::new();
@@ -161,7 +164,9 @@ fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failu
             | Write::Validation(_)
             | Write::Notice(_)
             | Write::Webhook(_)
-            | Write::RemoveWebhook(..) => {}
+            | Write::RemoveWebhook(..)
+            | Write::Reminded { .. }
+            | Write::RemindedThrough(_) => {}
         }
     }
     Ok(None)
@@ -201,7 +206,9 @@ pub(super) fn barred(state: &impl Records, change: &Change) -> Result<Vec<FactKe
             | Write::Validation(_)
             | Write::Notice(_)
             | Write::Webhook(_)
-            | Write::RemoveWebhook(..) => {}
+            | Write::RemoveWebhook(..)
+            | Write::Reminded { .. }
+            | Write::RemindedThrough(_) => {}
         }
     }
     Ok(keys)
@@ -258,6 +265,10 @@ pub(super) fn write(
                 transaction.put_webhook(&webhook)?;
             }
             Write::RemoveWebhook(org, id) => transaction.remove_webhook(org, id)?,
+            Write::Reminded { org, token, at, next } => {
+                transaction.move_reminder(org, token, at, next)?;
+            }
+            Write::RemindedThrough(at) => transaction.put_reminded_through(at)?,
             Write::Roles(names) => {
                 for name in names {
                     if roles.id(&name).is_none() {

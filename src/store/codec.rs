@@ -104,6 +104,20 @@ pub(super) fn due(row: Row, at: Timestamp, notice: NoticeId) -> [u8; 25] {
     key
 }
 
+/// The key that orders tokens by when their owners are told of their ends.
+pub(super) fn reminder(at: Timestamp, token: TokenId) -> [u8; 24] {
+    let mut key = [0; 24];
+    key[..8].copy_from_slice(&millis(at));
+    key[8..].copy_from_slice(&id(token.bits()));
+    key
+}
+
+/// The instant and the token in such a key.
+pub(super) fn read_reminder(key: &[u8]) -> Result<(Timestamp, TokenId), Failure> {
+    let (at, token) = key.split_at_checked(8).ok_or_else(|| stray("a reminder"))?;
+    Ok((read_millis(at)?, TokenId::from_bits(read_id(token)?)))
+}
+
 /// The notice in a key of the index of dues.
 pub(super) fn read_due(key: &[u8]) -> Result<NoticeId, Failure> {
     read_id(key.get(9..).unwrap_or_default()).map(NoticeId::from_bits)
@@ -314,6 +328,11 @@ fn read_use([high, low, last, count, last_reuse, reuses]: &Use) -> (TokenId, Usa
 /// A time in a key, in the order of time. Times before 1970 count as 1970.
 fn millis(at: Timestamp) -> [u8; 8] {
     u64::try_from(at.millis()).unwrap_or(0).to_be_bytes()
+}
+
+fn read_millis(bytes: &[u8]) -> Result<Timestamp, Failure> {
+    let millis = i64::try_from(read_number(bytes)?).map_err(|_size| stray("a time"))?;
+    Ok(Timestamp::from_millis(millis))
 }
 
 fn pair(first: u128, second: u128) -> [u8; 32] {

@@ -13,6 +13,7 @@ mod followers;
 mod model;
 mod notices;
 mod reads;
+mod reminders;
 mod requires;
 mod trails;
 mod validations;
@@ -145,6 +146,11 @@ suite! {
         flags_lie_in_parts_until_they_are_forgotten
         exemptions_are_of_their_organization
         tokens_are_read_on_after_any_of_them;
+    reminders:
+        a_token_has_one_reminder_as_long_as_it_is_not_revoked
+        what_is_done_stays_done_in_the_same_life
+        a_reminder_that_moved_meanwhile_is_passed_over
+        reminders_come_longest_overdue_first_and_are_kept_through_a_time;
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::ops::{Bound, ControlFlow};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Table {
     /// `format` -> the format's version; `revision` -> the last revision; `audit_key` -> what tells
-    /// the key of the trails from others.
+    /// the key of the trails from others; `reminded_through` -> how far reminders are done.
     Meta,
     /// Organization -> record.
     Organizations,
@@ -63,11 +63,13 @@ pub enum Table {
     Webhooks,
     /// Organization, minute or day -> verdicts about its tokens.
     Verdicts,
+    /// When the owner of a token is told of its end next, token -> organization.
+    Reminders,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Meta,
         Self::Organizations,
         Self::Users,
@@ -94,6 +96,7 @@ impl Table {
         Self::NoticeLanes,
         Self::Webhooks,
         Self::Verdicts,
+        Self::Reminders,
     ];
 
     /// The table's name in the file. Never changes.
@@ -126,6 +129,7 @@ impl Table {
             Self::NoticeLanes => "notice_lanes",
             Self::Webhooks => "webhooks",
             Self::Verdicts => "verdicts",
+            Self::Reminders => "reminders",
         }
     }
 }

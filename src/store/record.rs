@@ -7,6 +7,7 @@ use super::Found;
 use super::codec;
 use super::engine::{Failure, Order, Read, Table, Write};
 use super::journal::Journal;
+use super::reminder::WriteReminders;
 use crate::access::{OrgFacts, OwnerFacts, SecretFacts, TokenFacts};
 use crate::change::{CREATIONS_KEPT, Creation};
 use crate::id::{OrgId, TokenId, UserId};
@@ -374,6 +375,7 @@ pub(super) trait WriteRecords: Write + Records {
         }
         let live = if token.standing() == Standing::Revoked { NOT_LIVE } else { LIVE };
         self.put(Table::Owned, &codec::owned(token.owner, token.id), live)?;
+        self.put_reminder(old.as_ref(), token)?;
         self.put(Table::Tokens, &key, &codec::encode(token)?)?;
         Ok(given_up)
     }

@@ -5,6 +5,7 @@ use super::figures::{Figures, Grain};
 use super::journal::Folding;
 use super::outbox::Outbox;
 use super::record::Records;
+use super::reminder::Reminders;
 use super::trail::{Ends, Trails};
 use super::validation::ValidationRecords;
 use super::writer::Writer;
@@ -259,6 +260,18 @@ impl<E: Engine> Validations for Store<E> {
         after: Option<TokenId>,
     ) -> Result<Vec<(ApiToken, Usage)>, StoreError> {
         Ok(self.snapshot()?.tokens_after(org, after, STRETCH_TOKENS_MAX)?)
+    }
+
+    fn due_reminders(
+        &self,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, ApiToken)>, StoreError> {
+        Ok(self.snapshot()?.reminders(until, limit)?)
+    }
+
+    fn reminded_through(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.snapshot()?.reminded_through()?)
     }
 }
 

@@ -234,6 +234,16 @@ impl Ledger for Book {
 }
 
 impl Validations for Book {
+    fn due_reminders(
+        &self,
+        _: Timestamp,
+        _: usize,
+    ) -> Result<Vec<(Timestamp, ApiToken)>, StoreError> {
+        unreachable!("not asked")
+    }
+    fn reminded_through(&self) -> Result<Option<Timestamp>, StoreError> {
+        unreachable!("not asked")
+    }
     fn schedules(&self) -> Result<Vec<Schedule>, StoreError> {
         unreachable!("not asked")
     }

@@ -28,14 +28,14 @@ fn token_of(number: u64, owner: u128) -> ApiToken {
 }
 
 /// A bench with so many users.
-fn bench(users: u128) -> Bench {
+pub(super) fn bench(users: u128) -> Bench {
     let bench = Bench::new();
     bench.put((1..=users).map(|number| Write::User(user(number))));
     bench
 }
 
 /// The notices that there are, the first first.
-fn notices(bench: &Bench) -> Vec<Notice> {
+pub(super) fn notices(bench: &Bench) -> Vec<Notice> {
     let mut all = Vec::new();
     let mut visit = |notice| {
         all.push(notice);
@@ -47,7 +47,7 @@ fn notices(bench: &Bench) -> Vec<Notice> {
 }
 
 /// Kind, number of the user and lines of each notice.
-fn told(bench: &Bench) -> Vec<(Kind, u128, usize)> {
+pub(super) fn told(bench: &Bench) -> Vec<(Kind, u128, usize)> {
     let user = |notice: &Notice| match notice.to {
         Addressee::User(user) => user.bits(),
         Addressee::Webhook(_) => panic!("nobody made one"),

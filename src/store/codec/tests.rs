@@ -631,10 +631,15 @@ fn keys_stay_as_they_are() {
         assert_eq!(key[..], [&[number, 0, 0, 0, 0, 0, 0, 1, 2][..], &id_bytes].concat());
         assert_eq!(read_due(&key), Ok(wanted));
     }
+    let key = reminder(at(258), id);
+    assert_eq!(key[..], [&[0, 0, 0, 0, 0, 0, 1, 2][..], &id_bytes].concat());
+    assert_eq!(read_reminder(&key), Ok((at(258), id)));
+    read_reminder(&key[..23]).unwrap_err();
     let names = Table::ALL.map(Table::name);
     let expected = "meta organizations users user_homes emails tokens token_homes digests owned \
                     usage usage_journal events roles creations creation_ends schedules runs flags \
-                    exemptions heads checkpoints notices notice_dues notice_lanes webhooks verdicts";
+                    exemptions heads checkpoints notices notice_dues notice_lanes webhooks \
+                     verdicts reminders";
     assert_eq!(names.join(" "), expected);
     assert!(Table::ALL.into_iter().enumerate().all(|(number, table)| table as usize == number));
 }

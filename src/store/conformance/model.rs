@@ -293,7 +293,9 @@ impl Model {
                 | Write::Validation(_)
                 | Write::Notice(_)
                 | Write::Webhook(_)
-                | Write::RemoveWebhook(..) => {}
+                | Write::RemoveWebhook(..)
+                | Write::Reminded { .. }
+                | Write::RemindedThrough(_) => {}
             }
         }
         // No two hold the same, and no two writes of the change name the same.
@@ -328,7 +330,9 @@ impl Model {
                 | Write::Validation(_)
                 | Write::Notice(_)
                 | Write::Webhook(_)
-                | Write::RemoveWebhook(..) => {}
+                | Write::RemoveWebhook(..)
+                | Write::Reminded { .. }
+                | Write::RemindedThrough(_) => {}
             }
         }
         for said in &change.events {

@@ -97,12 +97,19 @@ fn a_mail_survives_the_kill_of_the_gateway_between_commit_and_send() {
     let (mut world, _upstream) = world(&server, "[notices]\nsettle = \"1s\"\n");
     let (admin, token) = token_of_a_member(&world);
     server.wait_for(1);
+    // A mail that is not recorded as delivered when the process is killed comes again, rightly.
+    let delivered = || {
+        let notices = admin.org("GET", "/notices", None).expect(200);
+        notices["items"][0]["state"] == "delivered"
+    };
+    assert!(eventually(PATIENCE, delivered), "{}", world.told());
     admin.deactivate(&token);
     world.kill();
     server.wait_for(1);
     world.serve();
     let mail = server.wait_for(2).remove(1);
     assert_eq!(mail.field("Subject"), "Your API token \"ci <1>\" was deactivated");
+    assert!(eventually(PATIENCE, delivered), "{}", world.told());
     // What was recorded as delivered is not sent again.
     world.restart();
     thread::sleep(Duration::from_secs(2));
@@ -285,4 +292,52 @@ fn an_owner_gets_one_mail_of_new_violations_and_a_warning_before_anything_follow
     thread::sleep(Duration::from_secs(1));
     assert_eq!(digest().len(), 2, "{:#?}", digest());
     assert_eq!(admin.token(&first.id)["status"], "activated");
+}
+
+#[test]
+fn an_owner_is_told_of_the_end_of_their_tokens_once_at_each_time() {
+    const HOUR: i64 = 60 * 60;
+    let server = MailServer::start();
+    let upstream = Upstream::start(ok());
+    let setup = Setup::before(&upstream).extra(&server.section()).extra(QUICK);
+    let mut world = setup.clock().start();
+    let admin = world.admin();
+    let user = admin.add_user("mia", &[("orders", "reader")]);
+    let made = |name, days| {
+        let ttl = (days, "days");
+        admin.mint(&TokenWish { name, ttl, owner: Some(&user), ..TokenWish::default() })
+    };
+    let (first, second, off, short) =
+        (made("first", 10), made("second", 10), made("off", 10), made("short", 1));
+    admin.deactivate(&off);
+    let soon = || to(&server, "mia@example.com", "API tokens of yours expire soon");
+    let over = || to(&server, "mia@example.com", "API tokens of yours have expired");
+    let counts = || (soon().len(), over().len());
+    // A look of the scheduler later nothing has come.
+    thread::sleep(Duration::from_secs(7));
+    assert_eq!(counts(), (0, 0), "a day before the end of a token of a day is its beginning");
+    world.set_clock(25 * HOUR);
+    assert!(eventually(PATIENCE, || counts() == (0, 1)), "{:?}\n{}", counts(), world.told());
+    assert!(over()[0].contains(&short.id) && !over()[0].contains(&first.id), "{}", over()[0]);
+
+    world.set_clock(73 * HOUR);
+    assert!(eventually(PATIENCE, || counts() == (1, 1)), "{:?}\n{}", counts(), world.told());
+    let text = soon().remove(0);
+    assert!(text.contains(&first.id) && text.contains(&second.id), "{text}");
+    assert!(!text.contains(&off.id) && !text.contains(&first.secret), "{text}");
+    let end = admin.token(&first.id)["expires_at"].as_str().expect("a time").to_owned();
+    assert!(text.contains(&format!("expires at {end}")), "{text}");
+
+    // Killed, and down for the whole of the last day: what is missed is told once, as it stands.
+    world.kill();
+    world.serve_ahead(241 * HOUR);
+    assert!(eventually(PATIENCE, || counts() == (1, 2)), "{:?}\n{}", counts(), world.told());
+    assert!(over()[1].contains(&first.id) && over()[1].contains(&second.id), "{}", over()[1]);
+    // Neither a restart nor a clock that is far behind or ahead tells anything again.
+    for hours in [0, 73, 300] {
+        world.kill();
+        world.serve_ahead(hours * HOUR);
+        thread::sleep(Duration::from_secs(7));
+    }
+    assert_eq!(counts(), (1, 2));
 }
