@@ -21,6 +21,7 @@ mod front;
 mod health;
 mod idempotency;
 mod insight;
+mod leaks;
 mod list;
 mod me;
 mod notices;
@@ -47,11 +48,12 @@ pub use openapi::openapi;
 pub use serve::serve;
 
 use crate::governance::catalogue::Catalogue;
+use crate::leak::Keys;
 use crate::seal::Seal;
 use crate::session::Evidences;
-use crate::store::Ledger;
+use crate::store::{Facts, Ledger};
 use crate::time::Timestamp;
-use crate::trails::{Guesses, Refusals};
+use crate::trails::{Guesses, Leaks, Refusals};
 use crate::usage::Uses;
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -86,6 +88,12 @@ pub type Random = dyn Fn(&mut [u8]) -> Result<(), NoRandom> + Send + Sync;
 pub struct AdminState {
     /// The store.
     pub ledger: Arc<dyn Ledger>,
+    /// The facts as the store has them, for what was found rather than shown.
+    pub facts: Arc<dyn Facts>,
+    /// The keys of those who sign what they report.
+    pub partners: Keys,
+    /// Which reports are news.
+    pub leaks: Leaks,
     /// The facts that callers are admitted by.
     pub evidences: Arc<dyn Evidences>,
     /// What backups are made of.
@@ -195,6 +203,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(notices::list))
         .routes(routes!(notices::read))
         .routes(routes!(notices::redeliver))
+        .routes(routes!(leaks::report))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))

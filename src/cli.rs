@@ -11,6 +11,7 @@ mod export;
 mod import;
 mod init;
 mod insight;
+mod leak;
 mod progress;
 mod restore;
 mod serve;
@@ -44,6 +45,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Govern API tokens through the admin port
     Token(token::Arguments),
+    /// Report a secret that was found where it should not be
+    Leak(leak::Arguments),
     /// Read the audit trail through the admin port, and prove it
     Audit(audit::Arguments),
     /// Tell what use and ends of the tokens come to
@@ -69,6 +72,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
+        Command::Leak(arguments) => leak::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Insight(arguments) => insight::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),

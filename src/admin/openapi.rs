@@ -16,10 +16,11 @@ const BEARER: &str = "bearer";
 
 static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(|| {
     let (_router, mut document) = super::routes().split_for_parts();
-    // Health and this document ask for no credential.
+    // Health, this document and reports of leaks ask for no credential.
     for (path, item) in &mut document.paths.paths {
         if !(path.starts_with("/api/") || path.starts_with("/scim/"))
             || path.ends_with("/openapi.json")
+            || path.ends_with("/leaks")
         {
             let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch];
             for operation in operations.into_iter().flatten() {
@@ -127,8 +128,23 @@ const CHANGE: &[Kind] = &[
     Kind::StorageFull,
 ];
 
+/// What else can go wrong where anybody may report something.
+const REPORT: &[Kind] = &[
+    Kind::CrossOrigin,
+    Kind::Forbidden,
+    Kind::Timeout,
+    Kind::TooLarge,
+    Kind::UnsupportedMediaType,
+    Kind::TooManyGuesses,
+    Kind::NotRecorded,
+    Kind::Unavailable,
+    Kind::StorageFull,
+];
+
 /// The problems of an endpoint that is open to all.
 pub(crate) struct OpenProblems;
+/// The problems of an endpoint that is open to all and takes something.
+pub(crate) struct ReportProblems;
 /// The problems of an endpoint that reads.
 pub(crate) struct ReadProblems;
 /// The problems of an endpoint that changes something.
@@ -148,6 +164,12 @@ impl IntoResponses for ScimReadProblems {
 impl IntoResponses for ScimChangeProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         problems(&SCIM_ERROR, &[OPEN, READ, CHANGE])
+    }
+}
+
+impl IntoResponses for ReportProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&PROBLEM, &[OPEN, REPORT])
     }
 }
 

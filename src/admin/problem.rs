@@ -98,7 +98,7 @@ impl Kind {
             Self::TooManyGuesses => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "too-many-guesses",
-                "Too many wrong tokens came from this address",
+                "Too many wrong tokens or reports came from this address",
             ),
             Self::Internal => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here")
@@ -183,6 +183,12 @@ impl Problem {
     /// Another wrong token, after many; a good one is welcome at any time.
     pub(crate) fn too_many_guesses(wait: Duration) -> Self {
         let detail = "a token that is not valid has to wait; one that is valid need not";
+        Self { retry_after: Some(wait), ..Self::new(Kind::TooManyGuesses, detail) }
+    }
+
+    /// Another report from one address, after many.
+    pub(crate) fn too_many_reports(wait: Duration) -> Self {
+        let detail = "reports from one address have to wait for each other, whatever they report";
         Self { retry_after: Some(wait), ..Self::new(Kind::TooManyGuesses, detail) }
     }
 

@@ -7,6 +7,7 @@ mod changes;
 mod documented;
 mod enforcement;
 mod insight;
+mod leaks;
 mod lists;
 mod many;
 mod matrix;
@@ -245,6 +246,9 @@ impl House {
             uses: Arc::clone(&pending) as Arc<dyn Uses>,
             insights: Insights::default(),
             guesses: Guesses::default(),
+            facts: Arc::clone(&store) as Arc<dyn Facts>,
+            partners: Keys::default(),
+            leaks: Leaks::default(),
             refusals: Arc::clone(&refusals),
             catalogue: Arc::new(ArcSwap::from_pointee(catalogue)),
             hosts: vec!["admin.example.com".to_owned()],

@@ -12,6 +12,7 @@ mod fence_model;
 mod gateway;
 mod kill;
 mod layering;
+mod leaks;
 mod notices;
 mod revocation;
 mod rotation;

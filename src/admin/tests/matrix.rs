@@ -225,6 +225,7 @@ fn body(house: &House, row: &Row<'_>) -> Value {
             }
         }
         ("PATCH", "{token}", _) => json!({"name": "Renamed", "scope": {}}),
+        ("POST", "leaks", "") => json!({"token": house.bystander.secret}),
         ("POST", "webhooks", _) => json!({"url": "https://example.com/"}),
         ("PATCH", "{webhook}", _) => json!({"activated": false}),
         ("POST", "activate" | "deactivate", _) => json!({"reason": "a reason"}),

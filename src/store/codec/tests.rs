@@ -500,11 +500,12 @@ fn variants_keep_their_numbers() {
         Action::NoticeFailed,
         Action::NoticeRedelivered,
         Action::ValidationRequested,
+        Action::LeakReported,
     ];
     let encoded = actions.iter().map(|action| encode(action).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(encoded), (0..31).collect::<Vec<u8>>());
+    assert_eq!(numbers(encoded), (0..32).collect::<Vec<u8>>());
     let kinds = Kind::ALL.iter().map(|kind| encode(kind).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(kinds), (0..12).collect::<Vec<u8>>());
+    assert_eq!(numbers(kinds), (0..13).collect::<Vec<u8>>());
     let (when, error) = (at(0), String::new());
     let by = NoticeId::from_bits(0);
     let states = [
