@@ -68,7 +68,7 @@ fn what_was_missed_is_made_up_once_and_what_was_there_before_is_not_told() {
     bench.put([2, 3].map(|number| Write::Token(begun(living(number, -9)))));
     bench.put([Write::Token(begun(living(4, 11)))]);
     assert_eq!(looked(&bench, NOW + 9 * DAY + 6), [AHEAD]);
-    assert_eq!(looked(&bench, NOW + 10 * DAY), [AHEAD, OVER, AHEAD], "1 is over, 4 comes");
+    assert_eq!(looked(&bench, NOW + 10 * DAY), [AHEAD, AHEAD, OVER], "4 comes, 1 is over");
     looked(&bench, NOW + 11 * DAY);
     assert_eq!(told(&bench)[3..], [(OVER, 1, 1)]);
 }
