@@ -2,9 +2,11 @@
 
 mod control;
 mod figures;
+mod flusher;
 
 use control::Control;
 use figures::figures;
+use flusher::Flusher;
 
 use crate::admin::{self, AdminState, Backups, Insights};
 use crate::cache::{Cache, Entry, Readers};
@@ -33,9 +35,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::thread::JoinHandle;
 use tokio::sync::{Notify, Semaphore};
 
 /// Threads that read the store for requests that miss the cache.
@@ -455,46 +455,6 @@ fn catalogue_of(config: &Config) -> Catalogue {
         config.organization_roles.iter().cloned(),
         services.map(|service| (service.name.clone(), service.roles.clone())),
     )
-}
-
-/// The thread that moves uses into the store.
-struct Flusher {
-    stop: Sender<()>,
-    thread: JoinHandle<()>,
-}
-
-impl Flusher {
-    fn start(
-        board: Arc<Board<Entry>>,
-        store: Arc<RedbStore>,
-        cache: Arc<Cache>,
-        interval: Duration,
-    ) -> Result<Self, StartError> {
-        let (stop, stopped) = channel();
-        let flush = move || {
-            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(interval) {
-                if let Err(error) = board.flush(store.as_ref()) {
-                    tracing::error!(%error, "uses could not be written; they are kept in memory");
-                }
-                if let Err(error) = board.record_verdicts(store.as_ref(), clock::now()) {
-                    tracing::error!(%error, "verdicts could not be written; they are kept in memory");
-                }
-                rotation::record(&cache, store.as_ref(), clock::now());
-                cache.tidy();
-                if let Err(error) = cache.grow_filter() {
-                    tracing::error!(%error, "the filter of known tokens could not be enlarged");
-                }
-            }
-        };
-        let thread =
-            thread::Builder::new().name("usage".into()).spawn(flush).map_err(StartError::Thread)?;
-        Ok(Self { stop, thread })
-    }
-
-    fn stop(self) {
-        drop(self.stop);
-        let _panicked = self.thread.join();
-    }
 }
 
 /// The admin API's document (`OpenAPI` 3.1), as JSON.

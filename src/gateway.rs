@@ -492,9 +492,7 @@ impl Handler for Gateway {
     fn tick(&self, ticks: &Ticks) {
         // Pools are looked at every second, the log is handed over at every tick.
         if ticks.now().is_multiple_of(10) {
-            for pool in &self.bound().pools {
-                pool.sweep();
-            }
+            self.bound().pools.iter().for_each(|pool| pool.sweep());
         }
         self.log.hand_over();
     }
