@@ -25,6 +25,7 @@ mod me;
 mod notices;
 mod openapi;
 mod orgs;
+mod pages;
 mod policies;
 mod problem;
 mod refused;
@@ -41,11 +42,13 @@ mod webhooks;
 pub use backup::Backups;
 pub use export::EXPORTS_MAX;
 pub use openapi::openapi;
+pub use pages::browser_key;
 pub use serve::serve;
 
 use crate::governance::catalogue::Catalogue;
 use crate::seal::Seal;
 use crate::session::Evidences;
+use crate::session::browser::Browsers;
 use crate::store::Ledger;
 use crate::time::Timestamp;
 use crate::trails::{Guesses, Refusals};
@@ -93,6 +96,8 @@ pub struct AdminState {
     pub uses: Arc<dyn Uses>,
     /// The patience with wrong tokens.
     pub guesses: Guesses,
+    /// Who is signed in to the pages.
+    pub browsers: Arc<Browsers>,
     /// What was refused, on its way into the audit trail.
     pub refusals: Arc<Refusals>,
     /// The roles that can be given, as the configuration names them now.
@@ -139,6 +144,7 @@ pub fn router(state: AdminState) -> Router {
         slots: Arc::new(Semaphore::new(REQUESTS_MAX)),
     };
     router
+        .merge(pages::routes())
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(middleware::from_fn_with_state(entrance, front::enter))

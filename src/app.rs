@@ -18,7 +18,9 @@ use crate::role::{RoleName, RoleTable};
 use crate::rotation;
 use crate::scheduler::Scheduler;
 use crate::seal::{self, KeyError, Seal, Shut};
+use crate::secret::Secret;
 use crate::session::Cached;
+use crate::session::browser::{self, Browsers};
 use crate::store::redb::{KeySource, OpenError, RedbStore};
 use crate::store::{self, CommitError, Ledger, StoreError};
 use crate::telemetry::{Counters, Metrics, Reading};
@@ -131,6 +133,7 @@ pub struct Running {
     listener: Listener,
     flusher: Flusher,
     control: Control,
+    browsers: Arc<Browsers>,
     keeper: Keeper,
     log: Option<JoinHandle<()>>,
 }
@@ -196,6 +199,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
     let catalogue = Arc::new(ArcSwap::from_pointee(catalogue_of(&config)));
     let bell = Arc::new(Notify::new());
     let seal = Arc::new(seal_of(&config.seal)?);
+    let browsers = Arc::new(Browsers::new(sessions_of(&config)));
     let router = admin::router(AdminState {
         ledger: Arc::clone(&store) as _,
         evidences: Arc::new(Cached(readers)),
@@ -203,6 +207,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         backups: Backups::new(Arc::clone(&store) as _, directory_of(&config.store.path)),
         uses: Arc::clone(&board) as _,
         guesses: Guesses::default(),
+        browsers: Arc::clone(&browsers),
         refusals,
         catalogue: Arc::clone(&catalogue),
         hosts: config.admin.hosts.clone(),
@@ -236,12 +241,20 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         listener,
         flusher,
         control,
+        browsers,
         keeper,
         log,
     })
 }
 
 impl Running {
+    /// An address at which whoever opens it signs in as the bearer of a token: once, and soon.
+    pub fn sign_in_link(&self, secret: &Secret) -> Result<String, admin::NoRandom> {
+        let code = admin::browser_key(&admin::system_random)?;
+        self.browsers.offer(&code, secret.digest(), clock::now());
+        Ok(format!("http://{}/sign-in/{code}", self.admin))
+    }
+
     /// Takes the routes of another configuration, and its upstreams, services and roles. Requests
     /// in flight keep those that they began with.
     ///
@@ -278,6 +291,11 @@ impl Running {
             let _panicked = log.join();
         }
     }
+}
+
+/// When sessions of the pages end.
+fn sessions_of(config: &Config) -> browser::Limits {
+    browser::Limits { idle: config.admin.session_idle, life: config.admin.session_life }
 }
 
 /// Whether requests are taken and changes, too.

@@ -10,7 +10,7 @@ mod filter;
 mod line;
 
 pub use filter::{ActorFilter, Filter};
-pub use line::{Line, NotAnEvent};
+pub use line::{ActorLine, Line, NotAnEvent};
 
 use crate::id::{NoticeId, OrgId, TokenId, UserId, WebhookId};
 use crate::org::Revision;
@@ -134,6 +134,12 @@ pub enum Action {
     /// Somebody asked for a validation run.
     #[serde(rename = "validation.requested")]
     ValidationRequested,
+    /// Somebody signed in to the pages.
+    #[serde(rename = "user.signed_in")]
+    SignedIn,
+    /// Somebody signed out of the pages, in one browser or in all of them.
+    #[serde(rename = "user.signed_out")]
+    SignedOut,
 }
 
 impl fmt::Display for Action {

@@ -106,6 +106,23 @@ pub(crate) async fn list(
     }
 }
 
+/// The latest events about a token, or with it. For owners.
+pub(crate) fn of_token(desk: &Desk<'_>, token: TokenId, most: usize) -> Result<Vec<Line>, Problem> {
+    let org = desk.caller.org();
+    desk.caller.reads_audit(org)?;
+    let filter = Filter { token: Some(token), ..Filter::default() };
+    let (mut found, mut read) = (Vec::new(), 0);
+    desk.ledger().visit_events_back(org, None, &mut |event| {
+        read += 1;
+        if filter.admits(&event.said) {
+            found.push(Line::from(event));
+        }
+        let is_enough = found.len() == most || read == EVENTS_READ_MAX;
+        if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    Ok(found)
+}
+
 enum Asked {
     Page(PageBody<Line>),
     Export(OrgId, Filter),

@@ -10,6 +10,7 @@ mod lists;
 mod many;
 mod matrix;
 mod notices;
+mod pages;
 mod rotation;
 mod stories;
 mod validations;
@@ -74,6 +75,7 @@ struct House {
     now: Arc<AtomicI64>,
     pending: Arc<Pending>,
     refusals: Arc<Refusals>,
+    browsers: Arc<Browsers>,
     seal: Arc<Seal>,
     /// The organization that the tests are about, and another one.
     org: OrgId,
@@ -224,6 +226,7 @@ impl House {
         let now = Arc::new(AtomicI64::new(at(NOW).millis()));
         let pending = Arc::new(Pending::default());
         let refusals = Arc::<Refusals>::default();
+        let browsers = Arc::<Browsers>::default();
         let clock = Arc::clone(&now);
         let seal = Arc::new(Seal::new(&crate::secret::Key::default()).expect("a key"));
         let router = router(AdminState {
@@ -233,6 +236,7 @@ impl House {
             evidences: Arc::new(Stored(Arc::clone(&store) as Arc<dyn Facts>)),
             uses: Arc::clone(&pending) as Arc<dyn Uses>,
             guesses: Guesses::default(),
+            browsers: Arc::clone(&browsers),
             refusals: Arc::clone(&refusals),
             catalogue: Arc::new(ArcSwap::from_pointee(catalogue)),
             hosts: vec!["admin.example.com".to_owned()],
@@ -251,6 +255,7 @@ impl House {
             now,
             pending,
             refusals,
+            browsers,
             seal,
             org,
             other_org,

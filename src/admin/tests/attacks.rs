@@ -15,6 +15,7 @@ async fn a1_a_fresh_store_admits_nobody() {
         evidences: Arc::new(Stored(Arc::clone(&store) as Arc<dyn Facts>)),
         uses: Arc::<Pending>::default(),
         guesses: Guesses::default(),
+        browsers: Arc::default(),
         refusals: Arc::default(),
         catalogue: Arc::new(ArcSwap::from_pointee(catalogue())),
         hosts: vec![],

@@ -498,9 +498,11 @@ fn variants_keep_their_numbers() {
         Action::NoticeFailed,
         Action::NoticeRedelivered,
         Action::ValidationRequested,
+        Action::SignedIn,
+        Action::SignedOut,
     ];
     let encoded = actions.iter().map(|action| encode(action).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(encoded), (0..31).collect::<Vec<u8>>());
+    assert_eq!(numbers(encoded), (0..33).collect::<Vec<u8>>());
     let kinds = Kind::ALL.iter().map(|kind| encode(kind).unwrap()[1..].to_vec()).collect();
     assert_eq!(numbers(kinds), (0..12).collect::<Vec<u8>>());
     let (when, error) = (at(0), String::new());

@@ -1,0 +1,77 @@
+//! The pages: what people do who would rather not write requests.
+//!
+//! A page asks and changes by the same functions as the API, so who may do what is decided there.
+//! What is its own is how a caller is known (a session in place of a bearer token, [`visitor`]), how
+//! a request is read ([`form`]) and how an answer looks (`templates/`). All of it works without
+//! scripts.
+//!
+//! **Invariants.**
+//! - A cookie authorizes pages and nothing of the API; a bearer token nothing of the pages.
+//! - A form that changes something carries the proof of its session: [`form::Form`] is not to be
+//!   had without.
+//! - Text becomes HTML by the templates alone, which escape it; scripts and styles are files of
+//!   ours.
+
+mod account;
+mod answer;
+mod asset;
+mod bulk;
+mod form;
+mod list;
+mod sign_in;
+mod token;
+mod visitor;
+mod when;
+
+#[cfg(test)]
+pub(super) use visitor::proof;
+
+use super::{NoRandom, Random, Shared};
+use axum::Router;
+use axum::routing::{get, post};
+use std::fmt::Write as _;
+
+/// Random bytes in the key of a session, and in the code of a link.
+const KEY_BYTES: usize = 32;
+
+/// What a browser is known by.
+pub fn browser_key(random: &Random) -> Result<String, NoRandom> {
+    let mut bytes = [0_u8; KEY_BYTES];
+    random(&mut bytes)?;
+    Ok(hex(&bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _infallible = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Whether a path is one of these, and not the API's.
+pub(super) fn is_page(path: &str) -> bool {
+    let first = path.split('/').nth(1).unwrap_or_default();
+    matches!(first, "" | "sign-in" | "sign-out" | "theme" | "governance" | "account" | "tokens")
+}
+
+pub(super) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/", get(sign_in::home))
+        .route("/sign-in", get(sign_in::page).post(sign_in::enter))
+        .route("/sign-in/{code}", get(sign_in::link))
+        .route("/sign-out", post(sign_in::leave))
+        .route("/sign-out/everywhere", post(sign_in::leave_everywhere))
+        .route("/theme", post(sign_in::theme))
+        .route("/assets/{name}", get(asset::file))
+        .route("/governance/tokens", get(list::page))
+        .route("/governance/tokens/switch", post(bulk::switch))
+        .route("/account/tokens", get(account::page).post(account::make))
+        .route("/tokens/{token}", get(token::page))
+        .route("/tokens/{token}/deactivate", post(token::deactivate))
+        .route("/tokens/{token}/activate", post(token::activate))
+        .route("/tokens/{token}/revoke", post(token::revoke))
+        .route("/tokens/{token}/rotate", post(token::rotate))
+        .route("/tokens/{token}/transfer", post(token::transfer))
+        .route("/tokens/{token}/ignore", post(token::ignore))
+        .route("/tokens/{token}/count", post(token::count))
+}
