@@ -1,6 +1,7 @@
 //! The composition root: the only file that names every room.
 
 mod control;
+mod pages;
 
 use control::Control;
 
@@ -18,13 +19,12 @@ use crate::role::{RoleName, RoleTable};
 use crate::rotation;
 use crate::scheduler::Scheduler;
 use crate::seal::{self, KeyError, Seal, Shut};
-use crate::secret::Secret;
 use crate::session::Cached;
-use crate::session::browser::{self, Browsers};
+use crate::session::browser::Browsers;
 use crate::store::redb::{KeySource, OpenError, RedbStore};
 use crate::store::{self, CommitError, Ledger, StoreError};
 use crate::telemetry::{Counters, Metrics, Reading};
-use crate::trails::{Guesses, Keeper, Refusals};
+use crate::trails::{Guesses, Keeper, Leaks, Refusals};
 use crate::usage::Board;
 use arc_swap::ArcSwap;
 use std::io;
@@ -34,7 +34,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 
 /// Threads that read the store for requests that miss the cache.
@@ -187,19 +186,14 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         )
         .map_err(StartError::Thread)?
     };
-    let flusher = Flusher::start(
-        Arc::clone(&board),
-        Arc::clone(&store),
-        Arc::clone(&cache),
-        config.gateway.usage_flush_interval,
-    )?;
+    let flusher = Flusher::start(&board, &store, &cache, &config)?;
     let (keeper, refusals) = keep_trails(&store, &config)?;
     let ready = Arc::new(AtomicBool::new(true));
     let metrics = Metrics::new(counters, gauges(&cache, listener.connections()));
     let catalogue = Arc::new(ArcSwap::from_pointee(catalogue_of(&config)));
     let bell = Arc::new(Notify::new());
     let seal = Arc::new(seal_of(&config.seal)?);
-    let browsers = Arc::new(Browsers::new(sessions_of(&config)));
+    let browsers = Arc::new(Browsers::new(pages::limits(&config)));
     let router = admin::router(AdminState {
         ledger: Arc::clone(&store) as _,
         evidences: Arc::new(Cached(readers)),
@@ -208,6 +202,9 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         uses: Arc::clone(&board) as _,
         guesses: Guesses::default(),
         browsers: Arc::clone(&browsers),
+        facts: Arc::clone(&store) as _,
+        partners: config.leaks.clone(),
+        leaks: Leaks::default(),
         refusals,
         catalogue: Arc::clone(&catalogue),
         hosts: config.admin.hosts.clone(),
@@ -220,12 +217,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         ready: readiness(Arc::clone(&ready), Arc::clone(&store)),
         metrics: Arc::new(move || metrics.text()),
     });
-    let scheduler = Scheduler {
-        ledger: Arc::clone(&store) as _,
-        uses: Arc::clone(&board) as _,
-        clock: Arc::new(clock::now),
-        bell,
-    };
+    let scheduler = scheduler(&store, &board, bell);
     let (notifier, doorbell) = notifier(&config, &store, seal)?;
     let control = Control::start(admin_socket, router, scheduler, notifier, doorbell)?;
     Ok(Running {
@@ -248,13 +240,6 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
 }
 
 impl Running {
-    /// An address at which whoever opens it signs in as the bearer of a token: once, and soon.
-    pub fn sign_in_link(&self, secret: &Secret) -> Result<String, admin::NoRandom> {
-        let code = admin::browser_key(&admin::system_random)?;
-        self.browsers.offer(&code, secret.digest(), clock::now());
-        Ok(format!("http://{}/sign-in/{code}", self.admin))
-    }
-
     /// Takes the routes of another configuration, and its upstreams, services and roles. Requests
     /// in flight keep those that they began with.
     ///
@@ -293,11 +278,6 @@ impl Running {
     }
 }
 
-/// When sessions of the pages end.
-fn sessions_of(config: &Config) -> browser::Limits {
-    browser::Limits { idle: config.admin.session_idle, life: config.admin.session_life }
-}
-
 /// Whether requests are taken and changes, too.
 fn readiness(ready: Arc<AtomicBool>, store: Arc<RedbStore>) -> Arc<dyn Fn() -> bool + Send + Sync> {
     Arc::new(move || ready.load(Ordering::Acquire) && store.is_writable())
@@ -309,6 +289,16 @@ fn seal_of(key: &SealKey) -> Result<Seal, StartError> {
         SealKey::Given(key) => Seal::new(key)?,
         SealKey::InFile(path) => Seal::new(&seal::key_at(path)?)?,
     })
+}
+
+/// What begins validation runs, and is woken by the bell.
+fn scheduler(store: &Arc<RedbStore>, board: &Arc<Board<Entry>>, bell: Arc<Notify>) -> Scheduler {
+    Scheduler {
+        ledger: Arc::clone(store) as _,
+        uses: Arc::clone(board) as _,
+        clock: Arc::new(clock::now),
+        bell,
+    }
 }
 
 /// What delivers notices, and what wakes it.
@@ -354,6 +344,7 @@ fn read_once(old: &Config, new: &Config) -> impl Iterator<Item = &'static str> {
         ("smtp", old.smtp == new.smtp),
         ("webhooks", old.webhooks == new.webhooks),
         ("seal", old.seal == new.seal),
+        ("leaks", old.leaks == new.leaks),
     ];
     kept.into_iter().filter_map(|(section, same)| (!same).then_some(section))
 }
@@ -463,11 +454,13 @@ struct Flusher {
 
 impl Flusher {
     fn start(
-        board: Arc<Board<Entry>>,
-        store: Arc<RedbStore>,
-        cache: Arc<Cache>,
-        interval: Duration,
+        board: &Arc<Board<Entry>>,
+        store: &Arc<RedbStore>,
+        cache: &Arc<Cache>,
+        config: &Config,
     ) -> Result<Self, StartError> {
+        let (board, store, cache) = (Arc::clone(board), Arc::clone(store), Arc::clone(cache));
+        let interval = config.gateway.usage_flush_interval;
         let (stop, stopped) = channel();
         let flush = move || {
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(interval) {

@@ -134,6 +134,9 @@ pub enum Action {
     /// Somebody asked for a validation run.
     #[serde(rename = "validation.requested")]
     ValidationRequested,
+    /// Somebody reported a secret of a token that they had found.
+    #[serde(rename = "token.leak_reported")]
+    LeakReported,
     /// Somebody signed in to the pages.
     #[serde(rename = "user.signed_in")]
     SignedIn,

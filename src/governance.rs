@@ -20,6 +20,7 @@ pub mod enforcement;
 pub mod exemption;
 pub mod export;
 pub mod import;
+pub mod leak;
 pub mod org;
 pub mod policies;
 pub mod reading;

@@ -77,11 +77,14 @@ pub enum Kind {
     /// A user was activated again.
     #[serde(rename = "user.activated")]
     UserActivated,
+    /// A token's secret was found where it should not be.
+    #[serde(rename = "token.leaked")]
+    Leaked,
 }
 
 impl Kind {
     /// All kinds, in the order of their places.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Deactivated,
         Self::Reactivated,
         Self::Created,
@@ -94,6 +97,7 @@ impl Kind {
         Self::SuccessorReady,
         Self::UserDeactivated,
         Self::UserActivated,
+        Self::Leaked,
     ];
 
     /// The text form.
@@ -112,6 +116,7 @@ impl Kind {
             Self::SuccessorReady => "token.successor_ready",
             Self::UserDeactivated => "user.deactivated",
             Self::UserActivated => "user.activated",
+            Self::Leaked => "token.leaked",
         }
     }
 
@@ -136,14 +141,15 @@ impl Kind {
             | Self::AboutToExpire
             | Self::Expired
             | Self::EnforcementStep
-            | Self::SuccessorReady => false,
+            | Self::SuccessorReady
+            | Self::Leaked => false,
         }
     }
 
     /// Whether a mail of this kind makes one that is still settling, about the same, pointless.
     #[must_use]
     pub const fn supersedes(self) -> bool {
-        self.settles() || matches!(self, Self::Revoked)
+        self.settles() || matches!(self, Self::Revoked | Self::Leaked)
     }
 }
 

@@ -5,10 +5,10 @@
 //! that changes something must not come from another site nor look as a plain form can make it
 //! look.
 
-use super::Shared;
 use super::pages;
 use super::problem::{Kind, Problem};
 use super::refused::{self, Incoming};
+use super::{Shared, scim};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -48,6 +48,7 @@ pub(crate) async fn enter(
         Ok(id) => id,
         Err(problem) => return dressed(problem.into_response(), None),
     };
+    let is_scim = scim::is_ours(request.uri().path());
     request.extensions_mut().insert(RequestId(id.clone()));
     let incoming = Incoming::of(&mut request);
     let response = match entrance.slots.try_acquire() {
@@ -60,6 +61,7 @@ pub(crate) async fn enter(
     if let Some(event) = incoming.answered(&entrance.state, &response) {
         refused::record(&entrance.state, event).await;
     }
+    let response = if is_scim { scim::in_its_form(response) } else { response };
     dressed(response, Some(&id))
 }
 

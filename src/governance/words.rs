@@ -4,7 +4,7 @@
 //! characters are not, so nothing breaks a line of a log, a mail header or a terminal.
 
 use super::Refusal;
-use crate::org::{EMAIL_BYTES_MAX, NAME_CHARS_MAX, REASON_CHARS_MAX};
+use crate::org::{EMAIL_BYTES_MAX, EXTERNAL_ID_CHARS_MAX, NAME_CHARS_MAX, REASON_CHARS_MAX};
 
 /// Accepts the name of an organization, a user or a token.
 pub fn name(field: &str, text: &str) -> Result<String, Refusal> {
@@ -36,6 +36,16 @@ pub fn email(field: &str, text: &str) -> Result<String, Refusal> {
     let dots = |text: &str| text.starts_with('.') || text.ends_with('.') || text.contains("..");
     if !part(local) || !part(domain) || dots(local) || dots(domain) {
         return Err(refusal());
+    }
+    Ok(text.to_owned())
+}
+
+/// Accepts what an identity provider calls a user.
+pub fn external_id(field: &str, text: &str) -> Result<String, Refusal> {
+    let fits = text.chars().take(EXTERNAL_ID_CHARS_MAX + 1).count() <= EXTERNAL_ID_CHARS_MAX;
+    if !fits || text.is_empty() || text.chars().any(char::is_control) {
+        let message = format!("expected 1 to {EXTERNAL_ID_CHARS_MAX} characters, none of control");
+        return Err(Refusal::invalid(field, message));
     }
     Ok(text.to_owned())
 }

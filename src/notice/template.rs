@@ -313,6 +313,7 @@ pub fn headline(kind: Kind, name: &str) -> String {
             format!("What takes the place of your API token \"{name}\" is ready")
         }
         Kind::UserDeactivated => "You were deactivated, and your API tokens with you".to_owned(),
+        Kind::Leaked => format!("The API token \"{name}\" has leaked"),
         Kind::UserActivated => "You were activated again, and your API tokens with you".to_owned(),
     }
 }

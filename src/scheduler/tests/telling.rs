@@ -18,6 +18,8 @@ fn user(number: u128) -> User {
         operator: false,
         status: UserStatus::Activated(None),
         created_at: at(NOW),
+        external_id: None,
+        modified_at: at(NOW),
     }
 }
 

@@ -65,6 +65,8 @@ fn a_user(status: UserStatus) -> User {
         operator: true,
         status,
         created_at: at(5),
+        external_id: None,
+        modified_at: at(5),
     }
 }
 
@@ -206,11 +208,11 @@ fn what_is_stored_stays_readable() {
         ),
         (
             bytes(&a_user(UserStatus::Activated(None))),
-            "01 03 01 02 03614078 03416e6e 010101 01 0000 0a",
+            "01 03 01 02 03614078 03416e6e 010101 01 0000 0a 00 0a",
         ),
         (
             bytes(&a_user(UserStatus::Deactivated(switched()))),
-            "01 03 01 02 03614078 03416e6e 010101 01 01 01 0103 0102c3bc 01 0a",
+            "01 03 01 02 03614078 03416e6e 010101 01 01 01 0103 0102c3bc 01 0a 00 0a",
         ),
         (
             bytes(&a_token(TokenStatus::Activated(None))),
@@ -498,13 +500,14 @@ fn variants_keep_their_numbers() {
         Action::NoticeFailed,
         Action::NoticeRedelivered,
         Action::ValidationRequested,
+        Action::LeakReported,
         Action::SignedIn,
         Action::SignedOut,
     ];
     let encoded = actions.iter().map(|action| encode(action).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(encoded), (0..33).collect::<Vec<u8>>());
+    assert_eq!(numbers(encoded), (0..34).collect::<Vec<u8>>());
     let kinds = Kind::ALL.iter().map(|kind| encode(kind).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(kinds), (0..12).collect::<Vec<u8>>());
+    assert_eq!(numbers(kinds), (0..13).collect::<Vec<u8>>());
     let (when, error) = (at(0), String::new());
     let by = NoticeId::from_bits(0);
     let states = [
