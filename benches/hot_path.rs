@@ -75,6 +75,8 @@ fn owner(id: UserId, org: OrgId) -> User {
         operator: false,
         status: UserStatus::Activated(None),
         created_at: EPOCH,
+        external_id: None,
+        modified_at: EPOCH,
     }
 }
 

@@ -105,6 +105,8 @@ fn user(id: UserId, org: OrgId) -> User {
         operator: false,
         status: UserStatus::Activated(None),
         created_at: NOW,
+        external_id: None,
+        modified_at: NOW,
     }
 }
 

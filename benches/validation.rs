@@ -74,6 +74,8 @@ fn user(number: u64) -> User {
         operator: false,
         status: UserStatus::Activated(None),
         created_at: NOW,
+        external_id: None,
+        modified_at: NOW,
     }
 }
 

@@ -20,6 +20,7 @@ mod extract;
 mod front;
 mod health;
 mod idempotency;
+mod leaks;
 mod list;
 mod me;
 mod notices;
@@ -29,6 +30,7 @@ mod policies;
 mod problem;
 mod refused;
 mod roles;
+mod scim;
 mod scope;
 mod serve;
 mod services;
@@ -44,11 +46,12 @@ pub use openapi::openapi;
 pub use serve::serve;
 
 use crate::governance::catalogue::Catalogue;
+use crate::leak::Keys;
 use crate::seal::Seal;
 use crate::session::Evidences;
-use crate::store::Ledger;
+use crate::store::{Facts, Ledger};
 use crate::time::Timestamp;
-use crate::trails::{Guesses, Refusals};
+use crate::trails::{Guesses, Leaks, Refusals};
 use crate::usage::Uses;
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -83,6 +86,12 @@ pub type Random = dyn Fn(&mut [u8]) -> Result<(), NoRandom> + Send + Sync;
 pub struct AdminState {
     /// The store.
     pub ledger: Arc<dyn Ledger>,
+    /// The facts as the store has them, for what was found rather than shown.
+    pub facts: Arc<dyn Facts>,
+    /// The keys of those who sign what they report.
+    pub partners: Keys,
+    /// Which reports are news.
+    pub leaks: Leaks,
     /// The facts that callers are admitted by.
     pub evidences: Arc<dyn Evidences>,
     /// What backups are made of.
@@ -162,6 +171,15 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(tokens::deactivate))
         .routes(routes!(tokens::activate))
         .routes(routes!(violations::ignore, violations::count))
+        .routes(routes!(scim::config))
+        .routes(routes!(scim::types))
+        .routes(routes!(scim::one_type))
+        .routes(routes!(scim::schemas))
+        .routes(routes!(scim::one_schema))
+        .routes(routes!(scim::list, scim::create))
+        .routes(routes!(scim::search))
+        .routes(routes!(scim::search_all))
+        .routes(routes!(scim::read, scim::replace, scim::patch, scim::remove))
         .routes(routes!(tokens::rotation::rotate))
         .routes(routes!(tokens::transfer::transfer))
         .routes(routes!(tokens::bulk::switch))
@@ -179,6 +197,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(notices::list))
         .routes(routes!(notices::read))
         .routes(routes!(notices::redeliver))
+        .routes(routes!(leaks::report))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))

@@ -22,7 +22,7 @@ use crate::session::Cached;
 use crate::store::redb::{KeySource, OpenError, RedbStore};
 use crate::store::{self, CommitError, Ledger, StoreError};
 use crate::telemetry::{Counters, Metrics, Reading};
-use crate::trails::{Guesses, Keeper, Refusals};
+use crate::trails::{Guesses, Keeper, Leaks, Refusals};
 use crate::usage::Board;
 use arc_swap::ArcSwap;
 use std::io;
@@ -203,6 +203,9 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         backups: Backups::new(Arc::clone(&store) as _, directory_of(&config.store.path)),
         uses: Arc::clone(&board) as _,
         guesses: Guesses::default(),
+        facts: Arc::clone(&store) as _,
+        partners: config.leaks.clone(),
+        leaks: Leaks::default(),
         refusals,
         catalogue: Arc::clone(&catalogue),
         hosts: config.admin.hosts.clone(),
@@ -215,12 +218,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         ready: readiness(Arc::clone(&ready), Arc::clone(&store)),
         metrics: Arc::new(move || metrics.text()),
     });
-    let scheduler = Scheduler {
-        ledger: Arc::clone(&store) as _,
-        uses: Arc::clone(&board) as _,
-        clock: Arc::new(clock::now),
-        bell,
-    };
+    let scheduler = scheduler(&store, &board, bell);
     let (notifier, doorbell) = notifier(&config, &store, seal)?;
     let control = Control::start(admin_socket, router, scheduler, notifier, doorbell)?;
     Ok(Running {
@@ -293,6 +291,16 @@ fn seal_of(key: &SealKey) -> Result<Seal, StartError> {
     })
 }
 
+/// What begins validation runs, and is woken by the bell.
+fn scheduler(store: &Arc<RedbStore>, board: &Arc<Board<Entry>>, bell: Arc<Notify>) -> Scheduler {
+    Scheduler {
+        ledger: Arc::clone(store) as _,
+        uses: Arc::clone(board) as _,
+        clock: Arc::new(clock::now),
+        bell,
+    }
+}
+
 /// What delivers notices, and what wakes it.
 fn notifier(
     config: &Config,
@@ -336,6 +344,7 @@ fn read_once(old: &Config, new: &Config) -> impl Iterator<Item = &'static str> {
         ("smtp", old.smtp == new.smtp),
         ("webhooks", old.webhooks == new.webhooks),
         ("seal", old.seal == new.seal),
+        ("leaks", old.leaks == new.leaks),
     ];
     kept.into_iter().filter_map(|(section, same)| (!same).then_some(section))
 }

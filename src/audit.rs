@@ -131,6 +131,12 @@ pub enum Action {
     /// Somebody asked for a notice to be delivered again.
     #[serde(rename = "notice.redelivered")]
     NoticeRedelivered,
+    /// Somebody asked for a validation run.
+    #[serde(rename = "validation.requested")]
+    ValidationRequested,
+    /// Somebody reported a secret of a token that they had found.
+    #[serde(rename = "token.leak_reported")]
+    LeakReported,
 }
 
 impl fmt::Display for Action {

@@ -28,6 +28,7 @@ use crate::org::Revision;
 use crate::secret::Digest;
 use crate::store::{Fact, FactKey, Facts, Follower, Found, StoreError};
 use crate::time::Timestamp;
+use crate::token::Standing;
 use crate::usage::{Refusals, Tallied, Tally};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use dashmap::DashMap;
@@ -128,7 +129,12 @@ impl Entry {
 
     /// Hands the entry's facts, as of now, to `judge`.
     pub fn with_evidence<T>(&self, judge: impl FnOnce(&Evidence<'_>) -> T) -> T {
-        if self.barred.load(Ordering::Acquire) || self.owner.barred.load(Ordering::Acquire) {
+        // An owner who was removed stays barred, and the tokens with them: those are revoked, and
+        // what is over for good is told of at once.
+        let is_over = || self.token.standing == Standing::Revoked;
+        if self.barred.load(Ordering::Acquire)
+            || (self.owner.barred.load(Ordering::Acquire) && !is_over())
+        {
             return judge(&Evidence::Barred);
         }
         let (owner, org) = (self.owner.facts.load(), self.org.facts.load());

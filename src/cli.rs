@@ -10,6 +10,7 @@ mod echo;
 mod export;
 mod import;
 mod init;
+mod leak;
 mod progress;
 mod restore;
 mod serve;
@@ -43,6 +44,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Govern API tokens through the admin port
     Token(token::Arguments),
+    /// Report a secret that was found where it should not be
+    Leak(leak::Arguments),
     /// Read the audit trail through the admin port, and prove it
     Audit(audit::Arguments),
     /// Take in tokens that were made elsewhere, from CSV or JSON lines
@@ -66,6 +69,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
+        Command::Leak(arguments) => leak::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),

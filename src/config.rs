@@ -11,6 +11,7 @@ pub use own::{OwnPort, OwnPorts};
 
 use crate::access::Organizations;
 use crate::audit;
+use crate::leak::Keys;
 use crate::notice::Retry;
 use crate::notice::template::Templates;
 use crate::role::{Name, RoleName};
@@ -42,6 +43,8 @@ pub struct Config {
     pub smtp: Option<Smtp>,
     /// How webhooks are called.
     pub webhooks: Webhooks,
+    /// The keys of those who sign their reports of secrets that they have found.
+    pub leaks: Keys,
     /// The key that secrets are sealed under; one in a file beside the store where there is none.
     pub seal: SealKey,
     /// Names of the identity headers.

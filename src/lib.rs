@@ -22,7 +22,7 @@
 //!
 //! - Pure, without clock, I/O or runtime: [`time`], [`id`], [`role`], [`secret`], [`credential`],
 //!   [`org`], [`token`], [`policy`], [`exemption`], [`validation`], [`audit`], [`notice`],
-//!   [`change`], [`inventory`], [`access`], [`http1`], [`governance`].
+//!   [`change`], [`inventory`], [`leak`], [`access`], [`http1`], [`governance`].
 //! - What survives, and what time it is: [`store`], [`seal`], [`clock`].
 //! - What is held in memory: [`cache`], [`usage`], [`session`], [`directory`],
 //!   [`rotation`], [`trails`].
@@ -48,6 +48,7 @@ pub mod governance;
 pub mod http1;
 pub mod id;
 pub mod inventory;
+pub mod leak;
 pub mod listener;
 pub mod notice;
 pub mod notifier;

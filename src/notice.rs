@@ -56,7 +56,7 @@ pub enum Kind {
     /// A token was switched off for good.
     #[serde(rename = "token.revoked")]
     Revoked,
-    /// Tokens that break a policy since the last validation run: one notice for all of them.
+    /// Tokens that break a policy since their owner was last told: one notice for all of an owner's.
     #[serde(rename = "violations.new")]
     NewViolations,
     /// A token's life ends soon.
@@ -65,7 +65,7 @@ pub enum Kind {
     /// A token's life is over.
     #[serde(rename = "token.expired")]
     Expired,
-    /// A policy that is enforced has come to its next step for a token.
+    /// A policy that is enforced switches tokens off, unless something is done: the warning of it.
     #[serde(rename = "token.enforcement")]
     EnforcementStep,
     /// What takes an expiring token's place can be collected.
@@ -77,11 +77,14 @@ pub enum Kind {
     /// A user was activated again.
     #[serde(rename = "user.activated")]
     UserActivated,
+    /// A token's secret was found where it should not be.
+    #[serde(rename = "token.leaked")]
+    Leaked,
 }
 
 impl Kind {
     /// All kinds, in the order of their places.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Deactivated,
         Self::Reactivated,
         Self::Created,
@@ -94,6 +97,7 @@ impl Kind {
         Self::SuccessorReady,
         Self::UserDeactivated,
         Self::UserActivated,
+        Self::Leaked,
     ];
 
     /// The text form.
@@ -112,6 +116,7 @@ impl Kind {
             Self::SuccessorReady => "token.successor_ready",
             Self::UserDeactivated => "user.deactivated",
             Self::UserActivated => "user.activated",
+            Self::Leaked => "token.leaked",
         }
     }
 
@@ -136,14 +141,15 @@ impl Kind {
             | Self::AboutToExpire
             | Self::Expired
             | Self::EnforcementStep
-            | Self::SuccessorReady => false,
+            | Self::SuccessorReady
+            | Self::Leaked => false,
         }
     }
 
     /// Whether a mail of this kind makes one that is still settling, about the same, pointless.
     #[must_use]
     pub const fn supersedes(self) -> bool {
-        self.settles() || matches!(self, Self::Revoked)
+        self.settles() || matches!(self, Self::Revoked | Self::Leaked)
     }
 }
 

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub const NAME_CHARS_MAX: usize = 64;
 /// Longest e-mail address, in bytes (RFC 5321 section 4.5.3.1.3, without the angle brackets).
 pub const EMAIL_BYTES_MAX: usize = 254;
+/// Longest identity that an identity provider gives a user, in characters.
+pub const EXTERNAL_ID_CHARS_MAX: usize = 256;
 /// Longest reason that somebody may give for a change, in characters.
 pub const REASON_CHARS_MAX: usize = 500;
 
@@ -89,6 +91,10 @@ pub struct User {
     pub status: UserStatus,
     /// When the user was made.
     pub created_at: Timestamp,
+    /// What an identity provider calls the user; 1 to 256 characters, unique for nobody but it.
+    pub external_id: Option<String>,
+    /// When this record was last written.
+    pub modified_at: Timestamp,
 }
 
 impl User {

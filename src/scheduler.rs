@@ -11,6 +11,7 @@
 //! - While governance is deactivated nothing is run. What is due then is made up once after that.
 
 mod pass;
+mod telling;
 
 use crate::change::{Change, Write};
 use crate::id::OrgId;
@@ -24,6 +25,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use telling::Teller;
 use tokio::sync::Notify;
 
 /// How often the schedules are looked at when nobody rings.
@@ -158,8 +160,14 @@ impl Scheduler {
     async fn next(&self, org: OrgId, stop: &Stop) -> Result<bool, Interrupted> {
         let (ledger, uses) = (Arc::clone(&self.ledger), Arc::clone(&self.uses));
         let now = (self.clock)();
-        let Some(mut pass) = blocking(move || begin(ledger, &*uses, org, now)).await? else {
-            return Ok(false);
+        let clock = Arc::clone(&self.clock);
+        let mut pass = match blocking(move || begin(ledger, &*uses, org, now)).await? {
+            None => return Ok(false),
+            Some(Begun::Judging(pass)) => *pass,
+            Some(Begun::Telling(teller)) => {
+                blocking(move || teller.finish(clock())).await?;
+                return Ok(true);
+            }
         };
         loop {
             if stop.is_asked() {
@@ -168,7 +176,6 @@ impl Scheduler {
             match blocking(move || pass.step()).await? {
                 (further, true) => pass = further,
                 (done, false) => {
-                    let clock = Arc::clone(&self.clock);
                     blocking(move || done.finish(clock())).await?;
                     return Ok(true);
                 }
@@ -178,13 +185,21 @@ impl Scheduler {
     }
 }
 
+/// Where a run begins, or goes on.
+enum Begun {
+    /// With its first token.
+    Judging(Box<Pass>),
+    /// Where it was broken off while it told the owners.
+    Telling(Box<Teller>),
+}
+
 /// Starts the next run of an organization, or goes on with one that was broken off.
 fn begin(
     ledger: Arc<dyn Ledger>,
     uses: &dyn Uses,
     org: OrgId,
     now: Timestamp,
-) -> Result<Option<Pass>, Interrupted> {
+) -> Result<Option<Begun>, Interrupted> {
     let Some(org) = ledger.organization(org)? else { return Ok(None) };
     let schedules = ledger.schedules()?;
     let Some(schedule) = schedules.into_iter().find(|schedule| schedule.org == org.id) else {
@@ -205,11 +220,32 @@ fn begin(
             commit(&*ledger, vec![start])?;
             now
         }
+        RunState::Telling(telling) => {
+            let teller = Teller { ledger, org, run, telling, owed: None };
+            return Ok(Some(Begun::Telling(Box::new(teller))));
+        }
         RunState::Finished(_) => return Ok(None),
     };
     // After the organization: an exemption that is missing here has changed it since.
     let exemptions = ledger.exemptions(org.id)?;
-    Ok(Some(Pass::new(ledger, uses, org, run, schedule.compared, exemptions, started_at)))
+    let compared = match schedule.compared {
+        None => None,
+        Some(number) => Some((number, through_at(&*ledger, org.id, number)?.unwrap_or(started_at))),
+    };
+    let pass = Pass::new(ledger, uses, org, run, compared, exemptions, started_at);
+    Ok(Some(Begun::Judging(Box::new(pass))))
+}
+
+/// When a run was through.
+fn through_at(
+    ledger: &dyn Ledger,
+    org: OrgId,
+    number: u64,
+) -> Result<Option<Timestamp>, StoreError> {
+    Ok(ledger.run(org, number)?.and_then(|run| match run.state {
+        RunState::Finished(findings) => Some(findings.finished_at),
+        RunState::Queued | RunState::Running { .. } | RunState::Telling(_) => None,
+    }))
 }
 
 fn commit(ledger: &dyn Ledger, writes: Vec<validation::Write>) -> Result<(), CommitError> {

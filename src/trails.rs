@@ -1,12 +1,14 @@
 //! What comes into audit trails beside the changes, and what leaves them: calls that were refused
-//! are told of ([`Refusals`]), and events that have outlived their time are forgotten
+//! are told of ([`Refusals`]), reports of dead secrets are once a day ([`Leaks`]), and events that have outlived their time are forgotten
 //! ([`retention`]). The thread of both is the [`Keeper`].
 
 mod guesses;
+mod leaks;
 mod refusals;
 pub mod retention;
 
 pub use guesses::Guesses;
+pub use leaks::Leaks;
 pub use refusals::{Refusal, Refusals, Who};
 
 use crate::store::Ledger;

@@ -76,6 +76,24 @@ pub enum RunState {
     },
     /// It is through.
     Finished(Findings),
+    /// All tokens are read and judged; the owners are being told. When the process ends, the telling
+    /// goes on where it was.
+    Telling(Telling),
+}
+
+/// What a run found that is telling it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Telling {
+    /// When it was started, and as of when it decided.
+    pub started_at: Timestamp,
+    /// How long judging took, by a clock that nobody sets.
+    pub took: Duration,
+    /// What was counted.
+    pub counts: Counts,
+    /// The parts of its flags: which owners have to be told of what stands in them.
+    pub segments: u32,
+    /// The last owner who was told, in the order of their identities.
+    pub through: Option<UserId>,
 }
 
 /// What a run found.
@@ -203,6 +221,22 @@ pub struct Mark {
     pub warned_at: Option<Timestamp>,
     /// When the run was started that deactivated the token.
     pub deactivated_at: Option<Timestamp>,
+    /// What the owner knows of it.
+    pub told: Told,
+}
+
+/// What the owner of a token knows of its violation. It goes with the violation: one that comes back
+/// is told again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Told {
+    /// Nothing: the token was exempt as long as it was known.
+    Nothing,
+    /// The run that kept this tells of the violation.
+    Found,
+    /// The run that kept this warns of what follows of it.
+    Warned,
+    /// A run before that told of it.
+    Before,
 }
 
 /// A part of the flags of a run, in the order of their tokens.
@@ -238,6 +272,15 @@ pub enum Write {
     },
     /// Some of its flags.
     Flags(Segment),
+    /// All is judged, and owners up to one are told.
+    Telling {
+        /// The organization.
+        org: OrgId,
+        /// The run.
+        run: u64,
+        /// How far it is.
+        telling: Telling,
+    },
     /// It is through. Of the finished runs the oldest beyond [`RUNS_KEPT_MAX`] goes.
     Finished {
         /// The organization.

@@ -1,6 +1,7 @@
 //! Reading a request: who calls, which identities the path names, the JSON of the body. All of it
 //! strict; what is not understood is refused by name.
 
+use super::leaks::REPORT_BYTES_MAX;
 use super::problem::{Kind, Problem};
 use super::refused::{self, Visitor};
 use super::{BODY_BYTES_MAX, BODY_TIMEOUT, Shared};
@@ -56,6 +57,14 @@ impl Params {
     pub(crate) fn id<I: FromStr>(&self, name: &str) -> Result<I, Problem> {
         let text = self.0.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str());
         text.and_then(|text| text.parse().ok()).ok_or_else(Problem::not_found)
+    }
+}
+
+impl Params {
+    /// A name.
+    pub(crate) fn text(&self, name: &str) -> Result<String, Problem> {
+        let text = self.0.iter().find(|(known, _)| known == name);
+        text.map(|(_, text)| text.clone()).ok_or_else(Problem::not_found)
     }
 }
 
@@ -140,37 +149,121 @@ impl<T: DeserializeOwned + Default> FromRequest<Shared> for OptionalJson<T> {
     }
 }
 
+/// A body of JSON as SCIM clients send it: their media type or the plain one.
+#[derive(Clone, Debug)]
+pub(crate) struct ScimJson(pub(crate) serde_json::Value);
+
+impl FromRequest<Shared> for ScimJson {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &Shared) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let bytes = read(body, BODY_TIMEOUT).await?;
+        one_of(&parts.headers, &["application/scim+json", "application/json"])?;
+        let invalid = |told: String| Problem::scim("invalidSyntax", "", told);
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| invalid(error.to_string()))
+    }
+}
+
+/// A body as it is, for who proves that it is a partner's, and what that is proved by.
+#[derive(Clone, Debug)]
+pub(crate) struct Signed {
+    pub(crate) body: bytes::Bytes,
+    /// The identifier of the key, and the signature.
+    pub(crate) signature: Option<(String, String)>,
+    pub(crate) origin: Origin,
+}
+
+const KEY_FIELD: &str = "github-public-key-identifier";
+const SIGNATURE_FIELD: &str = "github-public-key-signature";
+
+impl FromRequest<Shared> for Signed {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &Shared) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let body = read_within(body, REPORT_BYTES_MAX, BODY_TIMEOUT).await?;
+        media_type(&parts.headers)?;
+        let one = |name: &str| {
+            let mut fields = parts.headers.get_all(name).iter();
+            match (fields.next(), fields.next()) {
+                (None, _) => Ok(None),
+                (Some(field), None) => match field.to_str() {
+                    Ok(text) => Ok(Some(text.to_owned())),
+                    Err(_not_ascii) => Err(Problem::field(name, "expected ASCII")),
+                },
+                (Some(_), Some(_)) => Err(Problem::field(name, "expected one such field")),
+            }
+        };
+        let signature = match (one(KEY_FIELD)?, one(SIGNATURE_FIELD)?) {
+            (Some(key), Some(signature)) => Some((key, signature)),
+            (None, None) => None,
+            (Some(_), None) => return Err(Problem::field(SIGNATURE_FIELD, "is missing")),
+            (None, Some(_)) => return Err(Problem::field(KEY_FIELD, "is missing")),
+        };
+        let origin = refused::origin(&parts.extensions);
+        Ok(Self { body, signature, origin })
+    }
+}
+
 async fn read(body: Body, patience: Duration) -> Result<bytes::Bytes, Problem> {
-    let collecting = Limited::new(body, BODY_BYTES_MAX).collect();
+    read_within(body, BODY_BYTES_MAX, patience).await
+}
+
+async fn read_within(
+    body: Body,
+    limit: usize,
+    patience: Duration,
+) -> Result<bytes::Bytes, Problem> {
+    let collecting = Limited::new(body, limit).collect();
     let collected = tokio::time::timeout(patience, collecting).await.map_err(|_elapsed| {
         let detail = format!("a body has {} seconds to come", patience.as_secs());
         Problem::new(Kind::Timeout, detail)
     })?;
     collected.map(http_body_util::Collected::to_bytes).map_err(|error| {
         if error.is::<LengthLimitError>() {
-            return Problem::new(Kind::TooLarge, format!("at most {BODY_BYTES_MAX} bytes"));
+            return Problem::new(Kind::TooLarge, format!("at most {limit} bytes"));
         }
         Problem::new(Kind::InvalidRequest, "the body could not be read to its end")
     })
 }
 
 fn media_type(headers: &HeaderMap) -> Result<(), Problem> {
+    one_of(headers, &["application/json"])
+}
+
+fn one_of(headers: &HeaderMap, media_types: &[&str]) -> Result<(), Problem> {
     let mut fields = headers.get_all(CONTENT_TYPE).iter();
     let (Some(field), None) = (fields.next(), fields.next()) else {
         return Err(Problem::new(Kind::UnsupportedMediaType, "expected one Content-Type field"));
     };
     let essence = field.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default();
-    if essence.trim_ascii().eq_ignore_ascii_case(b"application/json") {
+    let essence = essence.trim_ascii();
+    if media_types.iter().any(|known| essence.eq_ignore_ascii_case(known.as_bytes())) {
         return Ok(());
     }
-    Err(Problem::new(Kind::UnsupportedMediaType, "expected Content-Type: application/json"))
+    let detail = format!("expected Content-Type: {}", media_types.join(" or "));
+    Err(Problem::new(Kind::UnsupportedMediaType, detail))
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+/// Reads an object.
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     // The reader would take a list of the fields' values too.
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return Err(Problem::new(Kind::InvalidRequest, "expected a JSON object"));
     }
+    parse_any(bytes)
+}
+
+/// Reads a list.
+pub(crate) fn parse_list<T: DeserializeOwned>(bytes: &[u8]) -> Result<Vec<T>, Problem> {
+    if bytes.trim_ascii_start().first() != Some(&b'[') {
+        return Err(Problem::new(Kind::InvalidRequest, "expected a JSON list"));
+    }
+    parse_any(bytes)
+}
+
+fn parse_any<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();

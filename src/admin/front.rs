@@ -5,9 +5,9 @@
 //! that changes something must not come from another site nor look as a plain form can make it
 //! look.
 
-use super::Shared;
 use super::problem::{Kind, Problem};
 use super::refused::{self, Incoming};
+use super::{Shared, scim};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -47,6 +47,7 @@ pub(crate) async fn enter(
         Ok(id) => id,
         Err(problem) => return dressed(problem.into_response(), None),
     };
+    let is_scim = scim::is_ours(request.uri().path());
     request.extensions_mut().insert(RequestId(id.clone()));
     let incoming = Incoming::of(&mut request);
     let response = match entrance.slots.try_acquire() {
@@ -59,6 +60,7 @@ pub(crate) async fn enter(
     if let Some(event) = incoming.answered(&entrance.state, &response) {
         refused::record(&entrance.state, event).await;
     }
+    let response = if is_scim { scim::in_its_form(response) } else { response };
     dressed(response, Some(&id))
 }
 

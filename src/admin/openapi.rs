@@ -16,9 +16,12 @@ const BEARER: &str = "bearer";
 
 static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(|| {
     let (_router, mut document) = super::routes().split_for_parts();
-    // Health and this document ask for no credential.
+    // Health, this document and reports of leaks ask for no credential.
     for (path, item) in &mut document.paths.paths {
-        if !path.starts_with("/api/") || path.ends_with("/openapi.json") {
+        if !(path.starts_with("/api/") || path.starts_with("/scim/"))
+            || path.ends_with("/openapi.json")
+            || path.ends_with("/leaks")
+        {
             let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch];
             for operation in operations.into_iter().flatten() {
                 operation.security = Some(Vec::new());
@@ -58,6 +61,7 @@ pub(super) fn preamble() -> OpenApi {
     let components = ComponentsBuilder::new()
         .security_scheme(BEARER, SecurityScheme::Http(bearer))
         .schema("Problem", ProblemBody::schema())
+        .schema("ScimError", ScimErrorBody::schema())
         .build();
     OpenApiBuilder::new()
         .info(info)
@@ -124,42 +128,102 @@ const CHANGE: &[Kind] = &[
     Kind::StorageFull,
 ];
 
+/// What else can go wrong where anybody may report something.
+const REPORT: &[Kind] = &[
+    Kind::CrossOrigin,
+    Kind::Forbidden,
+    Kind::Timeout,
+    Kind::TooLarge,
+    Kind::UnsupportedMediaType,
+    Kind::TooManyGuesses,
+    Kind::NotRecorded,
+    Kind::Unavailable,
+    Kind::StorageFull,
+];
+
 /// The problems of an endpoint that is open to all.
 pub(crate) struct OpenProblems;
+/// The problems of an endpoint that is open to all and takes something.
+pub(crate) struct ReportProblems;
 /// The problems of an endpoint that reads.
 pub(crate) struct ReadProblems;
 /// The problems of an endpoint that changes something.
 pub(crate) struct ChangeProblems;
 
+/// The problems of a SCIM endpoint that reads.
+pub(crate) struct ScimReadProblems;
+/// The problems of a SCIM endpoint that changes something.
+pub(crate) struct ScimChangeProblems;
+
+impl IntoResponses for ScimReadProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&SCIM_ERROR, &[OPEN, READ])
+    }
+}
+
+impl IntoResponses for ScimChangeProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&SCIM_ERROR, &[OPEN, READ, CHANGE])
+    }
+}
+
+impl IntoResponses for ReportProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&PROBLEM, &[OPEN, REPORT])
+    }
+}
+
 impl IntoResponses for OpenProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        problems(&[OPEN])
+        problems(&PROBLEM, &[OPEN])
     }
 }
 
 impl IntoResponses for ReadProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        problems(&[OPEN, READ])
+        problems(&PROBLEM, &[OPEN, READ])
     }
 }
 
 impl IntoResponses for ChangeProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        problems(&[OPEN, READ, CHANGE])
+        problems(&PROBLEM, &[OPEN, READ, CHANGE])
     }
 }
 
-fn problems(groups: &[&[Kind]]) -> BTreeMap<String, RefOr<Response>> {
+/// A form that errors have: its media type and the name of its schema.
+struct Form(&'static str, &'static str);
+
+const PROBLEM: Form = Form(MEDIA_TYPE, "Problem");
+const SCIM_ERROR: Form = Form(super::scim::MEDIA_TYPE, "ScimError");
+
+/// An error as SCIM writes it (RFC 7644 section 3.12).
+#[derive(utoipa::ToSchema)]
+#[schema(as = ScimError)]
+#[expect(dead_code, reason = "it describes what is written field by field")]
+struct ScimErrorBody {
+    /// The one schema of errors.
+    schemas: Vec<String>,
+    /// The HTTP status, as a text.
+    status: String,
+    /// What kind of error, where the status alone does not say it.
+    #[schema(rename = "scimType")]
+    scim_type: Option<String>,
+    /// What was wrong this time, with the attribute before it.
+    detail: String,
+}
+
+fn problems(form: &Form, groups: &[&[Kind]]) -> BTreeMap<String, RefOr<Response>> {
     let mut titles: BTreeMap<u16, BTreeSet<&str>> = BTreeMap::new();
     for kind in groups.iter().copied().flatten() {
         titles.entry(kind.status().as_u16()).or_default().insert(kind.title());
     }
     let response = |titles: BTreeSet<&str>| {
         let titles: Vec<&str> = titles.into_iter().collect();
-        let schema = Ref::from_schema_name("Problem");
+        let schema = Ref::from_schema_name(form.1);
         let content = ContentBuilder::new().schema(Some(schema)).build();
         let response = ResponseBuilder::new().description(titles.join("; "));
-        RefOr::T(response.content(MEDIA_TYPE, content).build())
+        RefOr::T(response.content(form.0, content).build())
     };
     titles.into_iter().map(|(status, titles)| (status.to_string(), response(titles))).collect()
 }

@@ -1,6 +1,6 @@
 //! Errors as problems (RFC 9457). Every error answer of the admin port is made here.
 
-use crate::governance::Refusal;
+use crate::governance::{Clash, Refusal};
 use crate::session::Refused;
 use crate::store::{CommitError, StoreError};
 use axum::response::{IntoResponse, Response};
@@ -98,7 +98,7 @@ impl Kind {
             Self::TooManyGuesses => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "too-many-guesses",
-                "Too many wrong tokens came from this address",
+                "Too many wrong tokens or reports came from this address",
             ),
             Self::Internal => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here")
@@ -152,6 +152,7 @@ pub(crate) struct Problem {
     detail: String,
     field: Option<String>,
     retry_after: Option<Duration>,
+    scim_type: Option<&'static str>,
 }
 
 /// What the audit trail hears of a problem: the last part of its `type`, and its detail.
@@ -160,7 +161,7 @@ pub(crate) struct Why(pub(crate) String);
 
 impl Problem {
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), field: None, retry_after: None }
+        Self { kind, detail: detail.into(), field: None, retry_after: None, scim_type: None }
     }
 
     /// A request whose `field` is not acceptable.
@@ -183,6 +184,37 @@ impl Problem {
     pub(crate) fn too_many_guesses(wait: Duration) -> Self {
         let detail = "a token that is not valid has to wait; one that is valid need not";
         Self { retry_after: Some(wait), ..Self::new(Kind::TooManyGuesses, detail) }
+    }
+
+    /// Another report from one address, after many.
+    pub(crate) fn too_many_reports(wait: Duration) -> Self {
+        let detail = "reports from one address have to wait for each other, whatever they report";
+        Self { retry_after: Some(wait), ..Self::new(Kind::TooManyGuesses, detail) }
+    }
+
+    /// A SCIM request that is not acceptable, with its error type (RFC 7644 table 9).
+    pub(crate) fn scim(scim_type: &'static str, field: &str, detail: impl Into<String>) -> Self {
+        Self { scim_type: Some(scim_type), ..Self::field(field, detail) }
+    }
+
+    /// The error type in SCIM, if the status alone does not say what it is.
+    pub(crate) const fn scim_type(&self) -> Option<&'static str> {
+        match (self.scim_type, self.kind) {
+            (None, Kind::InvalidRequest) => Some("invalidValue"),
+            (scim_type, _) => scim_type,
+        }
+    }
+
+    /// The sentence for a SCIM client, which has no other place for the field.
+    pub(crate) fn scim_detail(&self) -> String {
+        let Some(field) = self.field.as_deref() else { return self.detail.clone() };
+        let field = match field {
+            "email" => "userName",
+            "name" => "displayName",
+            "external_id" => "externalId",
+            field => field,
+        };
+        format!("{field}: {}", self.detail)
     }
 
     pub(crate) fn not_found() -> Self {
@@ -237,7 +269,8 @@ impl From<Refusal> for Problem {
             Refusal::Clash(_) => Kind::Conflict,
             Refusal::NotFound => Kind::NotFound,
         };
-        Self::new(kind, refusal.to_string())
+        let scim_type = (refusal == Refusal::Clash(Clash::EmailTaken)).then_some("uniqueness");
+        Self { scim_type, ..Self::new(kind, refusal.to_string()) }
     }
 }
 
@@ -263,6 +296,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, name, title) = self.kind.about();
         let why = Why(format!("{name}: {}", self.detail));
+        let kept = self.clone();
         let body = ProblemBody {
             r#type: format!("urn:bearward:problem:{name}"),
             title,
@@ -272,6 +306,8 @@ impl IntoResponse for Problem {
         };
         let body = serde_json::to_vec(&body).unwrap_or_default();
         let mut response = (status, body).into_response();
+        // Whoever speaks another form finds it here.
+        response.extensions_mut().insert(kept);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         // RFC 6750 section 3: no error code where no credential was shown.

@@ -6,11 +6,13 @@ mod backup;
 mod changes;
 mod documented;
 mod enforcement;
+mod leaks;
 mod lists;
 mod many;
 mod matrix;
 mod notices;
 mod rotation;
+mod scim;
 mod stories;
 mod validations;
 mod violations;
@@ -188,6 +190,15 @@ impl Ask<'_> {
         assert!(!parts.headers["x-request-id"].is_empty());
         let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
         if parts.status.is_client_error() || parts.status.is_server_error() {
+            if path.starts_with("/scim/v2") {
+                assert_eq!(parts.headers[CONTENT_TYPE], "application/scim+json", "{text}");
+                assert_eq!(body["status"], parts.status.as_str());
+                let schema = "urn:ietf:params:scim:api:messages:2.0:Error";
+                assert_eq!(body["schemas"], json!([schema]));
+                assert!(body["detail"].as_str().is_some_and(|text| !text.is_empty()), "{text}");
+                documented::check(&method, &path, parts.status);
+                return Answer { status: parts.status, headers: parts.headers, body, text, bytes };
+            }
             assert_eq!(parts.headers[CONTENT_TYPE], problem::MEDIA_TYPE, "{method} {path}");
             assert_eq!(body["status"], parts.status.as_u16());
             for field in ["type", "title", "detail"] {
@@ -233,6 +244,9 @@ impl House {
             evidences: Arc::new(Stored(Arc::clone(&store) as Arc<dyn Facts>)),
             uses: Arc::clone(&pending) as Arc<dyn Uses>,
             guesses: Guesses::default(),
+            facts: Arc::clone(&store) as Arc<dyn Facts>,
+            partners: Keys::default(),
+            leaks: Leaks::default(),
             refusals: Arc::clone(&refusals),
             catalogue: Arc::new(ArcSwap::from_pointee(catalogue)),
             hosts: vec!["admin.example.com".to_owned()],
@@ -397,6 +411,8 @@ impl Seed {
             operator,
             status: UserStatus::Activated(None),
             created_at: at(NOW),
+            external_id: None,
+            modified_at: at(NOW),
         };
         self.writes.push(Write::User(user.clone()));
         user

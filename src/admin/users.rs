@@ -217,6 +217,8 @@ pub(crate) async fn create(
             email: wanted.email.clone(),
             name: wanted.name.clone(),
             roles: org_roles.iter().chain(service_roles.iter()).collect(),
+            external_id: None,
+            active: true,
         };
         let plan = command.plan(desk.caller, &desk.at)?;
         let step = Step::of(plan, Revision::default(), |user| UserBody::new(&user, desk.roles()));
@@ -323,6 +325,7 @@ pub(crate) async fn update(
             service_roles: service_roles
                 .map(|roles| scope::service_set("service_roles", roles, desk))
                 .transpose()?,
+            external_id: None,
         };
         planned(command.plan(desk.caller, &desk.at), &user, &precondition, desk)
     })
@@ -471,7 +474,10 @@ pub(crate) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn live_tokens(desk: &Desk<'_>, user: &User) -> Result<Vec<crate::token::ApiToken>, Problem> {
+pub(crate) fn live_tokens(
+    desk: &Desk<'_>,
+    user: &User,
+) -> Result<Vec<crate::token::ApiToken>, Problem> {
     let mut tokens = Vec::new();
     desk.ledger().visit_tokens(user.org, Some(user.id), &mut |token, _| {
         if token.standing() != Standing::Revoked {

@@ -76,6 +76,7 @@ impl From<Run> for RunBody {
         let (state, started_at, found) = match run.state {
             RunState::Queued => (Progress::Queued, None, None),
             RunState::Running { started_at } => (Progress::Running, Some(started_at), None),
+            RunState::Telling(telling) => (Progress::Running, Some(telling.started_at), None),
             RunState::Finished(found) => (Progress::Finished, Some(found.started_at), Some(found)),
         };
         let counts = found.map(|found| found.counts);

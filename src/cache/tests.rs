@@ -47,6 +47,8 @@ fn user(number: u64, active: bool) -> User {
             UserStatus::Deactivated(change_of_status())
         },
         created_at: EPOCH,
+        external_id: None,
+        modified_at: EPOCH,
     }
 }
 
@@ -393,6 +395,8 @@ fn a_removed_owner_stays_barred_for_who_holds_the_entry() {
     world.commit(true, writes).expect("it is written");
     assert!(matches!(held.with_evidence(verdict), Verdict::Deny(Reason::Barred)));
     assert!(!world.cache.owners.contains_key(&user_id(0)));
+    // Whoever comes later hears that the token is over, not to come back in a moment.
+    assert_eq!(world.reason(0), Some(Reason::Revoked));
 }
 
 #[test]

@@ -25,7 +25,7 @@ const BEGIN_PATIENCE: Duration = Duration::from_mins(5);
 /// Largest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// Longest secret.
-const SECRET_BYTES_MAX: u64 = 4096;
+pub(super) const SECRET_BYTES_MAX: u64 = 4096;
 
 /// How the admin port is reached.
 #[derive(Debug, Args)]
@@ -64,13 +64,12 @@ pub(super) struct Client {
     runtime: Runtime,
     connection: SendRequest<Full<Bytes>>,
     host: String,
-    authorization: hyper::header::HeaderValue,
+    authorization: Option<hyper::header::HeaderValue>,
 }
 
 impl Client {
     /// Connects to `admin` (`http://HOST:PORT`) as the bearer of `secret`.
     pub(super) fn connect(admin: &str, secret: &str) -> anyhow::Result<Self> {
-        let host = authority(admin)?;
         let mut authorization: hyper::header::HeaderValue =
             Zeroizing::new(format!("Bearer {secret}"))
                 .parse()
@@ -78,6 +77,19 @@ impl Client {
                 .ok()
                 .context("the token has characters that no token has")?;
         authorization.set_sensitive(true);
+        Self::connected(admin, Some(authorization))
+    }
+
+    /// Connects to `admin` as nobody.
+    pub(super) fn nobody(admin: &str) -> anyhow::Result<Self> {
+        Self::connected(admin, None)
+    }
+
+    fn connected(
+        admin: &str,
+        authorization: Option<hyper::header::HeaderValue>,
+    ) -> anyhow::Result<Self> {
+        let host = authority(admin)?;
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
@@ -132,8 +144,10 @@ impl Client {
             .method(method)
             .uri(path)
             .header(HOST, &self.host)
-            .header(ACCEPT, "application/json, */*;q=0.1")
-            .header(AUTHORIZATION, &self.authorization);
+            .header(ACCEPT, "application/json, */*;q=0.1");
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
         let body = body.map(Value::to_string);
         if body.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");

@@ -2,6 +2,7 @@
 //!
 //! Every section is read to its end whatever is wrong with it, so that one run tells everything.
 
+mod leaks;
 mod notices;
 mod route;
 pub(super) mod value;
@@ -58,6 +59,7 @@ fn config(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config>
     let identity = identity(root.section("identity"));
     let notices = notices::notices(root.section("notices"), surroundings);
     let webhooks = notices::webhooks(root.section("webhooks"));
+    let leaks = leaks::leaks(root.section("leaks"));
     let seal = notices::seal(root.section("seal"), beside(store.as_ref()), surroundings);
     let smtp = Some(root.section("smtp")).filter(|table| !table.is_empty());
     let smtp = smtp.map(|table| notices::smtp(table, surroundings));
@@ -87,6 +89,7 @@ fn config(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config>
         limits,
         notices,
         webhooks,
+        leaks,
         seal: seal?,
         smtp: smtp.map_or(Some(None), |smtp| smtp.map(Some))?,
         identity,

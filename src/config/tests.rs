@@ -524,3 +524,37 @@ fn the_longest_pause_is_no_shorter_than_the_first() {
     let config = parse(&good_and("notices.retry_first = '2h'")).expect("good");
     assert_eq!(config.notices.retry.longest, Duration::from_hours(2));
 }
+
+/// A public key of the curve P-256, and one of P-384.
+const PARTNERS_KEY: &str = "-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEAFG4A5ILddWg29CrwqL0KhL/4cmo
+ps1jRg6rAFhkLllaIj+IMsrnh2HGpr/c9F9iIw+TV2tf6eMAoNeVJm5LTw==
+-----END PUBLIC KEY-----
+";
+const OTHER_CURVE: &str = "-----BEGIN PUBLIC KEY-----
+MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAERf0kclHoPrEZn9eABt1VJJ8XeHo8+1ta
+0hk8lG9R0BjZ4X1/04guQxDTZJbYmg2XuKxsD1H9VvfqJFbdZrt6xMyicF0o9zH5
+1istroT+Z2Nfq8C1i5dgBmrVc2geNAJe
+-----END PUBLIC KEY-----
+";
+
+#[test]
+fn who_signs_reports_is_known_by_a_key_of_the_curve() {
+    let item = |id: &str, key: &str| format!("{{ id = '{id}', key = \"\"\"\n{key}\"\"\" }}");
+    let keys = |items: &[String]| format!("[leaks]\nkeys = [{}]\n", items.join(", "));
+    let two = keys(&[item("one", PARTNERS_KEY), item("two", PARTNERS_KEY)]);
+    let config = parse(&good_and(&two)).expect("good");
+    assert_eq!(format!("{:?}", config.leaks), r#"["one", "two"]"#);
+    assert_eq!(parse(&good_and("")).expect("good").leaks, Keys::default());
+    let same = keys(&[item("one", PARTNERS_KEY), item("one", PARTNERS_KEY)]);
+    assert!(error_of(&same).contains("leaks.keys[1]: its `id` stands in this list twice"));
+    for key in [OTHER_CURVE, "hunter2\n", &PARTNERS_KEY.replace("PUBLIC", "PRIVATE")] {
+        let told = error_of(&keys(&[item("one", key)]));
+        assert!(told.contains("leaks.keys[0].key: is no public key of the curve P-256"), "{told}");
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+    let nameless = error_of(&keys(&[item("", PARTNERS_KEY)]));
+    assert!(nameless.contains("leaks.keys[0].id: expected 1 to 128"), "{nameless}");
+    let many: Vec<String> = (0..17).map(|n| item(&n.to_string(), PARTNERS_KEY)).collect();
+    assert!(error_of(&keys(&many)).contains("leaks.keys: holds more than 16 keys"));
+}

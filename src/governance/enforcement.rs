@@ -4,6 +4,7 @@
 use super::{Fields, Occasion, Subject};
 use crate::audit::{Action, Actor, Target};
 use crate::change::{Change, RecordKey, Require, Write};
+use crate::notice::{Detail, Kind};
 use crate::org::{Organization, StatusChange};
 use crate::policy::{Enforcement, PolicyKind};
 use crate::time::Timestamp;
@@ -98,6 +99,15 @@ impl SwitchOff<'_> {
             .changed("status", before, text)
             .made("enforced_policy", self.policy.to_string());
         let token = ApiToken { status, ..self.token.clone() };
+        let kind = if step == Step::Revoke { Kind::Revoked } else { Kind::Deactivated };
+        let mut told = at.tell_owner(kind, &token, None, reason.as_ref());
+        told.details.push(Detail::new("enforced_policy", self.policy.to_string()));
+        let ladder = self.org.policies.of(self.policy).enforcement;
+        if let Some(after) =
+            ladder.and_then(|ladder| ladder.revoke_after).filter(|_| step == Step::Deactivate)
+        {
+            told.details.push(Detail::new("revoked_from", after.end(at.now).to_string()));
+        }
         let subject =
             Subject::new(Target::Token(token.id), &token.name, fields).because(reason.as_ref());
         Some(Change {
@@ -106,6 +116,7 @@ impl SwitchOff<'_> {
                 Require::Version(RecordKey::Token(token.id), self.token.version),
             ],
             events: vec![at.event(token.org, Actor::System, action, subject)],
+            notices: vec![told],
             writes: vec![Write::Token(token)],
             restrictive: true,
             ..Change::default()

@@ -301,6 +301,8 @@ impl<'a> Intake<'a> {
             operator: false,
             status: UserStatus::Activated(None),
             created_at: self.order.now,
+            external_id: None,
+            modified_at: self.order.now,
         };
         let at = u32::try_from(self.owners.len()).unwrap_or(u32::MAX);
         self.owners.push(Owner { user, is_new: true, has_roles, live_tokens: 0 });

@@ -114,6 +114,8 @@ impl Founding {
             operator: false,
             status: UserStatus::Activated(None),
             created_at: at.now,
+            external_id: None,
+            modified_at: at.now,
         };
         let token = owner_token(&organization, &owner, self.token, self.digest, FIRST_TOKEN, at);
         let token = ApiToken {
@@ -215,7 +217,11 @@ impl Recovery<'_> {
         };
         if !owner.is_active() {
             let status = StatusChange { at: at.now, by: None, reason: None, governed: true };
-            let owner = User { status: UserStatus::Activated(Some(status)), ..owner.clone() };
+            let owner = User {
+                status: UserStatus::Activated(Some(status)),
+                modified_at: at.now,
+                ..owner.clone()
+            };
             let fields = Fields::default().changed("status", "deactivated", "activated");
             let subject = Subject::new(Target::User(owner.id), &owner.name, fields);
             change.events.push(at.event(org.id, Actor::Offline, Action::UserActivated, subject));

@@ -106,6 +106,8 @@ pub(crate) fn user(bits: u128, held: &[u32]) -> User {
         operator: false,
         status: UserStatus::Activated(None),
         created_at: at(NOW),
+        external_id: None,
+        modified_at: at(NOW),
     }
 }
 

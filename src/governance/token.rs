@@ -3,6 +3,7 @@
 mod rotation;
 mod transfer;
 
+pub(super) use rotation::ended;
 pub use rotation::{Overlap, RotateToken, first_use};
 pub use transfer::TransferToken;
 

@@ -10,7 +10,11 @@ use crate::id::{OrgId, UserId};
 use crate::notice::Kind;
 use crate::org::{StatusChange, User, UserStatus};
 use crate::role::{RoleId, RoleName, RoleSet, RoleTable};
-use crate::token::{ApiToken, Standing};
+use crate::token::{ApiToken, Standing, TokenStatus};
+
+mod provision;
+
+pub use provision::Provision;
 
 /// A new user.
 #[derive(Clone, Debug)]
@@ -25,6 +29,10 @@ pub struct CreateUser {
     pub name: String,
     /// Organization roles and service roles.
     pub roles: RoleSet,
+    /// What an identity provider calls the user.
+    pub external_id: Option<String>,
+    /// Whether the user is activated from the beginning.
+    pub active: bool,
 }
 
 impl CreateUser {
@@ -41,8 +49,16 @@ impl CreateUser {
             name: words::name("name", &self.name)?,
             roles: closed(&self.roles),
             operator: false,
-            status: UserStatus::Activated(None),
+            status: if self.active {
+                UserStatus::Activated(None)
+            } else {
+                let governed = by.authority() == Authority::Owner;
+                let (now, by) = (at.now, Some(by.user()));
+                UserStatus::Deactivated(StatusChange { at: now, by, reason: None, governed })
+            },
             created_at: at.now,
+            external_id: external_id(self.external_id.as_deref())?,
+            modified_at: at.now,
         };
         let mut change = by.change();
         change.requires.extend([Require::Absent(RecordKey::User(user.id)), email_free(&user)]);
@@ -58,7 +74,16 @@ pub(super) fn made(user: &User, at: &Occasion<'_>) -> Subject {
         .made("name", &user.name)
         .made("email", &user.email)
         .made("roles", at.roles.scope_text(&user.roles));
+    let fields = match &user.external_id {
+        Some(id) => fields.made("external_id", id),
+        None => fields,
+    };
+    let fields = if user.is_active() { fields } else { fields.made("status", "deactivated") };
     Subject::new(Target::User(user.id), &user.name, fields)
+}
+
+fn external_id(text: Option<&str>) -> Result<Option<String>, Refusal> {
+    text.map(|text| words::external_id("external_id", text)).transpose()
 }
 
 /// Owners give any role to users of theirs; admins those that their own credential carries.
@@ -109,6 +134,8 @@ pub struct UpdateUser<'a> {
     pub org_roles: Option<RoleSet>,
     /// All service roles.
     pub service_roles: Option<RoleSet>,
+    /// What an identity provider calls the user, or that it calls them nothing any more.
+    pub external_id: Option<Option<String>>,
 }
 
 impl UpdateUser<'_> {
@@ -116,8 +143,10 @@ impl UpdateUser<'_> {
     pub fn plan(self, by: &Caller, at: &Occasion<'_>) -> Result<Plan<User>, Refusal> {
         let was = self.user;
         by.within(was.org)?;
-        let name_only =
-            self.email.is_none() && self.org_roles.is_none() && self.service_roles.is_none();
+        let name_only = self.email.is_none()
+            && self.org_roles.is_none()
+            && self.service_roles.is_none()
+            && self.external_id.is_none();
         if was.id == by.user() && name_only {
             by.needs(Authority::Member)?;
         } else {
@@ -129,6 +158,9 @@ impl UpdateUser<'_> {
         }
         if let Some(email) = &self.email {
             user.email = words::email("email", email)?;
+        }
+        if let Some(id) = &self.external_id {
+            user.external_id = external_id(id.as_deref())?;
         }
         let (org_roles, service_roles) = parts(&was.roles, at.roles);
         let asked: RoleSet = self
@@ -143,7 +175,12 @@ impl UpdateUser<'_> {
         let fields = Fields::default()
             .changed("name", &was.name, &user.name)
             .changed("email", &was.email, &user.email)
-            .changed("roles", at.roles.scope_text(&was.roles), at.roles.scope_text(&user.roles));
+            .changed("roles", at.roles.scope_text(&was.roles), at.roles.scope_text(&user.roles))
+            .changed(
+                "external_id",
+                was.external_id.as_deref().unwrap_or_default(),
+                user.external_id.as_deref().unwrap_or_default(),
+            );
         if fields.is_empty() {
             return Ok(Plan::Nothing(user));
         }
@@ -156,6 +193,7 @@ impl UpdateUser<'_> {
         if user.email != was.email {
             change.requires.push(email_free(&user));
         }
+        user.modified_at = at.now;
         let subject = Subject::new(Target::User(user.id), &user.name, fields);
         change.events.push(at.event(user.org, by.actor(), Action::UserUpdated, subject));
         change.writes.push(Write::User(user.clone()));
@@ -211,7 +249,7 @@ pub fn activate(
 }
 
 fn switched(was: &User, status: UserStatus, by: &Caller, at: &Occasion<'_>) -> Plan<User> {
-    let user = User { status, ..was.clone() };
+    let user = User { status, modified_at: at.now, ..was.clone() };
     let mut change = change_of(was, by);
     let (action, kind, reason) = match &user.status {
         UserStatus::Deactivated(status) => {
@@ -238,6 +276,11 @@ fn switched(was: &User, status: UserStatus, by: &Caller, at: &Occasion<'_>) -> P
 pub enum Estate<'a> {
     /// They are all revoked already.
     Revoked,
+    /// They are revoked with the user.
+    Revoke {
+        /// All of the user's tokens that are not revoked.
+        tokens: Vec<ApiToken>,
+    },
     /// They go to another user.
     HandOver {
         /// The heir.
@@ -269,12 +312,42 @@ pub fn remove(
     keeps_an_owner(&mut change, user);
     match estate {
         Estate::Revoked => change.requires.push(Require::NoLiveTokens(user.id)),
+        Estate::Revoke { tokens } => revoke_all(&mut change, user, tokens, by, at),
         Estate::HandOver { to, tokens } => hand_over(&mut change, user, to, tokens, by, at)?,
     }
     let subject = Subject::new(Target::User(user.id), &user.name, Fields::default());
     change.events.push(at.event(user.org, by.actor(), Action::UserRemoved, subject));
     change.writes.push(Write::RemoveUser(user.id));
     Ok(Plan::Change(Box::new(change), ()))
+}
+
+/// Whoever may remove a user may end the tokens that nobody is left to answer for.
+fn revoke_all(
+    change: &mut Change,
+    user: &User,
+    tokens: Vec<ApiToken>,
+    by: &Caller,
+    at: &Occasion<'_>,
+) {
+    let count = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
+    // None was made since these were read: each of them is there in the version that was read.
+    change.requires.push(Require::CountBelow(user.id, count.saturating_add(1)));
+    let governed = by.authority() == Authority::Owner;
+    for token in tokens {
+        change.requires.push(Require::Version(RecordKey::Token(token.id), token.version));
+        let before = match token.standing() {
+            Standing::Activated => "activated",
+            Standing::Deactivated => "deactivated",
+            Standing::Revoked => continue,
+        };
+        let fields = Fields::default().changed("status", before, "revoked");
+        let subject = Subject::new(Target::Token(token.id), &token.name, fields);
+        change.events.push(at.event(token.org, by.actor(), Action::TokenRevoked, subject));
+        let status = StatusChange { at: at.now, by: Some(by.user()), reason: None, governed };
+        change
+            .writes
+            .push(Write::Token(ApiToken { status: TokenStatus::Revoked(status), ..token }));
+    }
 }
 
 fn hand_over(

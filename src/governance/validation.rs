@@ -7,10 +7,10 @@ use crate::audit::{Action, Actor, Target};
 use crate::change::{Change, Write};
 use crate::exemption::{Exempt, Exemption};
 use crate::org::Organization;
-use crate::policy::{Policies, PolicyKind};
+use crate::policy::{Enforcement, Policies, PolicyKind};
 use crate::time::Timestamp;
 use crate::token::{ApiToken, Usage};
-use crate::validation::{self, Findings, Flag, Mark, Run, Trigger, Wanted};
+use crate::validation::{self, Findings, Flag, Mark, Run, Told, Trigger, Wanted};
 use std::collections::HashMap;
 
 impl Caller {
@@ -27,6 +27,8 @@ impl Caller {
         let (trigger, by) = (Trigger::OnDemand, Some(self.user()));
         let wanted = Wanted { org: org.id, trigger, by, at: at.now };
         let mut change = self.change();
+        let subject = Subject::new(Target::Organization(org.id), &org.name, Fields::default());
+        change.events.push(at.event(org.id, self.actor(), Action::ValidationRequested, subject));
         change.writes.push(Write::Validation(validation::Write::Wanted(wanted)));
         Ok(change)
     }
@@ -39,6 +41,8 @@ pub struct Judge {
     /// Those that matter: of tokens and users, and not over.
     exemptions: HashMap<Exempt, Vec<Exemption>>,
     now: Timestamp,
+    /// When the run was through that it compares with, and all that it had to tell was in the outbox.
+    told_at: Timestamp,
 }
 
 /// What a run makes of one token.
@@ -64,7 +68,14 @@ impl Judge {
                 of.entry(exemption.exempt).or_default().push(exemption);
             }
         }
-        Self { policies: policies_of(org), exemptions: of, now }
+        Self { policies: policies_of(org), exemptions: of, now, told_at: Timestamp::EPOCH }
+    }
+
+    /// The same, compared with a run that was through at `told_at`: what it warned of was told by
+    /// then, and not when it was started.
+    #[must_use]
+    pub fn after(self, told_at: Timestamp) -> Self {
+        Self { told_at, ..self }
     }
 
     fn is_exempt(&self, token: &ApiToken, policy: PolicyKind) -> bool {
@@ -73,6 +84,26 @@ impl Judge {
             .filter_map(|exempt| self.exemptions.get(exempt))
             .flatten()
             .any(|exemption| exemption.covers(token, policy, self.now))
+    }
+
+    /// The mark of a violation that is new.
+    const fn fresh(&self) -> Mark {
+        let told = Told::Nothing;
+        Mark { found_at: self.now, warned_at: None, deactivated_at: None, told }
+    }
+
+    /// A mark of the run before. A warning counts from when it was told, if it is one upon the ladder
+    /// that is in force.
+    fn known(&self, mark: Mark, ladder: Option<Enforcement>) -> Mark {
+        let is_valid = |warned: Timestamp| ladder.is_some_and(|ladder| warned >= ladder.since);
+        match (mark.told, mark.warned_at) {
+            (Told::Nothing, _) => mark,
+            (Told::Warned, Some(warned)) if is_valid(warned) => {
+                let warned_at = Some(warned.max(self.told_at));
+                Mark { warned_at, told: Told::Before, ..mark }
+            }
+            (Told::Found | Told::Warned | Told::Before, _) => Mark { told: Told::Before, ..mark },
+        }
     }
 
     /// Judges a token, of which the run before kept `before`.
@@ -89,16 +120,19 @@ impl Judge {
             if !is_broken {
                 return None;
             }
-            let fresh = Mark { found_at: self.now, warned_at: None, deactivated_at: None };
-            let mark = known.copied().unwrap_or(fresh);
             let ladder = self.policies.of(policy).enforcement;
-            let Some(ladder) = ladder.filter(|_| !self.is_exempt(token, policy)) else {
-                // Who is not warned any more is warned anew before anything follows.
-                return Some(Mark { warned_at: None, deactivated_at: None, ..mark });
-            };
+            let mark = known.map_or_else(|| self.fresh(), |known| self.known(*known, ladder));
+            // Who is not warned any more is warned anew before anything follows.
+            let spared = Mark { warned_at: None, deactivated_at: None, ..mark };
+            if self.is_exempt(token, policy) {
+                return Some(spared);
+            }
+            let told = if mark.told == Told::Nothing { Told::Found } else { mark.told };
+            let Some(ladder) = ladder else { return Some(Mark { told, ..spared }) };
             let (mark, step) = enforcement::due(&ladder, mark, token, self.now);
             judged.step = judged.step.max(step.map(|step| (step, policy)));
-            Some(mark)
+            let told = if step == Some(Step::Warn) { Told::Warned } else { told };
+            Some(Mark { told, ..mark })
         };
         let (idle_ttl, max_ttl) = (mark(PolicyKind::IdleTtl), mark(PolicyKind::MaxTtl));
         if idle_ttl.is_some() || max_ttl.is_some() {

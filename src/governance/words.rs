@@ -6,7 +6,7 @@
 //! in a table or a mail are alike as far as that can be told.
 
 use super::Refusal;
-use crate::org::{EMAIL_BYTES_MAX, NAME_CHARS_MAX, REASON_CHARS_MAX};
+use crate::org::{EMAIL_BYTES_MAX, EXTERNAL_ID_CHARS_MAX, NAME_CHARS_MAX, REASON_CHARS_MAX};
 
 /// Accepts the name of an organization, a user or a token.
 pub fn name(field: &str, text: &str) -> Result<String, Refusal> {
@@ -44,6 +44,16 @@ pub fn email(field: &str, text: &str) -> Result<String, Refusal> {
         return Err(refusal());
     }
     shown(field, text)?;
+    Ok(text.to_owned())
+}
+
+/// Accepts what an identity provider calls a user.
+pub fn external_id(field: &str, text: &str) -> Result<String, Refusal> {
+    let fits = text.chars().take(EXTERNAL_ID_CHARS_MAX + 1).count() <= EXTERNAL_ID_CHARS_MAX;
+    if !fits || text.is_empty() || text.chars().any(char::is_control) {
+        let message = format!("expected 1 to {EXTERNAL_ID_CHARS_MAX} characters, none of control");
+        return Err(Refusal::invalid(field, message));
+    }
     Ok(text.to_owned())
 }
 

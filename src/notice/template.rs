@@ -303,14 +303,17 @@ pub fn headline(kind: Kind, name: &str) -> String {
         Kind::Created => format!("An API token of yours was created: \"{name}\""),
         Kind::Regenerated => format!("Your API token \"{name}\" has a new secret"),
         Kind::Revoked => format!("Your API token \"{name}\" was revoked"),
-        Kind::NewViolations => "API tokens of your organization break a policy".to_owned(),
+        Kind::NewViolations => "API tokens of yours break a policy".to_owned(),
         Kind::AboutToExpire => format!("Your API token \"{name}\" expires soon"),
         Kind::Expired => format!("Your API token \"{name}\" has expired"),
-        Kind::EnforcementStep => format!("Your API token \"{name}\" breaks a policy"),
+        Kind::EnforcementStep => {
+            "API tokens of yours break a policy, and will be deactivated for it".to_owned()
+        }
         Kind::SuccessorReady => {
             format!("What takes the place of your API token \"{name}\" is ready")
         }
         Kind::UserDeactivated => "You were deactivated, and your API tokens with you".to_owned(),
+        Kind::Leaked => format!("The API token \"{name}\" has leaked"),
         Kind::UserActivated => "You were activated again, and your API tokens with you".to_owned(),
     }
 }

@@ -1,25 +1,24 @@
 //! One run: the tokens of an organization, a stretch at a time.
 
+use super::telling::{Owed, Teller};
 use super::{Interrupted, commit};
 use crate::audit::Origin;
 use crate::change::Change;
 use crate::exemption::Exemption;
 use crate::governance::Occasion;
 use crate::governance::enforcement::{Step, SwitchOff};
-use crate::governance::validation::{Judge, finished, marks};
+use crate::governance::telling::News;
+use crate::governance::validation::{Judge, marks};
 use crate::id::{OrgId, TokenId};
 use crate::org::Organization;
 use crate::store::{CommitError, Ledger, STRETCH_TOKENS_MAX, StoreError};
 use crate::time::Timestamp;
 use crate::token::Usage;
 use crate::usage::Uses;
-use crate::validation::{Counts, Findings, Flag, Run, SEGMENT_FLAGS_MAX, Segment, Write};
+use crate::validation::{Counts, Flag, Run, SEGMENT_FLAGS_MAX, Segment, Telling, Write};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
-
-/// Parts of flags that are forgotten in one transaction.
-const FORGOTTEN_AT_A_TIME: usize = 16;
 
 /// Steps that are queued before the first of them is awaited: a change of somebody else waits for no
 /// more than these.
@@ -46,6 +45,8 @@ pub(super) struct Pass {
     /// Parts of them that are.
     segments: u32,
     counts: Counts,
+    /// What the owners have to be told.
+    owed: Owed,
     /// The last token that was read.
     after: Option<TokenId>,
     started_at: Timestamp,
@@ -53,18 +54,20 @@ pub(super) struct Pass {
 }
 
 impl Pass {
-    /// A run that compares with the flags of another one.
+    /// A run that compares with the flags of another one, which was through at a time.
     pub(super) fn new(
         ledger: Arc<dyn Ledger>,
         uses: &dyn Uses,
         org: Organization,
         run: Run,
-        compared: Option<u64>,
+        compared: Option<(u64, Timestamp)>,
         exemptions: Vec<Exemption>,
         started_at: Timestamp,
     ) -> Self {
+        let told_at = compared.map_or(Timestamp::EPOCH, |(_, through)| through);
+        let compared = compared.map(|(number, _)| number);
         Self {
-            judge: Judge::new(&org, exemptions, started_at),
+            judge: Judge::new(&org, exemptions, started_at).after(told_at),
             before: Before { org: org.id, run: compared, next: 0, flags: VecDeque::new() },
             ledger,
             pending: uses.pending(),
@@ -73,6 +76,7 @@ impl Pass {
             flags: Vec::new(),
             segments: 0,
             counts: Counts::default(),
+            owed: Owed::default(),
             after: None,
             started_at,
             began: Instant::now(),
@@ -102,6 +106,9 @@ impl Pass {
                     Some(change) => due.push(Due { flag, step, change }),
                     None => self.counts.warned += 1,
                 }
+            }
+            if let Some(news) = judged.flag.as_ref().and_then(News::of) {
+                self.owed.add(token.owner, news);
             }
             self.flags.extend(judged.flag);
         }
@@ -145,23 +152,28 @@ impl Pass {
         }
     }
 
-    /// Writes down what it found, and forgets what it compared with.
-    pub(super) fn finish(mut self, now: Timestamp) -> Result<(), Interrupted> {
+    /// Writes down what it found: who has to be told, and that all is judged.
+    pub(super) fn judged(mut self) -> Result<Teller, Interrupted> {
         self.counts.cleared += self.before.rest(&*self.ledger)?;
         if !self.flags.is_empty() {
             self.write_flags()?;
         }
-        let findings = Findings {
+        let (org, run) = (self.org.id, self.run.number);
+        let telling = Telling {
             started_at: self.started_at,
-            finished_at: now.max(self.started_at),
             took: self.began.elapsed(),
             counts: self.counts,
+            segments: self.segments,
+            through: None,
         };
-        let roles = self.ledger.roles();
-        let at = Occasion { now, roles: &roles, origin: &Origin::default() };
-        let end = finished(&self.run, &self.org, findings, &at);
-        self.ledger.commit(end).wait()?;
-        self.forget()
+        commit(&*self.ledger, vec![Write::Telling { org, run, telling }])?;
+        let Self { ledger, org, run, owed, .. } = self;
+        Ok(Teller { ledger, org, run, telling, owed: Some(owed) })
+    }
+
+    /// Writes down what it found, tells the owners, and forgets what it compared with.
+    pub(super) fn finish(self, now: Timestamp) -> Result<(), Interrupted> {
+        self.judged()?.finish(now)
     }
 
     fn write_flags(&mut self) -> Result<(), Interrupted> {
@@ -170,25 +182,6 @@ impl Pass {
         commit(&*self.ledger, vec![Write::Flags(Segment { org, run, number, flags })])?;
         self.segments += 1;
         Ok(())
-    }
-
-    /// Forgets the flags of all other runs: of the one before, and of any that was broken off.
-    /// Parts beyond the last one of this run are of its own first attempt.
-    fn forget(&self) -> Result<(), Interrupted> {
-        let (org, kept) = (self.org.id, self.run.number);
-        loop {
-            let limit = usize::try_from(self.segments).unwrap_or(usize::MAX);
-            let stored = self.ledger.segments(org, limit.saturating_add(FORGOTTEN_AT_A_TIME))?;
-            let outlived = |(run, number): &(u64, u32)| *run != kept || *number >= self.segments;
-            let forget = |(run, number)| Write::Forget { org, run, number };
-            let outlived: Vec<Write> = stored.into_iter().filter(outlived).map(forget).collect();
-            if outlived.is_empty() {
-                return Ok(());
-            }
-            for part in outlived.chunks(FORGOTTEN_AT_A_TIME) {
-                commit(&*self.ledger, part.to_vec())?;
-            }
-        }
     }
 }
 

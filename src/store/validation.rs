@@ -102,6 +102,10 @@ pub(super) trait WriteValidationRecords: Write + ValidationRecords {
                 let key = codec::segment(org, run, number);
                 self.put(Table::Flags, &key, &codec::encode(&flags)?)
             }
+            validation::Write::Telling { org, run, telling } => {
+                let Some((_, run)) = self.known(org, run)? else { return Ok(()) };
+                self.put_run(&Run { state: RunState::Telling(telling), ..run })
+            }
             validation::Write::Finished { org, run, findings } => {
                 let Some((schedule, run)) = self.known(org, run)? else { return Ok(()) };
                 let compared = Some(run.number);

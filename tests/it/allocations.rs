@@ -212,6 +212,8 @@ fn seed(store: &MemoryStore) -> String {
         operator: false,
         status: UserStatus::Activated(None),
         created_at: epoch,
+        external_id: None,
+        modified_at: epoch,
     };
     let token = ApiToken {
         id: TokenId::from_bits(1),

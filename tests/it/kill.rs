@@ -153,6 +153,8 @@ fn founding() -> Change {
         operator: true,
         status: UserStatus::Activated(None),
         created_at: Timestamp::EPOCH,
+        external_id: None,
+        modified_at: Timestamp::EPOCH,
     };
     Change {
         requires: vec![Require::Empty],

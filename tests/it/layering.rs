@@ -22,6 +22,7 @@ const PURE: &[&str] = &[
     "http1",
     "id",
     "inventory",
+    "leak",
     "notice",
     "org",
     "policy",

@@ -2,5 +2,5 @@
 //! stopped and misbehaves, and the gateway killed before it could send.
 
 mod mail;
-mod mailbox;
+pub(crate) mod mailbox;
 mod webhooks;

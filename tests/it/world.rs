@@ -579,7 +579,13 @@ impl Admin {
     /// A call under `/api/v1`.
     #[track_caller]
     pub(crate) fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Reply {
-        ask(self.address, method, &format!("/api/v1{path}"), Some(&self.secret), body)
+        self.at(method, &format!("/api/v1{path}"), body)
+    }
+
+    /// A call of a whole path.
+    #[track_caller]
+    pub(crate) fn at(&self, method: &str, path: &str, body: Option<&Value>) -> Reply {
+        ask(self.address, method, path, Some(&self.secret), body)
             .unwrap_or_else(|| panic!("{method} {path} was not answered"))
     }
 

@@ -1,6 +1,7 @@
 //! Named attacks on the admin port.
 
 use super::*;
+use crate::session::Refused;
 use crate::store::CommitError;
 use std::ops::ControlFlow;
 
@@ -15,6 +16,9 @@ async fn a1_a_fresh_store_admits_nobody() {
         evidences: Arc::new(Stored(Arc::clone(&store) as Arc<dyn Facts>)),
         uses: Arc::<Pending>::default(),
         guesses: Guesses::default(),
+        facts: Arc::clone(&store) as Arc<dyn Facts>,
+        partners: Keys::default(),
+        leaks: Leaks::default(),
         refusals: Arc::default(),
         catalogue: Arc::new(ArcSwap::from_pointee(catalogue())),
         hosts: vec![],
@@ -38,16 +42,32 @@ async fn a1_a_fresh_store_admits_nobody() {
             .replace("{user}", &fresh.member.user.to_string())
             .replace("{token}", &fresh.member.token.to_string());
         let method = method.as_str();
-        fresh.ask(method, &path).send().await.problem(401, "no-credential");
+        refused(&path, fresh.ask(method, &path).send().await, "no-credential", "Bearer");
         for guess in guesses {
             let answer = fresh.ask(method, &path).with_secret(guess).send().await;
             let status = if guess.is_empty() { 400 } else { 401 };
             assert_eq!(answer.status.as_u16(), status, "{method} {path} {guess:?}");
         }
         // A secret of the right shape that was never issued, and basic authentication.
-        fresh.ask(method, &path).by(&fresh.owner).send().await.problem(401, "invalid-token");
+        let unknown = fresh.ask(method, &path).by(&fresh.owner).send().await;
+        refused(&path, unknown, "invalid-token", r#"Bearer error="invalid_token""#);
         let basic = fresh.ask(method, &path).header("authorization", "Basic YWRtaW46YWRtaW4=");
-        basic.send().await.problem(401, "no-credential");
+        refused(&path, basic.send().await, "no-credential", "Bearer");
+    }
+}
+
+/// Holds that an answer turns somebody away who has no good token, and says why in its form: SCIM
+/// has no type of problem, so there the sentence does.
+#[track_caller]
+fn refused(path: &str, answer: Answer, name: &str, challenge: &str) {
+    assert_eq!(answer.headers["www-authenticate"], challenge, "{path}");
+    if path.starts_with("/scim/v2") {
+        let answer = answer.expect(401);
+        let why = if name == "no-credential" { Refused::NoCredential } else { Refused::Dead };
+        assert_eq!(answer.body["detail"], why.to_string(), "{path}");
+        assert_eq!(answer.body["scimType"], Value::Null, "{path}");
+    } else {
+        answer.problem(401, name);
     }
 }
 

@@ -67,7 +67,9 @@ async fn every_documented_operation_is_routed_and_no_other() {
             .replace("{policy}", "max_ttl")
             .replace("{exemption}", "exm_00000000000000000000000007")
             .replace("{webhook}", &crate::id::WebhookId::from_bits(1).to_string())
-            .replace("{notice}", &crate::id::NoticeId::from_bits(1).to_string());
+            .replace("{notice}", &crate::id::NoticeId::from_bits(1).to_string())
+            .replace("{resource_type}", "User")
+            .replace("{schema}", "urn:ietf:params:scim:schemas:core:2.0:User");
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
             let documented = all.iter().any(|(p, m, _)| p == path && m.as_str() == method);
             let status = house.ask(method, &concrete).send().await.status;

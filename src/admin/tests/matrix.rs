@@ -159,7 +159,9 @@ async fn request(house: &House, row: &Row<'_>, me: UserId) -> (String, Value) {
         .replace("{policy}", "max_ttl")
         .replace("{exemption}", &exemption)
         .replace("{webhook}", &webhook)
-        .replace("{notice}", &notice);
+        .replace("{notice}", &notice)
+        .replace("{resource_type}", "User")
+        .replace("{schema}", "urn:ietf:params:scim:schemas:core:2.0:User");
     (path + &query, body(house, row))
 }
 
@@ -173,6 +175,27 @@ fn body(house: &House, row: &Row<'_>) -> Value {
             json!({"name": "New", "owner": {"email": "n@example.com", "name": "N"}})
         }
         ("PATCH", "{org}", "") | ("PATCH", "{user}", "their own name") => named("Renamed"),
+        ("POST", "Users", about) => {
+            let role = match about {
+                "a new member" => "orders/reader",
+                "with a role the caller lacks" => "orders/writer",
+                "a new owner" => "org_owner",
+                other => panic!("{other}"),
+            };
+            json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+                   "userName": "new@example.com", "roles": [{"value": "org_member"}, {"value": role}]})
+        }
+        ("POST", ".search", "") => {
+            json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"]})
+        }
+        ("PUT", "{user}", _) => {
+            json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+                   "userName": "renamed@example.com"})
+        }
+        ("PATCH", "{user}", "switched off" | "an owner") if row.path.starts_with("/scim") => {
+            json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+                   "Operations": [{"op": "replace", "path": "active", "value": "False"}]})
+        }
         ("POST", "users", about) => {
             let (org_roles, service_roles) = match about {
                 "a new member" => (["org_member"], reader),
@@ -202,6 +225,7 @@ fn body(house: &House, row: &Row<'_>) -> Value {
             }
         }
         ("PATCH", "{token}", _) => json!({"name": "Renamed", "scope": {}}),
+        ("POST", "leaks", "") => json!({"token": house.bystander.secret}),
         ("POST", "webhooks", _) => json!({"url": "https://example.com/"}),
         ("PATCH", "{webhook}", _) => json!({"activated": false}),
         ("POST", "activate" | "deactivate", _) => json!({"reason": "a reason"}),

@@ -25,7 +25,7 @@ impl House {
         self.all_notices().remove(0)
     }
 
-    fn all_notices(&self) -> Vec<Notice> {
+    pub(super) fn all_notices(&self) -> Vec<Notice> {
         let mut all = Vec::new();
         let mut visit = |notice| {
             all.push(notice);

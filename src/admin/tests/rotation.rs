@@ -176,3 +176,33 @@ async fn a_secret_that_is_rotated_away_changes_nothing_any_more() {
     let ask = house.ask("PATCH", &path).by(&by).json(&json!({"name": "m"}));
     ask.send().await.expect(200);
 }
+
+#[tokio::test]
+async fn s9_s10_a_rotation_can_take_the_longest_life() {
+    let house = House::new().await;
+    house.set_now(at("2027-02-01T00:00:00Z"));
+    let answer = house.rotate(&house.member, json!({"ttl": "longest"})).await.expect(200);
+    assert_eq!(answer.body["token"]["expires_at"], "2032-02-01T00:00:00.000Z", "60 months");
+}
+
+#[tokio::test]
+async fn days_before_the_end_are_few_different_and_within_a_year() {
+    let house = House::new().await;
+    let token = house.at(&format!("/tokens/{}", house.member.token));
+    for bad in [json!([0]), json!([366]), json!([7, 7]), json!([6, 5, 4, 3, 2, 1])] {
+        let new = json!({"name": "new", "scope": {}, "notify_before_expiry": bad});
+        let change = json!({"notify_before_expiry": bad});
+        for (method, path, body) in
+            [("POST", house.at("/tokens"), new), ("PATCH", token.clone(), change)]
+        {
+            let answer = house.ask(method, &path).by(&house.member).json(&body).send().await;
+            let answer = answer.expect(400);
+            assert!(answer.text.contains("notify_before_expiry"), "{}", answer.text);
+        }
+    }
+    let days = || async { house.shown(house.member.token).await["notify_before_expiry"].clone() };
+    assert_eq!(days().await, json!([7, 1]), "nothing is lost by what was refused");
+    let change = json!({"notify_before_expiry": [1, 365, 30]});
+    house.ask("PATCH", &token).by(&house.member).json(&change).send().await.expect(200);
+    assert_eq!(days().await, json!([365, 30, 1]));
+}

@@ -123,6 +123,8 @@ fn change(
             operator: false,
             status: UserStatus::Activated(None),
             created_at: now,
+            external_id: None,
+            modified_at: now,
         }));
         for digest in digests {
             next = next.wrapping_add(1);

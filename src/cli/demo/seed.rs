@@ -237,6 +237,8 @@ impl Seeder<'_> {
             operator: false,
             status: UserStatus::Activated(None),
             created_at: at,
+            external_id: None,
+            modified_at: at,
         };
         self.event(org, at, None, Action::UserCreated, Target::User(user.id), name);
         Ok(user)

@@ -20,6 +20,7 @@ fn mark(warned: Option<&str>, deactivated: Option<&str>) -> Mark {
         found_at: at("2026-01-01T00:00:00Z"),
         warned_at: warned.map(at),
         deactivated_at: deactivated.map(at),
+        told: crate::validation::Told::Before,
     }
 }
 
@@ -136,6 +137,10 @@ fn a_step_is_restrictive_and_requires_what_it_was_planned_upon() {
         assert_eq!((&event.actor, event.action), (&Actor::System, action));
         let reason = event.reason.as_deref().expect("a reason");
         assert!(reason.contains("Max Token TTL of 30 days"), "{reason}");
+        let [told] = &change.notices[..] else { panic!("one notice, not one for each cause") };
+        let kind = if step == Step::Revoke { Kind::Revoked } else { Kind::Deactivated };
+        assert_eq!((told.kind, &told.to[..], told.by), (kind, &[token.owner][..], None));
+        assert_eq!(told.reason, event.reason);
         let [Write::Token(after)] = &change.writes[..] else { panic!("one token") };
         let status = after.status_change().expect("it was changed");
         assert_eq!((status.by, status.governed, status.at), (None, true, world.now));

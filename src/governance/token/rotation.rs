@@ -98,7 +98,7 @@ fn as_before(token: &ApiToken, org: &Organization, now: Timestamp) -> Timestamp 
 }
 
 /// A former secret whose time ends now, if it has not ended before.
-fn ended(former: &FormerSecret, now: Timestamp) -> FormerSecret {
+pub(in crate::governance) fn ended(former: &FormerSecret, now: Timestamp) -> FormerSecret {
     let ends_at = former.ends_at.min(now);
     FormerSecret { ends_at, until_first_use: false, ..former.clone() }
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::governance::tests::{World, change, clash, forbidden, invalid, roles, user};
 use crate::id::TokenId;
-use crate::org::Revision;
+use crate::org::{EXTERNAL_ID_CHARS_MAX, Revision};
 
 fn create(world: &World, by: &Caller, held: &[u32]) -> Result<Plan<User>, Refusal> {
     CreateUser {
@@ -10,12 +10,21 @@ fn create(world: &World, by: &Caller, held: &[u32]) -> Result<Plan<User>, Refusa
         email: "new@example.com".into(),
         name: "New".into(),
         roles: roles(held),
+        external_id: None,
+        active: true,
     }
     .plan(by, &world.occasion())
 }
 
 fn unchanged(user: &User) -> UpdateUser<'_> {
-    UpdateUser { user, name: None, email: None, org_roles: None, service_roles: None }
+    UpdateUser {
+        user,
+        name: None,
+        email: None,
+        org_roles: None,
+        service_roles: None,
+        external_id: None,
+    }
 }
 
 fn set_roles(
@@ -238,4 +247,142 @@ fn more_tokens_than_a_user_may_own_are_not_handed_over() {
     let handed = change(&by, &hand(TOKENS_PER_USER_MAX));
     assert!(handed.requires.contains(&Require::CountBelow(world.admin.id, 1)));
     assert_eq!(clash(hand(TOKENS_PER_USER_MAX + 2)), Clash::TooManyTokens);
+}
+
+/// What an identity provider asks for in one go.
+fn provisioned(
+    world: &World,
+    user: &User,
+    by: &Caller,
+    name: Option<&str>,
+    active: Option<bool>,
+) -> Result<Plan<User>, Refusal> {
+    let update = name.map(|name| UpdateUser { name: Some(name.to_owned()), ..unchanged(user) });
+    Provision { update, active }.plan(user, by, &world.occasion())
+}
+
+#[test]
+fn fields_and_status_are_one_change() {
+    let world = World::new();
+    let by = world.by(&world.owner);
+    let user = &world.member;
+    let plan = provisioned(&world, user, &by, Some("Mem"), Some(false));
+    let both = change(&by, &plan);
+    assert!(both.restrictive, "it takes access away, whatever else it does");
+    let [Write::User(written)] = &both.writes[..] else { panic!("{:?}", both.writes) };
+    assert_eq!((&*written.name, written.is_active()), ("Mem", false));
+    let actions: Vec<Action> = both.events.iter().map(|event| event.action).collect();
+    assert_eq!(actions, [Action::UserUpdated, Action::UserDeactivated]);
+    let told: Vec<_> = both.notices.iter().map(|notice| notice.kind).collect();
+    assert_eq!(told, [Kind::UserDeactivated], "who is deactivated is told");
+    assert!(both.requires.contains(&Require::Version(RecordKey::User(user.id), user.version)));
+
+    let named = change(&by, &provisioned(&world, user, &by, Some("Mem"), Some(true)));
+    assert!(!named.restrictive);
+    assert_eq!(named.events.len(), 1, "an active user is not activated");
+    let off = change(&by, &provisioned(&world, user, &by, None, Some(false)));
+    assert_eq!(off.events[0].action, Action::UserDeactivated);
+    let nothing = provisioned(&world, user, &by, Some(&user.name), Some(true));
+    assert_eq!(nothing, Ok(Plan::Nothing(user.clone())));
+}
+
+#[test]
+fn each_part_of_what_a_provider_asks_for_keeps_its_rules() {
+    let world = World::new();
+    let [owner, admin, member] =
+        [&world.owner, &world.admin, &world.member].map(|user| world.by(user));
+    for (name, active) in [(Some("O"), None), (None, Some(false)), (Some("O"), Some(true))] {
+        let refused = forbidden(provisioned(&world, &world.owner, &admin, name, active));
+        assert_eq!(refused, Forbidden::OwnersOnly, "{name:?} {active:?}");
+    }
+    // A member may rename themself, and no more comes along with that.
+    change(&member, &provisioned(&world, &world.member, &member, Some("Me"), None));
+    for active in [true, false] {
+        let switched = provisioned(&world, &world.member, &member, Some("Me"), Some(active));
+        assert_eq!(forbidden(switched), Forbidden::NeedsAdmin);
+    }
+    // What an owner deactivated an admin does not activate on the side of a new name.
+    let off = deactivate(&world.member, None, &owner, &world.occasion()).expect("off");
+    let on = provisioned(&world, off.record(), &admin, Some("Me"), Some(true));
+    assert_eq!(forbidden(on), Forbidden::OwnersDecision);
+
+    // An owner who is demoted and deactivated at once has to leave another behind.
+    let second = user(9, &[0, 1, 2]);
+    let update = UpdateUser { org_roles: Some(roles(&[2])), ..unchanged(&second) };
+    let both = Provision { update: Some(update), active: Some(false) };
+    let both = change(&owner, &both.plan(&second, &owner, &world.occasion()));
+    assert!(both.requires.contains(&another_owner(&world, &second)));
+}
+
+#[test]
+fn a_removed_users_tokens_are_revoked_in_the_same_change() {
+    let world = World::new();
+    let (by, at) = (world.by(&world.owner), world.occasion());
+    let live = world.token(5, &world.member);
+    let status = StatusChange { at: at.now, by: None, reason: None, governed: true };
+    let off =
+        ApiToken { status: TokenStatus::Deactivated(status), ..world.token(6, &world.member) };
+    let estate = || Estate::Revoke { tokens: vec![live.clone(), off.clone()] };
+    let removed = change(&by, &remove(&world.member, estate(), &by, &at));
+    assert!(removed.restrictive, "barred before it is recorded");
+    let [Write::Token(first), Write::Token(second), Write::RemoveUser(gone)] = &removed.writes[..]
+    else {
+        panic!("{:?}", removed.writes)
+    };
+    assert_eq!((first.id, second.id, *gone), (live.id, off.id, world.member.id));
+    for token in [first, second] {
+        assert_eq!(token.standing(), Standing::Revoked);
+        let version = Require::Version(RecordKey::Token(token.id), token.version);
+        assert!(removed.requires.contains(&version));
+    }
+    // A token that is made meanwhile would be forgotten: then it is planned anew.
+    assert!(removed.requires.contains(&Require::CountBelow(world.member.id, 3)));
+    let actions: Vec<Action> = removed.events.iter().map(|event| event.action).collect();
+    assert_eq!(actions, [Action::TokenRevoked, Action::TokenRevoked, Action::UserRemoved]);
+
+    let second = user(9, &[0, 1, 2]);
+    let owner = change(&by, &remove(&second, Estate::Revoke { tokens: vec![] }, &by, &at));
+    assert!(owner.requires.contains(&another_owner(&world, &second)));
+    let admin = world.by(&world.admin);
+    let refused = forbidden(remove(&second, Estate::Revoke { tokens: vec![] }, &admin, &at));
+    assert_eq!(refused, Forbidden::OwnersOnly);
+    let mine = remove(&world.owner, Estate::Revoke { tokens: vec![] }, &by, &at);
+    assert_eq!(clash(mine), Clash::Oneself);
+}
+
+#[test]
+fn what_a_provider_calls_a_user_is_kept_as_it_is() {
+    let world = World::new();
+    let by = world.by(&world.owner);
+    let called = |id: Option<&str>| {
+        let external_id = Some(id.map(str::to_owned));
+        UpdateUser { external_id, ..unchanged(&world.member) }.plan(&by, &world.occasion())
+    };
+    let longest = "x".repeat(EXTERNAL_ID_CHARS_MAX);
+    for id in ["00u1 Ab", &longest] {
+        let plan = called(Some(id));
+        assert!(!change(&by, &plan).restrictive);
+        assert_eq!(plan.expect("a change").record().external_id.as_deref(), Some(id));
+    }
+    assert!(matches!(called(None), Ok(Plan::Nothing(_))));
+    for bad in ["", "a\nb", &format!("{longest}x")] {
+        assert_eq!(invalid(called(Some(bad))).0, "external_id", "{bad:?}");
+    }
+    // It is the provider's word: nobody calls themself something else.
+    let member = world.by(&world.member);
+    let own = UpdateUser { external_id: Some(None), ..unchanged(&world.member) };
+    assert_eq!(forbidden(own.plan(&member, &world.occasion())), Forbidden::NeedsAdmin);
+}
+
+#[test]
+fn what_is_written_anew_says_when() {
+    let mut world = World::new();
+    let by = world.by(&world.owner);
+    world.now = world.now.after_months(1);
+    let at = world.occasion();
+    let named = UpdateUser { name: Some("Mem".into()), ..unchanged(&world.member) };
+    for plan in [named.plan(&by, &at), deactivate(&world.member, None, &by, &at)] {
+        let user = plan.expect("a change").record().clone();
+        assert_eq!((user.created_at, user.modified_at), (world.member.created_at, world.now));
+    }
 }

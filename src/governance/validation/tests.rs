@@ -23,20 +23,25 @@ fn judged(world: &World, token: &ApiToken, before: Option<&Flag>, now: &str) -> 
 fn a_violation_is_new_once_and_gone_once() {
     let world = world();
     let mut token = world.token(5, &world.member);
-    let found = |now: &str| Some(Mark { found_at: at(now), warned_at: None, deactivated_at: None });
+    let found = |now: &str, told| {
+        Some(Mark { found_at: at(now), warned_at: None, deactivated_at: None, told })
+    };
     let first = judged(&world, &token, None, "2027-01-31T00:00:00Z");
     assert_eq!((first.new, first.cleared), (1, 0));
     let flag = first.flag.expect("the life is too long");
-    assert_eq!((flag.max_ttl, flag.idle_ttl), (found("2027-01-31T00:00:00Z"), None));
+    assert_eq!((flag.max_ttl, flag.idle_ttl), (found("2027-01-31T00:00:00Z", Told::Found), None));
     assert_eq!(marks(&flag), 1);
     let second = judged(&world, &token, Some(&flag), "2027-01-31T00:00:00.001Z");
     assert_eq!((second.new, second.cleared), (1, 0));
     let flag = second.flag.expect("it is idle, too");
-    assert_eq!(flag.max_ttl, found("2027-01-31T00:00:00Z"));
-    assert_eq!(flag.idle_ttl, found("2027-01-31T00:00:00.001Z"));
+    assert_eq!(flag.max_ttl, found("2027-01-31T00:00:00Z", Told::Before));
+    assert_eq!(flag.idle_ttl, found("2027-01-31T00:00:00.001Z", Told::Found));
     assert_eq!(marks(&flag), 2);
     let again = judged(&world, &token, Some(&flag), "2027-02-01T00:00:00Z");
-    assert_eq!(again, Judged { flag: Some(flag), ..Judged::default() });
+    let told = |mark: Mark| Mark { told: Told::Before, ..mark };
+    let (idle_ttl, max_ttl) = (flag.idle_ttl.map(told), flag.max_ttl.map(told));
+    let known = Flag { idle_ttl, max_ttl, ..flag };
+    assert_eq!(again, Judged { flag: Some(known), ..Judged::default() });
     token.expires_at = at("2027-03-02T00:00:00Z");
     let shorter = judged(&world, &token, Some(&flag), "2027-02-01T00:00:00Z");
     assert_eq!((shorter.new, shorter.cleared), (0, 1));
@@ -73,6 +78,8 @@ fn s11_a_run_is_for_owners_and_its_history_for_admins() {
     let owner = world.by(&world.owner);
     let change = asked(&world, &owner).expect("a change");
     assert_eq!(change.requires.len(), 3, "the caller's own versions");
+    let [event] = &change.events[..] else { panic!("one event") };
+    assert_eq!((&event.actor, event.action), (&owner.actor(), Action::ValidationRequested));
     let admin = world.by(&world.admin);
     assert_eq!(asked(&world, &admin), Err(Refusal::Forbidden(Forbidden::NeedsOwner)));
     assert!(admin.reads_validations(&world.org).is_ok());

@@ -14,7 +14,7 @@ use crate::store::record::Card;
 use crate::store::trail::Body;
 use crate::time::{Ttl, Unit};
 use crate::token::{ApiToken, FormerSecret, NOTIFY_BEFORE_EXPIRY, Reuse, TokenStatus, Usage};
-use crate::validation::{Counts, Findings, Flag, Mark, Run, RunState, Schedule, Trigger};
+use crate::validation::{Counts, Findings, Flag, Mark, Run, RunState, Schedule, Telling, Trigger};
 use serde::Serialize;
 use std::fmt::{Debug, Write};
 use std::time::Duration;
@@ -65,6 +65,8 @@ fn a_user(status: UserStatus) -> User {
         operator: true,
         status,
         created_at: at(5),
+        external_id: None,
+        modified_at: at(5),
     }
 }
 
@@ -206,11 +208,11 @@ fn what_is_stored_stays_readable() {
         ),
         (
             bytes(&a_user(UserStatus::Activated(None))),
-            "01 03 01 02 03614078 03416e6e 010101 01 0000 0a",
+            "01 03 01 02 03614078 03416e6e 010101 01 0000 0a 00 0a",
         ),
         (
             bytes(&a_user(UserStatus::Deactivated(switched()))),
-            "01 03 01 02 03614078 03416e6e 010101 01 01 01 0103 0102c3bc 01 0a",
+            "01 03 01 02 03614078 03416e6e 010101 01 01 01 0103 0102c3bc 01 0a 00 0a",
         ),
         (
             bytes(&a_token(TokenStatus::Activated(None))),
@@ -330,6 +332,16 @@ fn what_validation_stores_stays_readable() {
             "01 02 03 01 0103 0c 02 0e 10 01 c0843d ac02 04 03 02 05 06 07",
         ),
         (
+            bytes(&a_run(RunState::Telling(Telling {
+                started_at: at(7),
+                took: Duration::from_millis(1_001),
+                counts: Counts { tokens: 300, ..Counts::default() },
+                segments: 2,
+                through: Some(UserId::from_bits(3)),
+            }))),
+            "01 02 03 01 0103 0c 03 0e 01 c0843d ac02 00 00 00 00 00 00 02 0103",
+        ),
+        (
             bytes(&vec![Flag {
                 token: TokenId::from_bits(4),
                 idle_ttl: None,
@@ -337,9 +349,10 @@ fn what_validation_stores_stays_readable() {
                     found_at: at(9),
                     warned_at: Some(at(10)),
                     deactivated_at: None,
+                    told: crate::validation::Told::Warned,
                 }),
             }]),
-            "01 01 04 00 01 12 0114 00",
+            "01 01 04 00 01 12 0114 00 02",
         ),
         (
             bytes(&Exemption {
@@ -486,11 +499,13 @@ fn variants_keep_their_numbers() {
         Action::WebhookRemoved,
         Action::NoticeFailed,
         Action::NoticeRedelivered,
+        Action::ValidationRequested,
+        Action::LeakReported,
     ];
     let encoded = actions.iter().map(|action| encode(action).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(encoded), (0..30).collect::<Vec<u8>>());
+    assert_eq!(numbers(encoded), (0..32).collect::<Vec<u8>>());
     let kinds = Kind::ALL.iter().map(|kind| encode(kind).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(kinds), (0..12).collect::<Vec<u8>>());
+    assert_eq!(numbers(kinds), (0..13).collect::<Vec<u8>>());
     let (when, error) = (at(0), String::new());
     let by = NoticeId::from_bits(0);
     let states = [

@@ -46,6 +46,8 @@ pub(in crate::store) fn user(id: UserId, org: OrgId) -> User {
         operator: false,
         status: UserStatus::Activated(None),
         created_at: at(0),
+        external_id: None,
+        modified_at: at(0),
     }
 }
 

@@ -9,8 +9,8 @@ use crate::org::Revision;
 use crate::policy::PolicyKind;
 use crate::store::STRETCH_TOKENS_MAX;
 use crate::validation::{
-    Counts, Findings, Flag, Mark, RUNS_KEPT_MAX, RunState, Schedule, Segment, Trigger, Wanted,
-    Write,
+    Counts, Findings, Flag, Mark, RUNS_KEPT_MAX, RunState, Schedule, Segment, Told, Trigger,
+    Wanted, Write,
 };
 use std::time::Duration;
 
@@ -98,7 +98,8 @@ pub(super) fn of_finished_runs_the_oldest_goes(bed: &Bed) {
 pub(super) fn flags_lie_in_parts_until_they_are_forgotten(bed: &Bed) {
     furnish(&bed.store);
     let flags = |numbers: &[u64]| -> Vec<Flag> {
-        let mark = Some(Mark { found_at: at(3), warned_at: None, deactivated_at: None });
+        let told = Told::Found;
+        let mark = Some(Mark { found_at: at(3), warned_at: None, deactivated_at: None, told });
         let flag = |number: &u64| Flag { token: token_id(*number), idle_ttl: None, max_ttl: mark };
         numbers.iter().map(flag).collect()
     };

@@ -39,6 +39,8 @@ fn store() -> Arc<MemoryStore> {
             operator,
             status: UserStatus::Activated(None),
             created_at: at(0),
+            external_id: None,
+            modified_at: at(0),
         })
     };
     let writes = vec![

@@ -1,6 +1,6 @@
 //! Mails.
 
-use super::mailbox::{MailServer, Mode, PATIENCE};
+use super::mailbox::{Mail, MailServer, Mode, PATIENCE};
 use crate::upstream::{Upstream, ok};
 use crate::world::{Admin, Minted, Setup, TokenWish, World, eventually};
 use serde_json::json;
@@ -238,4 +238,51 @@ fn mail_goes_over_tls_with_a_login_and_to_nobody_who_is_not_vouched_for() {
         assert!(!world.told().contains("hunter2") && !last.to_string().contains("hunter2"));
         server.wait_for(1);
     }
+}
+
+/// The mails to somebody whose subject begins with this.
+fn to(server: &MailServer, address: &str, subject: &str) -> Vec<String> {
+    let is_meant = |mail: &Mail| mail.to() == address && mail.field("Subject").starts_with(subject);
+    server.mails().iter().filter(|mail| is_meant(mail)).map(Mail::text).collect()
+}
+
+#[test]
+fn an_owner_gets_one_mail_of_new_violations_and_a_warning_before_anything_follows() {
+    let server = MailServer::start();
+    let (world, _upstream) = world(&server, QUICK);
+    let admin = world.admin();
+    let user = admin.add_user("mia", &[("orders", "reader")]);
+    let made = |name| admin.mint(&TokenWish { name, owner: Some(&user), ..TokenWish::default() });
+    let (first, second) = (made("first"), made("second"));
+    let minute = json!({"active": true, "value": 1, "unit": "minutes"});
+    admin.org("PUT", "/policies", Some(&json!({"max_ttl": minute}))).expect(200);
+    let digest = || to(&server, "mia@example.com", "API tokens of yours break a policy");
+    assert!(eventually(PATIENCE, || !digest().is_empty()), "{}", world.told());
+    let text = digest().remove(0);
+    for said in [&first.id, &second.id] {
+        assert!(text.contains(said.as_str()), "{said} is not in {text}");
+    }
+    assert!(!text.contains(&first.secret) && !text.contains(&second.secret));
+
+    // Enforced from now on: warned, with the date, and not deactivated.
+    let grace = json!({"value": 30, "unit": "days"});
+    let max = json!({"active": true, "value": 1, "unit": "minutes",
+        "enforcement": {"deactivate_after": grace}});
+    admin.org("PUT", "/policies", Some(&json!({"max_ttl": max}))).expect(200);
+    let warned = || {
+        let all = digest();
+        all.into_iter().filter(|text| text.contains("deactivated from")).collect::<Vec<_>>()
+    };
+    assert!(eventually(PATIENCE, || !warned().is_empty()), "{}", world.told());
+    assert!(warned()[0].contains(&first.id) && warned()[0].contains(&second.id));
+    // Another run tells nobody anything.
+    admin.org("POST", "/validations", None).expect(202);
+    let through = || {
+        let list = admin.org("GET", "/validations", None).expect(200);
+        list["items"][0]["number"] == 3 && list["items"][0]["state"] == "finished"
+    };
+    assert!(eventually(PATIENCE, through), "{}", world.told());
+    thread::sleep(Duration::from_secs(1));
+    assert_eq!(digest().len(), 2, "{:#?}", digest());
+    assert_eq!(admin.token(&first.id)["status"], "activated");
 }

@@ -11,11 +11,11 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// The longest that a test waits for a mail.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the server does with a mail. It writes each down first.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Mode {
+pub(crate) enum Mode {
     Take,
     /// "Try again later."
     Later,
@@ -37,7 +37,7 @@ impl Mode {
 }
 
 /// The server. It dies with the test.
-pub(super) struct MailServer {
+pub(crate) struct MailServer {
     port: u16,
     options: Value,
     home: TempDir,
@@ -46,12 +46,12 @@ pub(super) struct MailServer {
 
 impl MailServer {
     /// A server without TLS that asks for no password.
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::with(&json!({}))
     }
 
     /// A server with further options of the script.
-    pub(super) fn with(further: &Value) -> Self {
+    pub(crate) fn with(further: &Value) -> Self {
         let mut server = Self::stopped();
         for (name, value) in further.as_object().expect("an object") {
             server.options[name] = value.clone();
@@ -61,7 +61,7 @@ impl MailServer {
     }
 
     /// A port at which nobody listens yet.
-    pub(super) fn stopped() -> Self {
+    pub(crate) fn stopped() -> Self {
         let home = TempDir::new().expect("a temporary directory");
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = port.local_addr().expect("it is bound").port();
@@ -77,7 +77,7 @@ impl MailServer {
     }
 
     /// Starts the process.
-    pub(super) fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/notices/mail_server.py");
         let mut child = Command::new(python())
             .arg(script)
@@ -93,13 +93,13 @@ impl MailServer {
     }
 
     /// Kills the process without a warning.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let mut child = self.child.take().expect("it runs");
         child.kill().expect("it can be killed");
         child.wait().expect("it can be waited for");
     }
 
-    pub(super) fn be(&self, mode: Mode) {
+    pub(crate) fn be(&self, mode: Mode) {
         let next = self.file("mode.next");
         fs::write(&next, mode.word()).expect("the directory is writable");
         fs::rename(next, self.file("mode")).expect("the directory is writable");
@@ -110,12 +110,12 @@ impl MailServer {
     }
 
     /// `host:port`.
-    pub(super) fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
     /// `[smtp]` for this server, without TLS.
-    pub(super) fn section(&self) -> String {
+    pub(crate) fn section(&self) -> String {
         format!(
             "[smtp]\nserver = \"{}\"\ntls = \"none\"\nfrom = \"Bearward <bearward@gate.example>\"\n",
             self.address()
@@ -123,7 +123,7 @@ impl MailServer {
     }
 
     /// Every mail that it was given so far, whatever it answered.
-    pub(super) fn mails(&self) -> Vec<Mail> {
+    pub(crate) fn mails(&self) -> Vec<Mail> {
         let text = fs::read_to_string(self.file("mails")).unwrap_or_default();
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         whole.lines().map(|line| Mail(serde_json::from_str(line).expect("JSON"))).collect()
@@ -131,7 +131,7 @@ impl MailServer {
 
     /// Waits for so many mails; no further one comes within a moment.
     #[track_caller]
-    pub(super) fn wait_for(&self, count: usize) -> Vec<Mail> {
+    pub(crate) fn wait_for(&self, count: usize) -> Vec<Mail> {
         eventually(PATIENCE, || self.mails().len() >= count);
         let mails = self.mails();
         assert_eq!(mails.len(), count, "{mails:#?}");
@@ -150,33 +150,33 @@ impl Drop for MailServer {
 
 /// One mail as the server was given it.
 #[derive(Clone, Debug)]
-pub(super) struct Mail(Value);
+pub(crate) struct Mail(Value);
 
 impl Mail {
-    pub(super) fn to(&self) -> &str {
+    pub(crate) fn to(&self) -> &str {
         self.0["to"][0].as_str().expect("a recipient")
     }
 
-    pub(super) fn mode(&self) -> &str {
+    pub(crate) fn mode(&self) -> &str {
         self.0["mode"].as_str().expect("a mode")
     }
 
-    pub(super) fn is_over_tls(&self) -> bool {
+    pub(crate) fn is_over_tls(&self) -> bool {
         self.0["tls"] == true
     }
 
-    pub(super) fn user(&self) -> Option<&str> {
+    pub(crate) fn user(&self) -> Option<&str> {
         self.0["user"].as_str()
     }
 
     /// The whole, lines unfolded and soft line breaks taken out.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let text = self.0["data"].as_str().expect("text");
         text.replace("\r\n", "\n").replace("=\n", "").replace("\n ", " ").replace("=3D", "=")
     }
 
     #[track_caller]
-    pub(super) fn field(&self, name: &str) -> String {
+    pub(crate) fn field(&self, name: &str) -> String {
         let text = self.text();
         let head = text.split("\n\n").next().unwrap_or_default();
         let line = head.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")));
