@@ -45,7 +45,7 @@ pub(super) fn preamble() -> OpenApi {
         .description(Some(
             "Governs the organizations, users, API tokens and policies of a Bearward gateway. \
              Times are RFC 3339 in UTC. Errors are problems (RFC 9457) with a stable `type`. \
-             Unknown fields and parameters are refused.",
+             Unknown fields are refused, and unknown parameters of reads.",
         ))
         .license(Some(
             LicenseBuilder::new()
