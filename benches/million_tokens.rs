@@ -174,7 +174,7 @@ fn main() {
     }
     report("commit, all at once", 1_000, began);
     let began = Instant::now();
-    let rows = scattered().take(50_000).map(|number| (token_id(number), USED)).collect();
+    let rows = scattered().take(50_000).map(|number| (token_id(number), USED).into()).collect();
     store.record_usage(rows).wait().unwrap();
     report("usage, scattered", 50_000, began);
 

@@ -16,7 +16,7 @@ use bearward::store::redb::{Options, RedbStore, open};
 use bearward::store::{Commit, Ledger, Validations};
 use bearward::time::{Timestamp, Ttl, Unit};
 use bearward::token::{ApiToken, NOTIFY_BEFORE_EXPIRY, TokenStatus, Usage};
-use bearward::usage::{Pending, Uses};
+use bearward::usage::{self, Pending, Uses};
 use bearward::validation::{self, Counts, RunState, Trigger, Wanted};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -40,6 +40,10 @@ impl Uses for Idle {
     }
 
     fn pending(&self) -> HashMap<TokenId, Usage> {
+        HashMap::new()
+    }
+
+    fn pending_needs(&self) -> usage::Needed {
         HashMap::new()
     }
 }

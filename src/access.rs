@@ -17,7 +17,7 @@ use crate::org::{Organization, Revision, User};
 use crate::role::RoleSet;
 use crate::secret::Digest;
 use crate::time::Timestamp;
-use crate::token::{ApiToken, Standing};
+use crate::token::{ApiToken, Need, Standing};
 use http::Method;
 use serde::{Deserialize, Serialize};
 
@@ -228,6 +228,16 @@ pub struct Demand {
     pub any_of: RoleSet,
     /// All of these roles.
     pub all_of: RoleSet,
+}
+
+impl Demand {
+    /// What a request that it admits needed of the token's scope; nothing if any token would do.
+    #[must_use]
+    pub fn need(&self) -> Option<Need> {
+        let Self { organizations: _, any_of, all_of } = self;
+        let need = Need { any_of: any_of.clone(), all_of: all_of.clone() };
+        (!need.roles().is_empty()).then_some(need)
+    }
 }
 
 /// What a route asks of a request.

@@ -196,6 +196,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(insight::expiry::read))
         .routes(routes!(insight::requests::read))
         .routes(routes!(insight::verdicts::read))
+        .routes(routes!(insight::scope::list))
         .routes(routes!(audit::list))
         .routes(routes!(audit::head))
         .routes(routes!(export::export))

@@ -19,15 +19,15 @@ use crate::governance::catalogue::Catalogue;
 use crate::listener::Listener;
 use crate::notifier::{Bell, Caller, Mailer, NoTls, Notifier, UnusableServer};
 use crate::role::{RoleName, RoleTable};
-use crate::rotation;
 use crate::scheduler::Scheduler;
 use crate::seal::{self, KeyError, Seal, Shut};
 use crate::session::Cached;
 use crate::store::redb::{KeySource, OpenError, RedbStore};
 use crate::store::{self, CommitError, Facts, Ledger, StoreError};
 use crate::telemetry::{Counters, Metrics};
+use crate::token::watch::Step;
 use crate::trails::{Guesses, Keeper, Leaks, Refusals};
-use crate::usage::Board;
+use crate::usage::{Asked, Board};
 use arc_swap::ArcSwap;
 use std::fmt;
 use std::io;
@@ -155,10 +155,14 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
     let cache = Cache::new(facts, config.gateway.cache_entries_max, key)?;
     store.follow(Arc::clone(&cache) as _);
     intern_roles(store.as_ref(), &config)?;
+    flusher::watch(store.as_ref(), Step::Begin(clock::now()))?;
     let readers = Readers::start(Arc::clone(&cache), READER_THREADS).map_err(StartError::Thread)?;
     let readers = Arc::new(readers.reading_here());
 
-    let plan = Arc::new(ArcSwap::from_pointee(plan_of(&config, &store.roles(), 0)?));
+    let workers = config.gateway.workers.max(1);
+    let board = Arc::new(Board::new(workers));
+    let plan = plan_of(&config, &store.roles(), board.asked(), 0)?;
+    let plan = Arc::new(ArcSwap::from_pointee(plan));
     let shared = Arc::new(Shared {
         cache: Arc::clone(&cache),
         readers: Arc::clone(&readers),
@@ -166,8 +170,6 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         own_ports: own_ports(&gateway_socket, &admin_socket).map_err(StartError::Thread)?,
         roles: roles_of(&store),
     });
-    let workers = config.gateway.workers.max(1);
-    let board = Arc::new(Board::new(workers));
     let counters: Vec<Arc<Counters>> = (0..workers).map(|_worker| Arc::default()).collect();
     let (log_writer, log) = access_log(config.gateway.access_log.as_ref())?;
 
@@ -256,7 +258,7 @@ impl Running {
         }
         intern_roles(self.store.as_ref(), config)?;
         let generation = self.plan.load().generation + 1;
-        let plan = plan_of(config, &self.store.roles(), generation)?;
+        let plan = plan_of(config, &self.store.roles(), self.board.asked(), generation)?;
         self.plan.store(Arc::new(plan));
         self.catalogue.store(Arc::new(catalogue_of(config)));
         for section in read_once(&self.config, config) {
@@ -273,13 +275,7 @@ impl Running {
         self.flusher.stop();
         self.control.stop();
         self.keeper.stop();
-        rotation::record(&self.cache, self.store.as_ref(), clock::now());
-        if let Err(error) = self.board.flush(self.store.as_ref()) {
-            tracing::error!(%error, "the last uses could not be written");
-        }
-        if let Err(error) = self.board.record_verdicts(self.store.as_ref(), clock::now()) {
-            tracing::error!(%error, "the last verdicts could not be written");
-        }
+        flusher::last(&self.board, &self.cache, self.store.as_ref());
         self.store.close();
         if let Some(log) = self.log {
             let _panicked = log.join();
@@ -443,8 +439,13 @@ fn intern_roles(ledger: &dyn Ledger, config: &Config) -> Result<(), CommitError>
     ledger.commit(change).wait().map(|_committed| ())
 }
 
-fn plan_of(config: &Config, roles: &RoleTable, generation: u64) -> Result<Plan, UnknownRole> {
-    let routes = Routes::compile(config, roles)?;
+fn plan_of(
+    config: &Config,
+    roles: &RoleTable,
+    asked: &Asked,
+    generation: u64,
+) -> Result<Plan, UnknownRole> {
+    let routes = Routes::compile(config, roles, asked)?;
     Ok(Plan { generation, routes, upstreams: config.upstreams.clone() })
 }
 

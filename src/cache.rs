@@ -25,6 +25,7 @@
 use crate::access::{Evidence, OrgFacts, OwnerFacts, TokenFacts};
 use crate::id::{OrgId, TokenId, UserId};
 use crate::org::Revision;
+use crate::role::RoleSet;
 use crate::secret::Digest;
 use crate::store::{Fact, FactKey, Facts, Follower, Found, StoreError};
 use crate::time::Timestamp;
@@ -93,6 +94,10 @@ impl Tallied for Entry {
 
     fn org(&self) -> OrgId {
         self.token.org
+    }
+
+    fn scope(&self) -> &RoleSet {
+        &self.token.scope
     }
 
     fn denials(&self) -> &Denials {
@@ -367,7 +372,7 @@ impl Cache {
             id,
             org: OrgId::from_bits(0),
             active: false,
-            roles: crate::role::RoleSet::empty(),
+            roles: RoleSet::empty(),
             operator: false,
             version: Revision(0),
         };

@@ -11,7 +11,7 @@ use crate::org::{Organization, Revision, User};
 use crate::role::RoleName;
 use crate::secret::Digest;
 use crate::time::Timestamp;
-use crate::token::{ApiToken, Usage};
+use crate::token::{ApiToken, Usage, watch};
 use crate::validation;
 use std::time::Duration;
 
@@ -113,6 +113,8 @@ pub enum Write {
         /// The next one.
         next: Option<Timestamp>,
     },
+    /// Something happens to the recording of uses.
+    Watch(watch::Step),
     /// All reminders up to this instant are done: one that is found before it came to be after it.
     RemindedThrough(Timestamp),
 }

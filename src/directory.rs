@@ -7,6 +7,7 @@
 
 mod catalogue;
 mod events;
+mod excess;
 mod insight;
 mod people;
 mod preview;
@@ -15,6 +16,7 @@ mod window;
 
 pub use catalogue::{RoleColumn, RoleRow, ServiceColumn, ServiceRow, roles, services};
 pub use events::{EventColumn, events};
+pub use excess::{ExcessColumn, ExcessQuery, ExcessRow, excesses};
 pub use insight::{
     EXPIRING_NAMED_MAX, Expiring, Expiry, IDLE_DAYS, IDLEST_NAMED_MAX, Idleness, Idlest,
 };

@@ -326,7 +326,7 @@ impl Gateway {
                 counted = true;
                 self.counters.permit();
                 if let Some((entry, _identity)) = &admitted {
-                    self.usage.touch(entry, permit.decided_at());
+                    self.usage.touch(entry, permit.decided_at(), route.needed);
                 }
             }
             drop(admitted);

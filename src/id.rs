@@ -24,6 +24,10 @@ fn layout(at: Timestamp, random: [u8; 10]) -> u128 {
     millis << 80 | tail
 }
 
+fn made_at(bits: u128) -> Timestamp {
+    Timestamp::from_millis(i64::try_from(bits >> 80).unwrap_or(i64::MAX))
+}
+
 fn write(f: &mut fmt::Formatter<'_>, prefix: &str, bits: u128) -> fmt::Result {
     let mut text = [0_u8; CHARS];
     for (place, char) in text.iter_mut().rev().enumerate() {
@@ -65,6 +69,12 @@ macro_rules! identity {
             #[must_use]
             pub const fn from_bits(bits: u128) -> Self {
                 Self(bits)
+            }
+
+            /// When it was made.
+            #[must_use]
+            pub fn made_at(self) -> Timestamp {
+                made_at(self.0)
             }
 
             /// The bits, in the order of the text form.

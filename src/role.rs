@@ -177,6 +177,21 @@ impl RoleSet {
         self.is_subset(other) && self.is_subset(third)
     }
 
+    /// How many roles there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let ones = |word: &u64| word.count_ones() as usize;
+        ones(&self.low) + self.high.iter().map(ones).sum::<usize>()
+    }
+
+    /// The roles that are in either set.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        let words = self.high.len().max(other.high.len());
+        let high = (1..=words).map(|at| self.word(at) | other.word(at)).collect();
+        Self { low: self.low | other.low, high }
+    }
+
     /// The roles that are in both sets.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {

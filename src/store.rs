@@ -23,7 +23,8 @@ use crate::org::{Organization, Revision, User};
 use crate::role::RoleTable;
 use crate::secret::Digest;
 use crate::time::Timestamp;
-use crate::token::{ApiToken, Days, Usage};
+use crate::token::watch::Watch;
+use crate::token::{ApiToken, Usage, Use, Used};
 use crate::validation::{Flag, Run, Schedule};
 use std::ops::ControlFlow;
 use std::pin::Pin;
@@ -185,8 +186,11 @@ pub trait Ledger: Validations + Send + Sync {
     fn webhook(&self, org: OrgId, id: WebhookId) -> Result<Option<Webhook>, StoreError>;
     /// The webhooks of an organization, in the order of their making.
     fn webhooks(&self, org: OrgId) -> Result<Vec<Webhook>, StoreError>;
-    /// The uses of a token on the last days, as far as the store was told.
-    fn use_days(&self, token: TokenId) -> Result<Days, StoreError>;
+    /// All that is recorded of the uses of some tokens of an organization, as far as the store was told.
+    /// The tokens are in the order of their identities, and each is named once.
+    fn used(&self, org: OrgId, tokens: &[TokenId]) -> Result<Vec<Used>, StoreError>;
+    /// How uses were recorded so far; nothing before the first gateway began.
+    fn watch(&self) -> Result<Option<Watch>, StoreError>;
     /// The verdicts about an organization's tokens in the last minutes, or on the last days: when
     /// each began and what they came to, the earliest first.
     fn verdicts(&self, org: OrgId, grain: Grain) -> Result<Vec<(Timestamp, Verdicts)>, StoreError>;
@@ -201,10 +205,10 @@ pub trait Ledger: Validations + Send + Sync {
     fn tell(&self, events: Vec<Draft>) -> Commit {
         self.commit(Change { events, ..Change::default() })
     }
-    /// Adds usage to what is stored: the later use, the sum of the counts. Tokens that are not
+    /// Adds usage to what is stored: the later use, the sum of the counts, what was needed. Tokens that are not
     /// there are passed over, at once or later. Usage makes no revision and no follower hears of it:
     /// the answer has the revision of the last change before it.
-    fn record_usage(&self, usage: Vec<(TokenId, Usage)>) -> Commit;
+    fn record_usage(&self, usage: Vec<Use>) -> Commit;
     /// Makes `follower` hear of every change from now on. Called before anything is committed.
     fn follow(&self, follower: Arc<dyn Follower>);
     /// Whether changes are still taken.

@@ -1,16 +1,20 @@
 //! API tokens: long-lived opaque credentials of users.
 
 mod days;
+mod needs;
+pub mod watch;
 
 pub use days::{DAYS_KEPT, Days};
+pub use needs::{Excess, NEED_DAYS_KEPT, NEEDS_KEPT_MAX, Need, Needs};
 
 use crate::id::{OrgId, TokenId, UserId};
 use crate::org::{Revision, StatusChange};
 use crate::policy::Ignores;
 use crate::role::RoleSet;
 use crate::secret::Digest;
-use crate::time::Timestamp;
+use crate::time::{Day, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// When the owner of a token is told of its end, in days before it, unless the token says otherwise.
@@ -240,5 +244,83 @@ impl Usage {
     #[must_use]
     pub const fn is_nothing(&self) -> bool {
         self.use_count == 0 && self.reuse.count == 0
+    }
+}
+
+/// Uses of one token in a short while, and what they needed of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// The token.
+    pub token: TokenId,
+    /// How often, and when last.
+    pub usage: Usage,
+    /// What requests needed of its scope, each once: on the day of the last use, or just before.
+    pub needs: Vec<Arc<Need>>,
+}
+
+/// What is told apart of the needs of such uses. With more, all that they name counts as needed.
+pub const NEEDS_PER_USE_MAX: usize = 64;
+
+impl Use {
+    /// Adds other uses of the same token.
+    pub fn add(&mut self, other: Self) {
+        self.usage = self.usage.merged(other.usage);
+        for need in other.needs {
+            if !self.needs.contains(&need) {
+                self.needs.push(need);
+            }
+        }
+        if self.needs.len() > NEEDS_PER_USE_MAX {
+            let all = |roles: RoleSet, need: &Arc<Need>| roles.union(&need.roles());
+            let roles = self.needs.iter().fold(RoleSet::empty(), all);
+            self.needs = vec![Arc::new(Need::all_of(roles))];
+        }
+    }
+}
+
+impl From<(TokenId, Usage)> for Use {
+    /// Uses that needed no role.
+    fn from((token, usage): (TokenId, Usage)) -> Self {
+        Self { token, usage, needs: Vec::new() }
+    }
+}
+
+/// All that is recorded of the uses of a token.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Used {
+    /// How often, and when last.
+    pub usage: Usage,
+    /// Its uses on the last days, as far as they were told one after the other.
+    pub days: Days,
+    /// What they needed, as far as that was told.
+    pub needs: Needs,
+}
+
+impl Used {
+    /// Adds the uses of a short while, all of them to the day of the last.
+    pub fn count(&mut self, usage: Usage) {
+        self.usage = self.usage.merged(usage);
+        self.days.count(&usage);
+    }
+
+    /// The same with what they needed.
+    pub fn add(&mut self, used: &Use) {
+        self.count(used.usage);
+        if let Some(last) = used.usage.last_used_at {
+            used.needs.iter().for_each(|need| self.needs.add(need, Day::of(last)));
+        }
+    }
+
+    /// Adds what was recorded elsewhere.
+    pub fn merge(&mut self, other: &Self) {
+        self.usage = self.usage.merged(other.usage);
+        other.days.iter().for_each(|(day, uses)| self.days.add(day, uses));
+        self.needs.merge(&other.needs);
+    }
+}
+
+impl From<Usage> for Used {
+    fn from(usage: Usage) -> Self {
+        Self { usage, ..Self::default() }
     }
 }

@@ -5,19 +5,24 @@
 //! seconds the flusher takes all lists and has the store add the tallies up. Nothing is awaited on a
 //! worker. A list holds its entries, so an eviction loses nothing.
 
+mod asked;
 mod denials;
 
+pub use asked::{Asked, Bit, NEEDS_MAX};
 pub use denials::Denials;
 
 use crate::access::{Reason, Verdicts};
 use crate::change::{Change, Write};
 use crate::id::{OrgId, TokenId};
+use crate::role::{RoleId, RoleSet};
 use crate::store::{CommitError, Ledger};
-use crate::time::Timestamp;
-use crate::token::{Reuse, Usage};
+use crate::time::{Day, Timestamp};
+use crate::token::watch::Step;
+use crate::token::{Need, Reuse, Usage, Use};
+use asked::Known;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::thread;
 use std::time::Duration;
@@ -34,6 +39,8 @@ const PAUSE_BETWEEN_PARTS: Duration = Duration::from_millis(1);
 pub struct Tally {
     uses: AtomicU64,
     last: AtomicI64,
+    /// What these uses needed, a [`Bit`] for each.
+    needs: AtomicU32,
     listed: AtomicBool,
 }
 
@@ -42,6 +49,7 @@ impl Default for Tally {
         Self {
             uses: AtomicU64::new(0),
             last: AtomicI64::new(i64::MIN),
+            needs: AtomicU32::new(0),
             listed: AtomicBool::new(false),
         }
     }
@@ -50,9 +58,14 @@ impl Default for Tally {
 impl Tally {
     /// Counts one use. Answers whether it is the first since the tally was last taken: then its
     /// holder must be listed.
-    fn count(&self, at: Timestamp) -> bool {
-        // In this order: a `take` that misses this use has unlisted the tally before it looked.
+    fn count(&self, at: Timestamp, needed: Bit) -> bool {
+        // In this order: a `take` that misses this use has unlisted the tally before it looked, and
+        // one that has it has what it needed, too.
         self.last.fetch_max(at.millis(), Ordering::AcqRel);
+        // Most requests of a token need what others did a moment ago.
+        if self.needs.load(Ordering::Relaxed) & needed.mask() != needed.mask() {
+            self.needs.fetch_or(needed.mask(), Ordering::Relaxed);
+        }
         self.uses.fetch_add(1, Ordering::AcqRel);
         self.enlist()
     }
@@ -61,14 +74,19 @@ impl Tally {
         !self.listed.load(Ordering::Acquire) && !self.listed.swap(true, Ordering::AcqRel)
     }
 
-    fn peek(&self) -> Usage {
-        usage(self.uses.load(Ordering::Acquire), self.last.load(Ordering::Acquire))
+    /// The uses, and what they needed.
+    fn peek(&self) -> (Usage, u32) {
+        let uses = self.uses.load(Ordering::Acquire);
+        let needs = if uses > 0 { self.needs.load(Ordering::Acquire) } else { 0 };
+        (usage(uses, self.last.load(Ordering::Acquire)), needs)
     }
 
-    fn take(&self) -> Usage {
+    fn take(&self) -> (Usage, u32) {
         self.listed.store(false, Ordering::Release);
         let uses = self.uses.swap(0, Ordering::AcqRel);
-        usage(uses, self.last.load(Ordering::Acquire))
+        // What a use needed that is not counted yet is left to whoever takes the use.
+        let needs = if uses > 0 { self.needs.swap(0, Ordering::AcqRel) } else { 0 };
+        (usage(uses, self.last.load(Ordering::Acquire)), needs)
     }
 }
 
@@ -101,21 +119,29 @@ impl Refusals {
     }
 }
 
-fn peek(held: &impl Tallied) -> Usage {
-    let used = held.tally().peek();
-    held.refusals()
-        .map_or(used, |refusals| refusals.with(used, refusals.count.load(Ordering::Acquire)))
+fn peek(held: &impl Tallied, known: &Known) -> Use {
+    let (used, needs) = held.tally().peek();
+    let usage = held
+        .refusals()
+        .map_or(used, |refusals| refusals.with(used, refusals.count.load(Ordering::Acquire)));
+    Use { token: held.token(), usage, needs: known.met(needs, held.scope()) }
 }
 
-fn take(held: &impl Tallied) -> Usage {
-    let used = held.tally().take();
-    held.refusals()
-        .map_or(used, |refusals| refusals.with(used, refusals.count.swap(0, Ordering::AcqRel)))
+fn take(held: &impl Tallied, known: &Known) -> Use {
+    let (used, needs) = held.tally().take();
+    let usage = held
+        .refusals()
+        .map_or(used, |refusals| refusals.with(used, refusals.count.swap(0, Ordering::AcqRel)));
+    Use { token: held.token(), usage, needs: known.met(needs, held.scope()) }
 }
+
+/// What uses of tokens needed, and on which day at the latest.
+pub type Needed = HashMap<TokenId, Vec<(Arc<Need>, Day)>>;
 
 /// Uses as the admin port counts and reads them. Not for a worker.
 pub trait Uses: Send + Sync {
-    /// Counts uses of a token.
+    /// Counts uses of a token here. Which of its organization roles a call needs is found deep in a
+    /// plan, so each counts as needing all that the token carries.
     fn touch(&self, token: TokenId, usage: Usage);
     /// Holds what is pending and what is stored still against each other. Blocks while a flush is
     /// under way.
@@ -123,6 +149,8 @@ pub trait Uses: Send + Sync {
     /// All that is pending. What is read from the store after this holds every use that is not in
     /// it, and some that are: the later of both is exact, the sum is not.
     fn pending(&self) -> HashMap<TokenId, Usage>;
+    /// What all that is pending needed, and on which day at the latest.
+    fn pending_needs(&self) -> Needed;
 }
 
 /// Uses that are not in the store. While this is held, none moves there, so that pending and stored
@@ -140,6 +168,8 @@ pub trait Tallied: Send + Sync {
     fn tally(&self) -> &Tally;
     /// Its organization.
     fn org(&self) -> OrgId;
+    /// The roles that the token carries.
+    fn scope(&self) -> &RoleSet;
     /// Where requests with tokens of its organization are counted that were refused.
     fn denials(&self) -> &Denials;
     /// What else a use means, before the request goes anywhere.
@@ -161,10 +191,10 @@ impl<T> Default for Shard<T> {
 }
 
 impl<T: Tallied> Shard<T> {
-    /// Counts one use.
-    pub fn touch(&self, tallied: &Arc<T>, at: Timestamp) {
+    /// Counts one use, and what it needed.
+    pub fn touch(&self, tallied: &Arc<T>, at: Timestamp, needed: Bit) {
         tallied.used(at);
-        if tallied.tally().count(at) {
+        if tallied.tally().count(at, needed) {
             self.list().push(Arc::clone(tallied));
         }
     }
@@ -200,6 +230,7 @@ pub struct Board<T> {
     /// Held for writing while a part of the uses is on its way into the store, so that a reader who
     /// holds it sees each use exactly once: pending, or stored.
     moving: RwLock<()>,
+    asked: Asked,
 }
 
 /// What was taken off the workers' lists.
@@ -208,7 +239,7 @@ struct Gathered<T> {
     listed: Vec<Arc<T>>,
     /// Tallies that were taken, uses that were noted without an entry, and what could not be
     /// written.
-    rows: HashMap<TokenId, Usage>,
+    rows: HashMap<TokenId, Use>,
     /// Verdicts that are not in the store, by the organization of the token.
     verdicts: HashMap<OrgId, Verdicts>,
 }
@@ -220,9 +251,11 @@ impl<T> Default for Gathered<T> {
 }
 
 impl<T> Gathered<T> {
-    fn add(&mut self, token: TokenId, usage: Usage) {
-        let sum = self.rows.entry(token).or_default();
-        *sum = sum.merged(usage);
+    fn add(&mut self, used: Use) {
+        match self.rows.entry(used.token) {
+            Entry::Occupied(mut sum) => sum.get_mut().add(used),
+            Entry::Vacant(row) => _ = row.insert(used),
+        }
     }
 }
 
@@ -249,7 +282,14 @@ impl<T: Tallied> Board<T> {
             shards: (0..writers.max(1)).map(|_writer| Arc::default()).collect(),
             gathered: Mutex::new(Gathered::default()),
             moving: RwLock::new(()),
+            asked: Asked::default(),
         }
+    }
+
+    /// What routes ask for.
+    #[must_use]
+    pub const fn asked(&self) -> &Asked {
+        &self.asked
     }
 
     /// The list of one writer.
@@ -266,9 +306,9 @@ impl<T: Tallied> Board<T> {
         Still { board: self, pending: OnceLock::new(), _moving: guard }
     }
 
-    /// Counts one use of a token that is held by no entry here.
-    pub fn note(&self, token: TokenId, usage: Usage) {
-        self.gathered().add(token, usage);
+    /// Counts uses of a token that is held by no entry here.
+    pub fn note(&self, used: Use) {
+        self.gathered().add(used);
     }
 
     /// Takes the workers' lists, each in no time, and answers with all that is pending.
@@ -283,41 +323,62 @@ impl<T: Tallied> Board<T> {
 
     fn pending(&self) -> HashMap<TokenId, Usage> {
         let gathered = self.gathered();
-        let mut sums = gathered.rows.clone();
+        let rows = gathered.rows.values();
+        let mut sums: HashMap<_, _> = rows.map(|row| (row.token, row.usage)).collect();
         for held in &gathered.listed {
             let sum = sums.entry(held.token()).or_default();
-            *sum = sum.merged(peek(held.as_ref()));
+            *sum = sum.merged(peek(held.as_ref(), &Known::default()).usage);
         }
         sums
+    }
+
+    fn pending_needs(&self) -> Needed {
+        let gathered = self.gathered();
+        let known = self.asked.known();
+        let mut needs = Needed::new();
+        let mut see = |used: &Use| {
+            let Some(last) = used.usage.last_used_at else { return };
+            let all = used.needs.iter().map(|need| (Arc::clone(need), Day::of(last)));
+            needs.entry(used.token).or_default().extend(all);
+        };
+        gathered.rows.values().for_each(&mut see);
+        gathered.listed.iter().for_each(|held| see(&peek(held.as_ref(), &known)));
+        needs
     }
 
     /// Moves every use into the store. Blocks until it is durable. What could not be written is
     /// kept for the next time. Readers and changes get their turn after each part.
     pub fn flush(&self, ledger: &dyn Ledger) -> Result<usize, CommitError> {
-        let rows: Vec<(TokenId, Usage)> = {
+        let rows: Vec<Use> = {
+            // Not before the lists are taken: what a use among them needed is known by now.
             let mut gathered = self.gathered();
+            let known = self.asked.known();
             for held in std::mem::take(&mut gathered.listed) {
-                let usage = take(held.as_ref());
-                gathered.judge(held.org(), usage.use_count, held.denials());
-                if !usage.is_nothing() {
-                    gathered.add(held.token(), usage);
+                let used = take(held.as_ref(), &known);
+                gathered.judge(held.org(), used.usage.use_count, held.denials());
+                if !used.usage.is_nothing() {
+                    gathered.add(used);
                 }
             }
-            gathered.rows.iter().map(|(&token, &usage)| (token, usage)).collect()
+            gathered.rows.values().cloned().collect()
         };
-        for (number, part) in rows.chunks(ROWS_PER_COMMIT_MAX).enumerate() {
+        let count = rows.len();
+        let mut rows = rows.into_iter();
+        for number in 0..count.div_ceil(ROWS_PER_COMMIT_MAX) {
             if number > 0 {
                 // A waiting reader would otherwise hardly ever win the lock.
                 thread::sleep(PAUSE_BETWEEN_PARTS);
             }
+            let part: Vec<Use> = rows.by_ref().take(ROWS_PER_COMMIT_MAX).collect();
+            let written: Vec<_> = part.iter().map(|used| (used.token, used.usage)).collect();
             let _moving = self.moving.write().unwrap_or_else(PoisonError::into_inner);
-            ledger.record_usage(part.to_vec()).wait()?;
+            ledger.record_usage(part).wait()?;
             let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
-            for &(token, written) in part {
+            for (token, written) in written {
                 gathered.settle(token, written);
             }
         }
-        Ok(rows.len())
+        Ok(count)
     }
 }
 
@@ -339,7 +400,7 @@ impl<T> Gathered<T> {
     /// Takes off what is stored; what was noted meanwhile stays.
     fn settle(&mut self, token: TokenId, written: Usage) {
         if let Entry::Occupied(mut row) = self.rows.entry(token) {
-            let rest = row.get_mut();
+            let rest = &mut row.get_mut().usage;
             rest.use_count = rest.use_count.saturating_sub(written.use_count);
             rest.reuse.count = rest.reuse.count.saturating_sub(written.reuse.count);
             if rest.is_nothing() {
@@ -350,15 +411,22 @@ impl<T> Gathered<T> {
 }
 
 impl<T: Tallied> Board<T> {
-    /// Moves the verdicts that the flushes have gathered into the store, as of now. Blocks until they
-    /// are durable. What could not be written is kept for the next time.
-    pub fn record_verdicts(&self, ledger: &dyn Ledger, now: Timestamp) -> Result<(), CommitError> {
+    /// Moves the verdicts that the flushes have gathered into the store, as of now, and with them
+    /// says until when every use is stored, if a flush has seen to that. Blocks until all of it is
+    /// durable. What could not be written is kept for the next time.
+    pub fn record_verdicts(
+        &self,
+        ledger: &dyn Ledger,
+        now: Timestamp,
+        through: Option<Timestamp>,
+    ) -> Result<(), CommitError> {
+        let mut through = through.map(|through| Write::Watch(Step::Through(through)));
         let lock = || self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
         let all: Vec<_> = lock().verdicts.iter().map(|(org, sum)| (*org, sum.clone())).collect();
         for part in all.chunks(ORGS_PER_COMMIT_MAX) {
             let write =
                 |(org, sum): &(OrgId, Verdicts)| Write::Verdicts(*org, now, Box::new(sum.clone()));
-            let writes = part.iter().map(write).collect();
+            let writes = part.iter().map(write).chain(through.take()).collect();
             ledger.commit(Change { writes, ..Change::default() }).wait()?;
             let mut gathered = lock();
             for (org, written) in part {
@@ -370,13 +438,17 @@ impl<T: Tallied> Board<T> {
                 }
             }
         }
+        if let Some(through) = through {
+            ledger.commit(Change { writes: vec![through], ..Change::default() }).wait()?;
+        }
         Ok(())
     }
 }
 
 impl<T: Tallied> Uses for Board<T> {
     fn touch(&self, token: TokenId, usage: Usage) {
-        self.note(token, usage);
+        let needs = if usage.use_count > 0 { vec![of_a_call()] } else { Vec::new() };
+        self.note(Use { token, usage, needs });
     }
 
     fn still(&self) -> Box<dyn Pending + '_> {
@@ -386,6 +458,16 @@ impl<T: Tallied> Uses for Board<T> {
     fn pending(&self) -> HashMap<TokenId, Usage> {
         self.pending()
     }
+
+    fn pending_needs(&self) -> Needed {
+        self.pending_needs()
+    }
+}
+
+/// What a call of the admin port may have needed.
+fn of_a_call() -> Arc<Need> {
+    let roles = [RoleId::ORG_OWNER, RoleId::ORG_ADMIN, RoleId::ORG_MEMBER];
+    Arc::new(Need::all_of(roles.into_iter().collect()))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 pub(crate) mod expiry;
 pub(crate) mod requests;
+pub(crate) mod scope;
 pub(crate) mod stale;
 pub(crate) mod verdicts;
 
@@ -10,6 +11,7 @@ use super::problem::Problem;
 use crate::id::OrgId;
 use crate::org::Organization;
 use crate::time::Timestamp;
+use crate::token::NEED_DAYS_KEPT;
 use axum::body::Bytes;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
@@ -22,7 +24,7 @@ pub const ANSWERS_KEPT: Duration = Duration::from_secs(10);
 /// Answers that are kept at a time.
 const ANSWERS_MAX: usize = 64;
 /// The most days that a question may be about.
-const DAYS_MAX: u16 = 366;
+const DAYS_MAX: u16 = NEED_DAYS_KEPT;
 /// The days that a question is about when nothing is said.
 const DAYS_DEFAULT: u16 = 90;
 
@@ -38,10 +40,14 @@ pub(crate) struct DaysQuery {
 
 impl DaysQuery {
     fn days(&self) -> Result<u16, Problem> {
-        let Some(text) = &self.days else { return Ok(DAYS_DEFAULT) };
-        let days = text.parse().ok().filter(|days| (1..=DAYS_MAX).contains(days));
-        days.ok_or_else(|| Problem::field("days", format!("expected 1 to {DAYS_MAX}")))
+        days(self.days.as_deref())
     }
+}
+
+fn days(text: Option<&str>) -> Result<u16, Problem> {
+    let Some(text) = text else { return Ok(DAYS_DEFAULT) };
+    let days = text.parse().ok().filter(|days| (1..=DAYS_MAX).contains(days));
+    days.ok_or_else(|| Problem::field("days", format!("expected 1 to {DAYS_MAX}")))
 }
 
 /// A question, as answers are found again by it.

@@ -36,6 +36,12 @@ pub(crate) fn limit(text: Option<&str>) -> Result<usize, Problem> {
     limit.ok_or_else(|| Problem::field("limit", format!("expected 1 to {LIMIT_MAX}")))
 }
 
+/// Whether something is to be so, if that is said.
+pub(crate) fn truth(field: &str, text: Option<&str>) -> Result<Option<bool>, Problem> {
+    let parsed = text.map(str::parse).transpose();
+    parsed.map_err(|_neither| Problem::field(field, "expected true or false"))
+}
+
 /// The page that is asked for.
 pub(crate) fn asked<C: Column>(
     sort: Option<&str>,

@@ -15,6 +15,7 @@ mod notices;
 mod rotation;
 mod scim;
 mod stories;
+mod unused_scope;
 mod validations;
 mod violations;
 
@@ -50,7 +51,11 @@ const ROLE_WRITER: RoleId = RoleId(4);
 
 /// Use that is not stored yet.
 #[derive(Default)]
-struct Pending(Mutex<HashMap<TokenId, Usage>>);
+struct Pending(
+    Mutex<HashMap<TokenId, Usage>>,
+    /// What it needed.
+    Mutex<usage::Needed>,
+);
 
 impl Uses for Pending {
     fn touch(&self, _token: TokenId, _usage: Usage) {}
@@ -61,6 +66,10 @@ impl Uses for Pending {
 
     fn pending(&self) -> HashMap<TokenId, Usage> {
         self.0.lock().expect("no panic").clone()
+    }
+
+    fn pending_needs(&self) -> usage::Needed {
+        self.1.lock().expect("no panic").clone()
     }
 }
 

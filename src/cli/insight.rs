@@ -23,6 +23,8 @@ enum Command {
     Expiry(Days),
     /// Print how many requests were admitted on each of the last days
     Requests(Requests),
+    /// List the live tokens that carry roles which no request needed for some days
+    UnusedScope(UnusedScope),
     /// Print what requests came to, in each of the last minutes and on each of the last days
     Verdicts(Verdicts),
 }
@@ -63,12 +65,31 @@ struct Verdicts {
     days: u16,
 }
 
+#[derive(Debug, Args)]
+struct UnusedScope {
+    #[command(flatten)]
+    access: Access,
+    /// For how many days nothing needed the roles, 1 to 366
+    #[arg(long, value_name = "N", default_value_t = 90)]
+    days: u16,
+    /// Only this token, by its identity
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<TokenId>,
+    /// Only tokens of whose requests in these days all are known
+    #[arg(long)]
+    complete: bool,
+    /// So many tokens at most, those with most to give up first
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    limit: usize,
+}
+
 /// Runs the command.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.command {
         Command::Stale(days) => days.run("stale", stale_table),
         Command::Expiry(days) => days.run("expiry", expiry_table),
         Command::Requests(requests) => requests.run(),
+        Command::UnusedScope(unused) => unused.run(),
         Command::Verdicts(verdicts) => verdicts.run(),
     }
 }
@@ -95,6 +116,90 @@ impl Verdicts {
         let question = format!("verdicts?minutes={}&days={}", self.minutes, self.days);
         ask(&self.access, &question, verdicts_table)
     }
+}
+
+/// Rows in a page of the answer.
+const PAGE_ROWS: usize = 200;
+
+impl UnusedScope {
+    /// Goes through as many pages as it takes.
+    fn run(&self) -> anyhow::Result<()> {
+        let (mut client, org) = self.access.connect()?;
+        let mut said = vec![format!("days={}", self.days)];
+        said.extend(self.token.map(|token| format!("token={token}")));
+        said.extend(self.complete.then(|| "complete=true".to_owned()));
+        let mut items: Vec<Value> = Vec::new();
+        let mut cursor: Option<String> = None;
+        let mut answer = loop {
+            let rows = self.limit.saturating_sub(items.len()).clamp(1, PAGE_ROWS);
+            let after = cursor.take().map(|cursor| format!("cursor={cursor}"));
+            let query = said.iter().cloned().chain([format!("limit={rows}")]).chain(after);
+            let query = query.collect::<Vec<_>>().join("&");
+            let path = format!("/api/v1/orgs/{org}/insight/unused-scope?{query}");
+            let mut answer = client.call(Method::GET, &path, None)?;
+            if let Some(Value::Array(page)) = answer.get_mut("items").map(Value::take) {
+                items.extend(page);
+            }
+            cursor = answer["next_cursor"].as_str().map(str::to_owned);
+            if cursor.is_none() || items.len() >= self.limit {
+                break answer;
+            }
+        };
+        items.truncate(self.limit);
+        answer["items"] = Value::Array(items);
+        if self.access.json {
+            return say(&serde_json::to_string_pretty(&answer)?);
+        }
+        say(&unused_table(&answer))?;
+        for remark in remarks(&answer) {
+            tell(&remark);
+        }
+        Ok(())
+    }
+}
+
+/// What a reader has to know who takes a role away.
+fn remarks(answer: &Value) -> Vec<String> {
+    let mut remarks = Vec::new();
+    match answer["observed_since"].as_str() {
+        Some(since) => remarks.push(format!("Requests are recorded since {since}.")),
+        None => remarks.push("No gateway ever ran on this store.".to_owned()),
+    }
+    remarks.extend(list(&answer["gaps"]).map(|gap| {
+        let (from, until) = (text(&gap["from"]), text(&gap["until"]));
+        format!("Some requests between {from} and {until} may have been missed.")
+    }));
+    if answer["next_cursor"].is_string() {
+        remarks.push("There are more tokens: see --limit.".to_owned());
+    }
+    remarks
+}
+
+fn unused_table(answer: &Value) -> String {
+    let row = |token: &Value| {
+        let choices: Vec<String> =
+            list(&token["one_of"]).map(|choice| roles(choice).join(" or ")).collect();
+        let complete = if token["complete"] == true { "yes" } else { "no" };
+        vec![
+            text(&token["id"]),
+            text(&token["name"]),
+            text(&token["owner"]["email"]),
+            roles(&token["unused"]).join(" "),
+            choices.join("; "),
+            text(&token["observed_since"]),
+            complete.to_owned(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = list(&answer["items"]).map(row).collect();
+    let headings = ["ID", "NAME", "OWNER", "UNUSED", "ONE OF", "OBSERVED SINCE", "COMPLETE"];
+    table::columns(&headings, &rows)
+}
+
+/// The names in a scope.
+fn roles(scope: &Value) -> Vec<String> {
+    let service = |role: &Value| format!("{}/{}", text(&role["service"]), text(&role["role"]));
+    let org = list(&scope["org_roles"]).map(text);
+    org.chain(list(&scope["service_roles"]).map(service)).collect()
 }
 
 fn ask(access: &Access, question: &str, show: fn(&Value) -> String) -> anyhow::Result<()> {
@@ -209,6 +314,41 @@ mod tests {
             2027-01-01T00:01:00.000Z  4         expired 2, revoked 1\n\
             2027-01-01                5";
         assert_eq!(verdicts_table(&answer), expected);
+    }
+
+    #[test]
+    fn unused_roles_are_told_with_what_is_not_known() {
+        let role = |role: &str| json!({"service": "orders", "role": role});
+        let scope = |names: &[&str]| {
+            let roles: Vec<Value> = names.iter().map(|name| role(name)).collect();
+            json!({"org_roles": [], "service_roles": roles})
+        };
+        let answer = json!({
+            "observed_since": "2027-01-01T00:00:00.000Z",
+            "gaps": [{"from": "2027-01-02T00:00:00.000Z", "until": "2027-01-02T00:01:00.000Z"}],
+            "next_cursor": "00",
+            "items": [{"id": "tok_1", "name": "ci", "owner": {"email": "a@example.com"},
+                "unused": {"org_roles": ["org_admin"], "service_roles": [role("writer")]},
+                "one_of": [scope(&["reader", "auditor"])],
+                "observed_since": "2027-01-01T00:00:00.000Z", "complete": false}],
+        });
+        let expected = "ID     NAME  OWNER          UNUSED                   ONE OF                          \
+            OBSERVED SINCE            COMPLETE\n\
+            tok_1  ci    a@example.com  org_admin orders/writer  orders/reader or orders/auditor  \
+            2027-01-01T00:00:00.000Z  no";
+        assert_eq!(
+            unused_table(&answer).split_whitespace().collect::<Vec<_>>(),
+            expected.split_whitespace().collect::<Vec<_>>()
+        );
+        assert_eq!(
+            remarks(&answer),
+            [
+                "Requests are recorded since 2027-01-01T00:00:00.000Z.",
+                "Some requests between 2027-01-02T00:00:00.000Z and 2027-01-02T00:01:00.000Z may \
+                 have been missed.",
+                "There are more tokens: see --limit.",
+            ]
+        );
     }
 
     #[test]

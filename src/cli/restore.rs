@@ -11,6 +11,7 @@ use super::{ConfigArgument, say, table, tell};
 use anyhow::{Context, bail};
 use bearward::app;
 use bearward::audit::Origin;
+use bearward::change::Write;
 use bearward::clock;
 use bearward::config::Config;
 use bearward::governance::Occasion;
@@ -19,6 +20,7 @@ use bearward::org::Revision;
 use bearward::store::redb::{self, OpenError, RedbStore};
 use bearward::store::{Archive as _, Ledger as _};
 use bearward::time::Timestamp;
+use bearward::token::watch::Step;
 use clap::Args;
 use compare::Comparison;
 use std::fs::{self, File, TryLockError};
@@ -206,7 +208,9 @@ fn record(
         .collect();
     let (roles, origin) = (copy.roles(), Origin::default());
     let restored = Restored { replaced, copy: copy.revision()? };
-    let change = restored.plan(&orgs, &Occasion { now, roles: &roles, origin: &origin });
+    let mut change = restored.plan(&orgs, &Occasion { now, roles: &roles, origin: &origin });
+    // What was used since the backup is not in it.
+    change.writes.push(Write::Watch(Step::Restored));
     copy.commit(change).wait()?;
     Ok(())
 }

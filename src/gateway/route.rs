@@ -4,6 +4,7 @@ use super::vet;
 use crate::access::{Demand, Requirement};
 use crate::config::{Access, Config};
 use crate::role::{RoleName, RoleSet, RoleTable};
+use crate::usage::{Asked, Bit};
 use http::{HeaderValue, Method};
 use std::collections::HashMap;
 
@@ -14,6 +15,8 @@ pub struct Route {
     pub name: String,
     /// What it asks of a request.
     pub requirement: Requirement,
+    /// What an admitted request needed of its token.
+    pub needed: Bit,
     /// Index of its upstream in the configuration.
     pub upstream: usize,
     /// How many bytes of the path are taken off before forwarding.
@@ -57,12 +60,13 @@ pub struct UnknownRole {
 }
 
 impl Routes {
-    /// Compiles the routes of a configuration. Every role that they name must have its number.
+    /// Compiles the routes of a configuration. Every role that they name must have its number. What
+    /// they ask for is added to what is asked for already.
     ///
     /// # Errors
     /// When one has none.
-    pub fn compile(config: &Config, roles: &RoleTable) -> Result<Self, UnknownRole> {
-        let compiled = config.routes.iter().map(|route| compile(config, route, roles));
+    pub fn compile(config: &Config, roles: &RoleTable, asked: &Asked) -> Result<Self, UnknownRole> {
+        let compiled = config.routes.iter().map(|route| compile(config, route, roles, asked));
         let routes = compiled.collect::<Result<Vec<_>, _>>()?;
         let mut longest_first: Vec<usize> = (0..routes.len()).collect();
         // Of one length, those that name their hosts go before those for any.
@@ -151,6 +155,7 @@ fn compile(
     config: &Config,
     route: &crate::config::Route,
     roles: &RoleTable,
+    asked: &Asked,
 ) -> Result<Route, UnknownRole> {
     let numbers = |names: &[RoleName]| -> Result<RoleSet, UnknownRole> {
         names
@@ -197,6 +202,7 @@ fn compile(
     let strip_bytes = if route.strip_prefix { route.path.trim_end_matches('/').len() } else { 0 };
     Ok(Route {
         name: route.name.clone(),
+        needed: demand.as_ref().map_or(Bit::NONE, |demand| asked.bit(demand)),
         requirement: Requirement { methods: route.methods.clone(), demand },
         upstream: route.upstream,
         strip_bytes,

@@ -17,6 +17,8 @@ proptest! {
         prop_assert_eq!(x.iter().map(|role| role.0).collect::<BTreeSet<_>>(), a.clone());
         prop_assert_eq!(x.intersection(&y), roles(&a.intersection(&b).copied().collect()));
         prop_assert_eq!(x.difference(&y), roles(&a.difference(&b).copied().collect()));
+        prop_assert_eq!(x.union(&y), roles(&a.union(&b).copied().collect()));
+        prop_assert_eq!(x.len(), a.len());
         prop_assert_eq!(x.is_subset(&y), a.is_subset(&b));
         prop_assert_eq!(x.is_empty(), a.is_empty());
         prop_assert_eq!(

@@ -49,6 +49,10 @@ impl Uses for Waiting {
     fn pending(&self) -> HashMap<TokenId, Usage> {
         self.0.lock().expect("nobody panics").clone()
     }
+
+    fn pending_needs(&self) -> usage::Needed {
+        unreachable!("a run asks for no needs")
+    }
 }
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {

@@ -40,6 +40,10 @@ impl Uses for Counted {
     fn pending(&self) -> HashMap<TokenId, Usage> {
         HashMap::new()
     }
+
+    fn pending_needs(&self) -> crate::usage::Needed {
+        HashMap::new()
+    }
 }
 
 impl Pending for &Counted {

@@ -16,7 +16,7 @@ use crate::id::{OrgId, TokenId, UserId};
 use crate::org::Revision;
 use crate::role::{ROLES_MAX, RoleTable};
 use crate::secret::Digest;
-use crate::token::{ApiToken, Days};
+use crate::token::ApiToken;
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -119,7 +119,8 @@ fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failu
             | Write::Webhook(_)
             | Write::RemoveWebhook(..)
             | Write::Reminded { .. }
-            | Write::RemindedThrough(_) => {}
+            | Write::RemindedThrough(_)
+            | Write::Watch(_) => {}
         }
     }
     let mut emails: HashMap<(OrgId, String), UserId> = HashMap::new();
@@ -166,7 +167,8 @@ fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failu
             | Write::Webhook(_)
             | Write::RemoveWebhook(..)
             | Write::Reminded { .. }
-            | Write::RemindedThrough(_) => {}
+            | Write::RemindedThrough(_)
+            | Write::Watch(_) => {}
         }
     }
     Ok(None)
@@ -208,7 +210,8 @@ pub(super) fn barred(state: &impl Records, change: &Change) -> Result<Vec<FactKe
             | Write::Webhook(_)
             | Write::RemoveWebhook(..)
             | Write::Reminded { .. }
-            | Write::RemindedThrough(_) => {}
+            | Write::RemindedThrough(_)
+            | Write::Watch(_) => {}
         }
     }
     Ok(keys)
@@ -250,7 +253,8 @@ pub(super) fn write(
                     facts.extend(token.digests().map(Fact::Secret));
                 }
             }
-            Write::Usage(id, usage) => transaction.add_usage(id, usage, &Days::default())?,
+            Write::Usage(id, usage) => transaction.add_usage(id, &usage.into())?,
+            Write::Watch(step) => transaction.step_watch(step)?,
             Write::Verdicts(org, at, verdicts) => transaction.add_verdicts(org, at, &verdicts)?,
             Write::ForgetEvents { org, through, at } => {
                 transaction.forget_events(key, org, through, at)?;

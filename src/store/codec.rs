@@ -4,8 +4,9 @@
 //! are big-endian numbers one after the other, so that their order as bytes is the order of what
 //! they name.
 //!
-//! Pages of the usage journal are the exception: after the byte of the version come uses of 32 bytes
-//! each, in the order of their tokens, so that one can be found without reading the others.
+//! Pages of the usage journal are the exception: after the byte of the version comes what these uses
+//! needed, each once, and its length before it; then uses of 56 bytes each, in the order of their
+//! tokens, so that one can be found without reading the others. What a use needed is a bit for each.
 //!
 //! **Invariant.** What a version's bytes mean never changes: a test holds the bytes of every record
 //! type. Whoever changes a stored type makes a new version, keeps the old shape here as a private
@@ -20,9 +21,10 @@ use crate::audit::chain::Link;
 use crate::id::{ExemptionId, NoticeId, OrgId, TokenId, UserId, WebhookId};
 use crate::notice::About;
 use crate::time::Timestamp;
-use crate::token::{Reuse, Usage};
+use crate::token::{NEEDS_PER_USE_MAX, Need, Reuse, Usage, Use};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 
 /// The version of every record that is written today.
 const RECORD_VERSION: u8 = 1;
@@ -35,19 +37,26 @@ pub(super) fn encode(record: &impl Serialize) -> Result<Vec<u8>, Failure> {
 
 /// The record of some bytes, all of them.
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
-    let broken = |why: &str| {
-        let kind = std::any::type_name::<T>();
-        Failure::Broken(format!("a stored {kind} cannot be read: {why}"))
-    };
-    match bytes.split_first() {
-        Some((&RECORD_VERSION, body)) => match postcard::take_from_bytes(body) {
-            Ok((record, [])) => Ok(record),
-            Ok((_, _rest)) => Err(broken("it is longer than it should be")),
-            Err(error) => Err(broken(&error.to_string())),
-        },
-        Some((version, _)) => Err(broken(&format!("its version is {version}"))),
-        None => Err(broken("it is empty")),
+    match decode_first(bytes)? {
+        (record, []) => Ok(record),
+        (_, _rest) => Err(broken::<T>("it is longer than it should be")),
     }
+}
+
+/// The first part of a record, and the bytes of the others.
+pub(super) fn decode_first<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), Failure> {
+    match bytes.split_first() {
+        Some((&RECORD_VERSION, body)) => {
+            postcard::take_from_bytes(body).map_err(|error| broken::<T>(&error.to_string()))
+        }
+        Some((version, _)) => Err(broken::<T>(&format!("its version is {version}"))),
+        None => Err(broken::<T>("it is empty")),
+    }
+}
+
+fn broken<T>(why: &str) -> Failure {
+    let kind = std::any::type_name::<T>();
+    Failure::Broken(format!("a stored {kind} cannot be read: {why}"))
 }
 
 /// The key of an organization, a user or a token by itself.
@@ -245,35 +254,72 @@ pub(super) fn read_journal(key: &[u8]) -> Result<(u64, TokenId), Failure> {
 }
 
 /// The two halves of a token; milliseconds of the last use, and count; the same of the secrets that
-/// it had before.
-type Use = [[u8; 8]; 6];
+/// it had before; what was needed.
+type UseBytes = [[u8; 8]; 7];
 /// Stands where there is no last use.
 const NEVER: i64 = i64::MIN;
+/// What the uses on a page needed, at most: a bit for each.
+const NEEDS_PER_PAGE_MAX: usize = 64;
+const _: () = assert!(NEEDS_PER_USE_MAX <= NEEDS_PER_PAGE_MAX, "any use fits a page");
 
-/// The bytes of a page of the usage journal.
-pub(super) fn encode_uses(uses: &[(TokenId, Usage)]) -> Vec<u8> {
-    let mut page = Vec::with_capacity(1 + size_of::<Use>() * uses.len());
-    page.push(RECORD_VERSION);
-    for (token, usage) in uses {
-        page.extend(id(token.bits()));
-        page.extend(usage.last_used_at.map_or(NEVER, Timestamp::millis).to_be_bytes());
-        page.extend(number(usage.use_count));
-        page.extend(usage.reuse.last_at.map_or(NEVER, Timestamp::millis).to_be_bytes());
-        page.extend(number(usage.reuse.count));
+/// How many of these uses fit one page, of at most `uses_max`.
+pub(super) fn fitting(uses: &[Use], uses_max: usize) -> usize {
+    let mut needs: Vec<&Arc<Need>> = Vec::new();
+    for (number, used) in uses.iter().take(uses_max).enumerate() {
+        for need in &used.needs {
+            if !needs.contains(&need) {
+                needs.push(need);
+            }
+        }
+        if needs.len() > NEEDS_PER_PAGE_MAX {
+            return number;
+        }
     }
-    page
+    uses.len().min(uses_max)
+}
+
+/// The bytes of a page of the usage journal. No more uses than are [`fitting`].
+pub(super) fn encode_uses(uses: &[Use]) -> Result<Vec<u8>, Failure> {
+    let mut needs: Vec<&Need> = Vec::new();
+    let mut rows = Vec::with_capacity(size_of::<UseBytes>() * uses.len());
+    for Use { token, usage, needs: met } in uses {
+        let mut bits = 0_u64;
+        for need in met {
+            let known = needs.iter().position(|known| *known == &**need);
+            let bit = known.unwrap_or_else(|| {
+                needs.push(need);
+                needs.len() - 1
+            });
+            bits |= 1 << bit;
+        }
+        rows.extend(id(token.bits()));
+        rows.extend(usage.last_used_at.map_or(NEVER, Timestamp::millis).to_be_bytes());
+        rows.extend(number(usage.use_count));
+        rows.extend(usage.reuse.last_at.map_or(NEVER, Timestamp::millis).to_be_bytes());
+        rows.extend(number(usage.reuse.count));
+        rows.extend(number(bits));
+    }
+    let needs = postcard::to_stdvec(&needs)
+        .map_err(|error| Failure::Broken(format!("needs have no binary form: {error}")))?;
+    let length = u32::try_from(needs.len())
+        .map_err(|_size| Failure::Broken("needs are too long for a page".to_owned()))?;
+    Ok([&[RECORD_VERSION][..], &length.to_be_bytes(), &needs, &rows].concat())
 }
 
 /// The uses on a page of the usage journal.
 pub(super) fn uses(page: &[u8]) -> Result<Uses<'_>, Failure> {
     match page.split_first() {
         Some((&RECORD_VERSION, body)) => {
-            let (numbers, odd_bytes) = body.as_chunks();
-            let (uses, odd_numbers) = numbers.as_chunks();
+            let parts = body.split_first_chunk().and_then(|(length, rest)| {
+                rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)
+            });
+            let (needs, rows) = parts.ok_or_else(wrong_length)?;
+            let (numbers, odd_bytes) = rows.as_chunks();
+            let (rows, odd_numbers) = numbers.as_chunks();
             if odd_bytes.is_empty() && odd_numbers.is_empty() {
-                Ok(Uses(uses))
+                Ok(Uses { needs, rows })
             } else {
-                Err(Failure::Broken("a page of the journal has the wrong length".to_owned()))
+                Err(wrong_length())
             }
         }
         Some((version, _)) => {
@@ -283,35 +329,77 @@ pub(super) fn uses(page: &[u8]) -> Result<Uses<'_>, Failure> {
     }
 }
 
+fn wrong_length() -> Failure {
+    Failure::Broken("a page of the journal has the wrong length".to_owned())
+}
+
 /// Uses on a page, in the order of their tokens.
 #[derive(Clone, Copy)]
-pub(super) struct Uses<'a>(&'a [Use]);
+pub(super) struct Uses<'a> {
+    needs: &'a [u8],
+    rows: &'a [UseBytes],
+}
 
-impl Uses<'_> {
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
+/// What a use on a page needed.
+#[derive(Clone, Copy)]
+pub(super) struct Met<'a> {
+    needs: &'a [u8],
+    bits: u64,
+}
 
-    pub(super) fn first(&self) -> Option<(TokenId, Usage)> {
-        self.0.first().map(read_use)
-    }
-
-    pub(super) fn last(&self) -> Option<(TokenId, Usage)> {
-        self.0.last().map(read_use)
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (TokenId, Usage)> {
-        self.0.iter().map(read_use)
-    }
-
-    /// The use of one token, if it is there.
-    pub(super) fn find(&self, token: TokenId) -> Option<Usage> {
-        let place = self.0.binary_search_by_key(&token, |one| read_use(one).0).ok()?;
-        Some(read_use(&self.0[place]).1)
+impl Met<'_> {
+    pub(super) fn each(self, see: impl FnMut(&Arc<Need>)) -> Result<(), Failure> {
+        if self.bits != 0 {
+            of_bits(&read_needs(self.needs)?, self.bits).for_each(see);
+        }
+        Ok(())
     }
 }
 
-fn read_use([high, low, last, count, last_reuse, reuses]: &Use) -> (TokenId, Usage) {
+impl<'a> Uses<'a> {
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(super) fn first(&self) -> Option<TokenId> {
+        self.rows.first().map(|row| read_use(row).0)
+    }
+
+    pub(super) fn last(&self) -> Option<TokenId> {
+        self.rows.last().map(|row| read_use(row).0)
+    }
+
+    pub(super) fn all(&self) -> Result<Vec<Use>, Failure> {
+        let known = read_needs(self.needs)?;
+        let one = |row: &UseBytes| {
+            let (token, usage, bits) = read_use(row);
+            Use { token, usage, needs: of_bits(&known, bits).cloned().collect() }
+        };
+        Ok(self.rows.iter().map(one).collect())
+    }
+
+    /// The use of one token, if it is there, and what it needed.
+    pub(super) fn find(&self, token: TokenId) -> Option<(Usage, Met<'a>)> {
+        let place = self.rows.binary_search_by_key(&token, |row| read_use(row).0).ok()?;
+        let (_, usage, bits) = read_use(&self.rows[place]);
+        Some((usage, Met { needs: self.needs, bits }))
+    }
+}
+
+fn read_needs(bytes: &[u8]) -> Result<Vec<Arc<Need>>, Failure> {
+    let needs: Vec<Need> = postcard::from_bytes(bytes)
+        .map_err(|error| Failure::Broken(format!("what uses needed cannot be read: {error}")))?;
+    Ok(needs.into_iter().map(Arc::new).collect())
+}
+
+fn of_bits(known: &[Arc<Need>], bits: u64) -> impl Iterator<Item = &Arc<Need>> {
+    let bits = (0..u64::BITS).map(move |bit| bits >> bit & 1 == 1);
+    known.iter().zip(bits).filter(|(_, is_set)| *is_set).map(|(need, _)| need)
+}
+
+fn read_use(
+    [high, low, last, count, last_reuse, reuses, bits]: &UseBytes,
+) -> (TokenId, Usage, u64) {
     let half = |bytes: &[u8; 8]| u128::from(u64::from_be_bytes(*bytes));
     let time = |bytes: &[u8; 8]| {
         let millis = Some(i64::from_be_bytes(*bytes)).filter(|millis| *millis != NEVER);
@@ -322,7 +410,7 @@ fn read_use([high, low, last, count, last_reuse, reuses]: &Use) -> (TokenId, Usa
         use_count: u64::from_be_bytes(*count),
         reuse: Reuse { last_at: time(last_reuse), count: u64::from_be_bytes(*reuses) },
     };
-    (TokenId::from_bits(half(high) << 64 | half(low)), usage)
+    (TokenId::from_bits(half(high) << 64 | half(low)), usage, u64::from_be_bytes(*bits))
 }
 
 /// A time in a key, in the order of time. Times before 1970 count as 1970.

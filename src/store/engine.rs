@@ -11,7 +11,8 @@ use std::ops::{Bound, ControlFlow};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Table {
     /// `format` -> the format's version; `revision` -> the last revision; `audit_key` -> what tells
-    /// the key of the trails from others; `reminded_through` -> how far reminders are done.
+    /// the key of the trails from others; `reminded_through` -> how far reminders are done; `watch` ->
+    /// since when uses are recorded.
     Meta,
     /// Organization -> record.
     Organizations,

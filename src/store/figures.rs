@@ -1,4 +1,4 @@
-//! Figures of the data plane: verdicts by minute and day, and uses by day.
+//! Figures of the data plane: verdicts by minute and day, uses by day, and what uses needed.
 //!
 //! A row for each minute and each day in which there were verdicts about an organization's tokens.
 //! Whoever adds to them forgets what is too old, so they need nobody who clears up.
@@ -9,8 +9,9 @@ use super::journal::Journal;
 use super::record::{Records, WriteRecords, within};
 use crate::access::Verdicts;
 use crate::id::{OrgId, TokenId};
-use crate::time::Timestamp;
-use crate::token::{DAYS_KEPT, Days};
+use crate::time::{Day, Timestamp};
+use crate::token::watch::{Step, Watch};
+use crate::token::{DAYS_KEPT, Used};
 use std::ops::ControlFlow;
 
 /// The minutes whose verdicts are kept: six hours.
@@ -69,12 +70,32 @@ pub(super) trait Figures: Records + Journal {
         Ok(rows)
     }
 
-    /// The uses of a token on the last days, those in the journal included.
-    fn use_days(&self, token: TokenId) -> Result<Days, Failure> {
-        let Some(org) = self.token_home(token)? else { return Ok(Days::default()) };
-        let mut days = self.folded(org, token)?.days;
-        self.each_journaled(&[token], &mut |_, usage| days.count(&usage))?;
-        Ok(days)
+    /// All that is recorded of the uses of some tokens of an organization, which are in order and each
+    /// named once: the uses in the journal included.
+    fn used(&self, org: OrgId, tokens: &[TokenId]) -> Result<Vec<Used>, Failure> {
+        let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else {
+            return Ok(Vec::new());
+        };
+        let mut all = vec![Used::default(); tokens.len()];
+        let (first, last) = (codec::token(org, *first), codec::token(org, *last));
+        self.scan(Table::Usage, within(&first, &last), Order::Ascending, &mut |key, value| {
+            let token = TokenId::from_bits(codec::read_pair(key)?.1);
+            if let Ok(at) = tokens.binary_search(&token) {
+                all[at] = codec::decode(value)?;
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        self.each_journaled(tokens, &mut |at, usage, met| {
+            all[at].count(usage);
+            let Some(last) = usage.last_used_at else { return Ok(()) };
+            met.each(|need| all[at].needs.add(need, Day::of(last)))
+        })?;
+        Ok(all)
+    }
+
+    /// How uses were recorded so far; nothing before the first gateway began.
+    fn watch(&self) -> Result<Option<Watch>, Failure> {
+        self.get(Table::Meta, WATCH, codec::decode)?.transpose()
     }
 }
 
@@ -106,6 +127,14 @@ pub(super) trait WriteFigures: WriteRecords + Figures {
         Ok(())
     }
 
+    /// Something happens to the recording of uses.
+    fn step_watch(&mut self, step: Step) -> Result<(), Failure> {
+        match Watch::after(self.watch()?, step) {
+            Some(watch) => self.put(Table::Meta, WATCH, &codec::encode(&watch)?),
+            None => Ok(()),
+        }
+    }
+
     fn forget_before(&mut self, org: OrgId, grain: Grain, end: u64) -> Result<(), Failure> {
         let Some(last) = end.checked_sub(1) else { return Ok(()) };
         let (first, last) = (codec::verdicts(org, grain, 0), codec::verdicts(org, grain, last));
@@ -120,6 +149,8 @@ pub(super) trait WriteFigures: WriteRecords + Figures {
 }
 
 impl<W: WriteRecords> WriteFigures for W {}
+
+const WATCH: &[u8] = b"watch";
 
 /// A reason that came later than the row has no number in it, and counts as none.
 fn read(value: &[u8]) -> Result<Verdicts, Failure> {

@@ -3,7 +3,7 @@
 //! The usage table lies in the order of the tokens, and uses come in any order: written there at
 //! once, the few uses of a few seconds would rewrite nearly every page of a large table. So they are
 //! appended to a journal first: each transaction makes a *run*, its uses in the order of their
-//! tokens, [`USES_PER_PAGE_MAX`] to a row. Once the journal is large enough a *sweep* goes through
+//! tokens, up to [`USES_PER_PAGE_MAX`] in a row. Once the journal is large enough a *sweep* goes through
 //! the tokens and folds what all runs have of them into the table, so that a page of the table is
 //! written once for many uses of many tokens.
 //!
@@ -12,19 +12,20 @@
 //! transaction. A sweep that is cut short, by a crash or by the end of the process, is begun anew
 //! and has nothing to remember.
 
-use super::codec;
+use super::codec::{self, Met};
 use super::engine::{Failure, Order, Read, Table};
 use super::record::WriteRecords;
 use crate::id::TokenId;
-use crate::token::{Days, Usage};
+use crate::token::{Usage, Use, Used};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::{Bound, ControlFlow};
 
-/// The uses in one row of the journal: with its key it fills a page of the file (4 KiB).
-pub(super) const USES_PER_PAGE_MAX: usize = 84;
+/// The uses in one row of the journal: with its key, and with what some routes ask for, it fills a page
+/// of the file (4 KiB).
+pub(super) const USES_PER_PAGE_MAX: usize = 70;
 
-/// A sweep begins when there are so many uses in the journal: 48 MiB of the file.
+/// A sweep begins when there are so many uses in the journal: 56 MiB of the file.
 const USES_MAX: usize = 1 << 20;
 /// Or so many runs: whoever reads what a token was used looks into each.
 const RUNS_MAX: usize = 32;
@@ -152,7 +153,10 @@ pub(super) trait Journal: Read + Sized {
     /// What the journal has of some tokens, which are in order and each named once.
     fn journaled(&self, tokens: &[TokenId]) -> Result<Vec<Usage>, Failure> {
         let mut sums = vec![Usage::default(); tokens.len()];
-        self.each_journaled(tokens, &mut |at, usage| sums[at] = sums[at].merged(usage))?;
+        self.each_journaled(tokens, &mut |at, usage, _met| {
+            sums[at] = sums[at].merged(usage);
+            Ok(())
+        })?;
         Ok(sums)
     }
 
@@ -161,7 +165,7 @@ pub(super) trait Journal: Read + Sized {
     fn each_journaled(
         &self,
         tokens: &[TokenId],
-        see: &mut dyn FnMut(usize, Usage),
+        see: &mut dyn FnMut(usize, Usage, Met<'_>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         for (run, first) in self.runs()? {
             let mut next = tokens.partition_point(|token| *token < first);
@@ -169,11 +173,11 @@ pub(super) trait Journal: Read + Sized {
                 let mut end = None;
                 self.page_before(run, *sought, &mut |page| {
                     let uses = codec::uses(page)?;
-                    end = uses.last().map(|(token, _)| token);
+                    end = uses.last();
                     // The next token may be on another page, however near it is.
                     while let Some(token) = tokens.get(next) {
-                        if let Some(usage) = uses.find(*token) {
-                            see(next, usage);
+                        if let Some((usage, met)) = uses.find(*token) {
+                            see(next, usage, met)?;
                         }
                         next += 1;
                         if tokens.get(next).is_some_and(|next| Some(*next) > end) {
@@ -223,9 +227,7 @@ pub(super) trait Journal: Read + Sized {
     /// A page of a run, by its key.
     fn page(&self, run: u64, first: TokenId) -> Result<Option<Page>, Failure> {
         let key = codec::journal(run, first);
-        let uses = self.get(Table::UsageJournal, &key, |page| {
-            codec::uses(page).map(|uses| uses.iter().collect())
-        })?;
+        let uses = self.get(Table::UsageJournal, &key, |page| codec::uses(page)?.all())?;
         Ok(uses.transpose()?.map(|uses| Page { run, first, uses, kept: 0, at: 0 }))
     }
 
@@ -233,13 +235,13 @@ pub(super) trait Journal: Read + Sized {
     fn page_at(&self, run: u64, from: TokenId) -> Result<Option<Page>, Failure> {
         let mut first = None;
         self.page_before(run, from, &mut |page| {
-            first = codec::uses(page)?.first().map(|(token, _)| token);
+            first = codec::uses(page)?.first();
             Ok(())
         })?;
         if let Some(first) = first
             && let Some(mut page) = self.page(run, first)?
         {
-            page.kept = page.uses.partition_point(|(token, _)| *token < from);
+            page.kept = page.uses.partition_point(|used| used.token < from);
             page.at = page.kept;
             if page.at < page.uses.len() {
                 return Ok(Some(page));
@@ -258,7 +260,7 @@ impl<R: Read> Journal for R {}
 pub(super) struct Page {
     run: u64,
     first: TokenId,
-    uses: Vec<(TokenId, Usage)>,
+    uses: Vec<Use>,
     /// So many uses at its beginning are passed over.
     kept: usize,
     /// From here on the uses are not folded yet.
@@ -277,8 +279,13 @@ pub(super) struct Folded {
 /// Writes the journal.
 pub(super) trait WriteJournal: WriteRecords + Journal {
     /// Appends a run. Its tokens are in order, and each is there once.
-    fn append_uses(&mut self, run: u64, uses: &[(TokenId, Usage)]) -> Result<(), Failure> {
-        uses.chunks(USES_PER_PAGE_MAX).try_for_each(|page| self.put_page(run, page))
+    fn append_uses(&mut self, run: u64, mut uses: &[Use]) -> Result<(), Failure> {
+        while !uses.is_empty() {
+            let (page, rest) = uses.split_at(codec::fitting(uses, USES_PER_PAGE_MAX));
+            self.put_page(run, page)?;
+            uses = rest;
+        }
+        Ok(())
     }
 
     /// Folds what the journal has of the next so many tokens, from a token on, into the usage
@@ -291,10 +298,10 @@ pub(super) trait WriteJournal: WriteRecords + Journal {
         let mut nearest: BinaryHeap<Reverse<(TokenId, usize)>> = open
             .iter()
             .enumerate()
-            .map(|(number, page)| Reverse((page.uses[page.at].0, number)))
+            .map(|(number, page)| Reverse((page.uses[page.at].token, number)))
             .collect();
         let mut through: Vec<Page> = Vec::new();
-        let mut sums: Vec<(TokenId, Usage, Days)> = Vec::with_capacity(tokens_max);
+        let mut sums: Vec<(TokenId, Used)> = Vec::with_capacity(tokens_max);
         let mut folded = Folded { uses: 0, next: None };
         while let Some(Reverse((token, number))) = nearest.pop() {
             if sums.last().is_none_or(|(last, ..)| *last != token) {
@@ -302,13 +309,11 @@ pub(super) trait WriteJournal: WriteRecords + Journal {
                     folded.next = Some(token);
                     break;
                 }
-                sums.push((token, Usage::default(), Days::default()));
+                sums.push((token, Used::default()));
             }
             let page = &mut open[number];
-            if let Some((_, sum, days)) = sums.last_mut() {
-                let usage = page.uses[page.at].1;
-                *sum = sum.merged(usage);
-                days.count(&usage);
+            if let Some((_, sum)) = sums.last_mut() {
+                sum.add(&page.uses[page.at]);
             }
             folded.uses += 1;
             page.at += 1;
@@ -318,15 +323,15 @@ pub(super) trait WriteJournal: WriteRecords + Journal {
             {
                 through.push(std::mem::replace(page, next));
             }
-            if let Some((token, _)) = page.uses.get(page.at) {
-                nearest.push(Reverse((*token, number)));
+            if let Some(used) = page.uses.get(page.at) {
+                nearest.push(Reverse((used.token, number)));
             }
         }
         for page in through.into_iter().chain(open) {
             self.leave(page)?;
         }
-        for (token, sum, days) in sums {
-            self.add_usage(token, sum, &days)?;
+        for (token, sum) in sums {
+            self.add_usage(token, &sum)?;
         }
         Ok(folded)
     }
@@ -338,27 +343,30 @@ pub(super) trait WriteJournal: WriteRecords + Journal {
             return Ok(());
         }
         uses.drain(kept..at);
-        if uses.first().is_none_or(|(token, _)| *token != first) {
+        if uses.first().is_none_or(|used| used.token != first) {
             self.remove(Table::UsageJournal, &codec::journal(run, first))?;
         }
         self.put_page(run, &uses)
     }
 
-    fn put_page(&mut self, run: u64, uses: &[(TokenId, Usage)]) -> Result<(), Failure> {
-        let Some((first, _)) = uses.first() else { return Ok(()) };
-        self.put(Table::UsageJournal, &codec::journal(run, *first), &codec::encode_uses(uses))
+    fn put_page(&mut self, run: u64, uses: &[Use]) -> Result<(), Failure> {
+        let Some(first) = uses.first() else { return Ok(()) };
+        let key = codec::journal(run, first.token);
+        self.put(Table::UsageJournal, &key, &codec::encode_uses(uses)?)
     }
 }
 
 impl<W: WriteRecords> WriteJournal for W {}
 
 /// The uses in the order of their tokens, each token once.
-pub(super) fn in_order(mut uses: Vec<(TokenId, Usage)>) -> Vec<(TokenId, Usage)> {
-    uses.sort_unstable_by_key(|(token, _)| *token);
+pub(super) fn in_order(mut uses: Vec<Use>) -> Vec<Use> {
+    uses.sort_unstable_by_key(|used| used.token);
     uses.dedup_by(|later, earlier| {
-        let is_same = later.0 == earlier.0;
+        let is_same = later.token == earlier.token;
         if is_same {
-            earlier.1 = earlier.1.merged(later.1);
+            let Use { token, usage, needs } = later;
+            let needs = std::mem::take(needs);
+            earlier.add(Use { token: *token, usage: *usage, needs });
         }
         is_same
     });

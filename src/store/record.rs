@@ -15,7 +15,7 @@ use crate::org::{Organization, Revision, User};
 use crate::role::{RoleName, RoleSet, RoleTable};
 use crate::secret::Digest;
 use crate::time::Timestamp;
-use crate::token::{ApiToken, Days, Standing, Usage};
+use crate::token::{ApiToken, Standing, Usage, Used};
 use serde::{Deserialize, Serialize};
 use std::ops::{Bound, ControlFlow};
 
@@ -48,14 +48,6 @@ impl Card {
             TokenFacts::from(token);
         Some(Self { owner, scope, expires_at, standing, version, secret })
     }
-}
-
-/// A row of the usage table.
-#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Used {
-    pub(super) usage: Usage,
-    /// The uses of the last days, as far as they came through the journal.
-    pub(super) days: Days,
 }
 
 /// Typed reads.
@@ -169,7 +161,9 @@ pub(super) trait Records: Read + Sized {
     }
 
     fn folded_usage(&self, org: OrgId, id: TokenId) -> Result<Usage, Failure> {
-        Ok(self.folded(org, id)?.usage)
+        let read = |row: &[u8]| codec::decode_first(row).map(|(usage, _)| usage);
+        let usage = self.get(Table::Usage, &codec::token(org, id), read)?.transpose()?;
+        Ok(usage.unwrap_or_default())
     }
 
     /// A token's row in the usage table: what the journal has of it is not in it.
@@ -302,8 +296,7 @@ pub(super) trait Records: Read + Sized {
             let key = <[u8; 32]>::try_from(key).map_err(|_length| {
                 Failure::Broken("a key of the usage table has the wrong length".to_owned())
             })?;
-            let used: Used = codec::decode(value)?;
-            rows.push((key, used.usage));
+            rows.push((key, codec::decode_first(value)?.0));
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(rows)
@@ -381,11 +374,10 @@ pub(super) trait WriteRecords: Write + Records {
     }
 
     /// Passes over a token that is gone.
-    fn add_usage(&mut self, id: TokenId, usage: Usage, days: &Days) -> Result<(), Failure> {
+    fn add_usage(&mut self, id: TokenId, more: &Used) -> Result<(), Failure> {
         let Some(org) = self.token_home(id)? else { return Ok(()) };
         let mut used = self.folded(org, id)?;
-        used.usage = used.usage.merged(usage);
-        days.iter().for_each(|(day, uses)| used.days.add(day, uses));
+        used.merge(more);
         self.put(Table::Usage, &codec::token(org, id), &codec::encode(&used)?)
     }
 

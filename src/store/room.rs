@@ -24,7 +24,8 @@ use crate::org::{Organization, Revision, User};
 use crate::role::RoleTable;
 use crate::secret::Digest;
 use crate::time::Timestamp;
-use crate::token::{ApiToken, Days, Usage};
+use crate::token::watch::Watch;
+use crate::token::{ApiToken, Usage, Use, Used};
 use crate::validation::{Flag, Run, Schedule};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -200,8 +201,12 @@ impl<E: Engine> Ledger for Store<E> {
         Ok(self.snapshot()?.webhooks(org)?)
     }
 
-    fn use_days(&self, token: TokenId) -> Result<Days, StoreError> {
-        Ok(self.snapshot()?.use_days(token)?)
+    fn used(&self, org: OrgId, tokens: &[TokenId]) -> Result<Vec<Used>, StoreError> {
+        Ok(self.snapshot()?.used(org, tokens)?)
+    }
+
+    fn watch(&self) -> Result<Option<Watch>, StoreError> {
+        Ok(self.snapshot()?.watch()?)
     }
 
     fn verdicts(&self, org: OrgId, grain: Grain) -> Result<Vec<(Timestamp, Verdicts)>, StoreError> {
@@ -216,7 +221,7 @@ impl<E: Engine> Ledger for Store<E> {
         self.writer.commit(change)
     }
 
-    fn record_usage(&self, usage: Vec<(TokenId, Usage)>) -> Commit {
+    fn record_usage(&self, usage: Vec<Use>) -> Commit {
         self.writer.record_usage(usage)
     }
 

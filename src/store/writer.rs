@@ -28,7 +28,7 @@ use crate::change::Change;
 use crate::id::TokenId;
 use crate::org::Revision;
 use crate::role::RoleTable;
-use crate::token::Usage;
+use crate::token::Use;
 use arc_swap::ArcSwap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -96,7 +96,7 @@ impl Writer {
     }
 
     /// Queues usage.
-    pub(super) fn record_usage(&self, rows: Vec<(TokenId, Usage)>) -> Commit {
+    pub(super) fn record_usage(&self, rows: Vec<Use>) -> Commit {
         let (answer, commit) = Commit::pending();
         self.shared.queues.push_usage(rows, answer);
         commit
@@ -251,11 +251,7 @@ impl<E: Engine> Desk<E> {
         Ok(())
     }
 
-    fn journal_usage(
-        &mut self,
-        rows: Vec<(TokenId, Usage)>,
-        answers: Vec<Answer>,
-    ) -> Result<(), Failure> {
+    fn journal_usage(&mut self, rows: Vec<Use>, answers: Vec<Answer>) -> Result<(), Failure> {
         let uses = journal::in_order(rows);
         let run = self.backlog.next_run();
         let outcome = self.engine.transact(|transaction| {

@@ -160,7 +160,8 @@ fn start_gateway(upstream: SocketAddr) -> (Listener, String) {
     let cache = Cache::new(Arc::clone(&store) as _, 1_000, 1).unwrap();
     store.follow(Arc::clone(&cache) as _);
     let token = seed(&store);
-    let routes = Routes::compile(&config, &store.roles()).unwrap();
+    let board = Arc::new(Board::new(1));
+    let routes = Routes::compile(&config, &store.roles(), board.asked()).unwrap();
     let plan = Plan { generation: 0, routes, upstreams: config.upstreams.clone() };
     let shared = Arc::new(Shared {
         cache: Arc::clone(&cache),
@@ -169,7 +170,7 @@ fn start_gateway(upstream: SocketAddr) -> (Listener, String) {
         own_ports: bearward::config::OwnPorts::default(),
         roles: Box::new(move || store.roles()),
     });
-    let (board, counters) = (Arc::new(Board::new(1)), Arc::<Counters>::default());
+    let counters = Arc::<Counters>::default();
     let socket = TcpListener::bind(config.gateway.listen).unwrap();
     let limits = config.limits.clone();
     let listener = Listener::start(socket, 1, &limits, move |number, ticks| {

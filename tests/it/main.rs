@@ -18,6 +18,7 @@ mod notices;
 mod revocation;
 mod rotation;
 mod scim;
+mod unused_scope;
 mod upstream;
 mod usage_loss;
 mod validation;

@@ -110,7 +110,7 @@ fn of_token(desk: &Desk<'_>, org: OrgId, token: TokenId) -> Result<BTreeMap<Day,
     known.ok_or_else(Problem::not_found)?;
     // Nothing moves into the store meanwhile, so each use is counted once.
     let still = desk.state.uses.still();
-    let mut days = desk.ledger().use_days(token)?;
+    let mut days = desk.ledger().used(org, &[token])?.pop().unwrap_or_default().days;
     days.count(&still.pending(token));
     Ok(days.iter().collect())
 }

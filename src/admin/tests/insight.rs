@@ -119,7 +119,7 @@ async fn requests_are_told_by_the_day_and_verdicts_by_the_minute_too() {
     let house = House::new().await;
     let token = house.member.token;
     for (uses, last) in [(3, day(0)), (2, day(0).after(Duration::from_hours(23))), (7, day(2))] {
-        let rows = vec![(token, used(last, uses))];
+        let rows = vec![(token, used(last, uses)).into()];
         house.store.record_usage(rows).await.expect("the store takes it");
     }
     house.pending.0.lock().expect("no panic").insert(token, used(day(3), 4));
@@ -197,13 +197,13 @@ async fn figures_are_kept_for_a_bounded_time() {
     assert_eq!(minutes[0].0, day(0).after(Duration::from_mins(40)));
     for days in 1..50 {
         house.write(Write::Verdicts(house.org, day(days), one())).await;
-        let uses = vec![(house.member.token, used(day(days), 1))];
+        let uses = vec![(house.member.token, used(day(days), 1)).into()];
         house.store.record_usage(uses).await.expect("the store takes it");
     }
     let days = house.store.verdicts(house.org, Grain::Day).expect("readable");
     assert_eq!((days.len(), days[0].0), (usize::from(DAYS_KEPT), day(15)));
-    let uses = house.store.use_days(house.member.token).expect("readable");
-    assert_eq!(uses.iter().count(), usize::from(DAYS_KEPT));
+    let used = house.store.used(house.org, &[house.member.token]).expect("readable");
+    assert_eq!(used[0].days.iter().count(), usize::from(DAYS_KEPT));
     let rest = house.store.verdicts(house.org, Grain::Minute).expect("readable");
     assert!(rest.len() < 40, "{}", rest.len());
 }

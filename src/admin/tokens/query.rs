@@ -56,7 +56,7 @@ impl TokensQuery {
             role: self.role.as_deref().map(|text| role(text, desk)).transpose()?,
             expires_before: time("expires_before", &self.expires_before)?,
             used_before: time("used_before", &self.used_before)?,
-            never_used: self.never_used.as_deref().map(flag).transpose()?,
+            never_used: list::truth("never_used", self.never_used.as_deref())?,
         })
     }
 }
@@ -70,10 +70,6 @@ fn role(text: &str, desk: &Desk<'_>) -> Result<RoleId, Problem> {
     name.and_then(|name| desk.roles().id(&name)).ok_or_else(|| {
         Problem::field("role", "no such role; there are those of /roles, and service/role")
     })
-}
-
-fn flag(text: &str) -> Result<bool, Problem> {
-    text.parse().map_err(|_neither| Problem::field("never_used", "expected true or false"))
 }
 
 fn token_state(text: &str) -> Result<TokenState, Problem> {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::rotation;
 use crate::token::FormerSecret;
-use crate::usage::Board;
+use crate::usage::{Bit, Board};
 use std::sync::atomic::AtomicUsize;
 use std::thread;
 
@@ -45,7 +45,7 @@ impl World {
         if !self.holds(NEW) {
             assert!(self.fill(NEW).is_ok());
         }
-        shard.touch(&self.entry(NEW), EPOCH);
+        shard.touch(&self.entry(NEW), EPOCH, Bit::NONE);
     }
 }
 

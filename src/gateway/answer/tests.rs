@@ -27,7 +27,8 @@ fn routes() -> Routes {
         Config::parse(CONFIG, Path::new("/"), &|_| None).unwrap_or_else(|error| panic!("{error}"));
     let mut roles = RoleTable::new();
     roles.intern("orders/reader".parse().expect("a role"));
-    Routes::compile(&config, &roles).expect("every role has its number")
+    Routes::compile(&config, &roles, &crate::usage::Asked::default())
+        .expect("every role has its number")
 }
 
 /// The whole answer as text, its fields sorted.

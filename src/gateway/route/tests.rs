@@ -1,6 +1,7 @@
 use super::*;
 use crate::access::Organizations;
 use crate::id::OrgId;
+use crate::usage::Asked;
 use std::path::Path;
 
 const HEAD: &str = r#"
@@ -30,7 +31,8 @@ fn roles() -> RoleTable {
 }
 
 fn compiled(routes: &str) -> Routes {
-    Routes::compile(&config(routes), &roles()).expect("every role has its number")
+    Routes::compile(&config(routes), &roles(), &Asked::default())
+        .expect("every role has its number")
 }
 
 /// A public route with these further lines.
@@ -227,7 +229,8 @@ fn organizations_are_those_that_are_named() {
 #[test]
 fn a_role_without_a_number_is_an_error_that_names_it() {
     let config = config(&demanding("organizations = \"any\", any_of = [\"orders/reader\"]"));
-    let error = Routes::compile(&config, &RoleTable::new()).expect_err("nothing is interned");
+    let error = Routes::compile(&config, &RoleTable::new(), &Asked::default())
+        .expect_err("nothing is interned");
     assert_eq!(
         error.to_string(),
         "route `r` asks for the role `orders/reader`, which the store does not know"

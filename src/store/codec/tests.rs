@@ -10,10 +10,13 @@ use crate::policy::{Enforcement, Ignore, Ignores, Policies, PolicyKind, TtlPolic
 use crate::role::{RoleId, RoleName, RoleSet};
 use crate::secret::Digest;
 use crate::store::engine::Table;
-use crate::store::record::{Card, Used};
+use crate::store::record::Card;
 use crate::store::trail::Body;
 use crate::time::{Day, Ttl, Unit};
-use crate::token::{ApiToken, Days, FormerSecret, NOTIFY_BEFORE_EXPIRY, Reuse, TokenStatus, Usage};
+use crate::token::watch::{Gap, Watch};
+use crate::token::{
+    ApiToken, Days, FormerSecret, NOTIFY_BEFORE_EXPIRY, Needs, Reuse, TokenStatus, Usage, Used,
+};
 use crate::validation::{Counts, Findings, Flag, Mark, Run, RunState, Schedule, Telling, Trigger};
 use serde::Serialize;
 use std::fmt::{Debug, Write};
@@ -103,7 +106,14 @@ fn a_row_of_uses() -> Used {
     let mut days = Days::default();
     days.add(Day::default().later(1), 300);
     days.add(Day::default().later(3), 5);
-    Used { usage: a_usage(), days }
+    let mut needs = Needs::default();
+    let need = |any_of: &[u32], all_of: &[u32]| Need {
+        any_of: any_of.iter().copied().map(RoleId).collect(),
+        all_of: all_of.iter().copied().map(RoleId).collect(),
+    };
+    needs.add(&need(&[3, 64], &[]), Day::default().later(2));
+    needs.add(&need(&[], &[1]), Day::default().later(3));
+    Used { usage: a_usage(), days, needs }
 }
 
 fn a_usage() -> Usage {
@@ -257,8 +267,20 @@ fn what_is_stored_stays_readable() {
         ),
         (bytes(&a_usage()), "01 0110 ac02 02 0112"),
         (bytes(&Usage::default()), "01 00 00 00 00"),
-        (bytes(&Used::default()), "01 00 00 00 00 00 00"),
-        (bytes(&a_row_of_uses()), "01 0110 ac02 02 0112 06 03 05 00 ac02"),
+        (bytes(&Used::default()), "01 00 00 00 00 00 00 00 00"),
+        (
+            bytes(&Watch {
+                since: at(1),
+                through: at(2),
+                is_open: true,
+                gaps: vec![Gap { from: at(3), until: at(4) }],
+            }),
+            "01 02 04 01 01 06 08",
+        ),
+        (
+            bytes(&a_row_of_uses()),
+            "01 0110 ac02 02 0112 06 03 05 00 ac02 02 08 0101 00 00 04 00 00 02 00 06 00",
+        ),
         (
             bytes(&an_event()),
             "01 01 02 02 0c 000304 0c 0204 0174 0100c0000201 010172 00 01 046e616d65 010173 00",
@@ -386,36 +408,47 @@ fn what_validation_stores_stays_readable() {
 /// As the records.
 #[test]
 fn pages_of_the_journal_stay_readable() {
+    let need = |role| Arc::new(Need::all_of([RoleId(role)].into_iter().collect()));
     let uses = [
-        (
-            TokenId::from_bits(0x0102 << 64 | 3),
-            Usage {
+        Use {
+            token: TokenId::from_bits(0x0102 << 64 | 3),
+            usage: Usage {
                 last_used_at: Some(at(258)),
                 use_count: 300,
                 reuse: Reuse { last_at: Some(at(259)), count: 2 },
             },
-        ),
-        (TokenId::from_bits(u128::MAX), Usage::default()),
+            needs: vec![need(3), need(4)],
+        },
+        Use { token: TokenId::from_bits(u128::MAX), usage: Usage::default(), needs: vec![need(4)] },
     ];
-    let page = encode_uses(&uses);
+    let page = encode_uses(&uses).unwrap();
     let text = page.iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").unwrap();
         text
     });
-    let expected = "01 0000000000000102 0000000000000003 0000000000000102 000000000000012c \
-                    0000000000000103 0000000000000002 \
+    let expected = "01 00000009 02 00 00 08 00 00 00 10 00 \
+                    0000000000000102 0000000000000003 0000000000000102 000000000000012c \
+                    0000000000000103 0000000000000002 0000000000000003 \
                     ffffffffffffffff ffffffffffffffff 8000000000000000 0000000000000000 \
-                    8000000000000000 0000000000000000";
+                    8000000000000000 0000000000000000 0000000000000002";
     assert_eq!(text, expected.replace(' ', ""));
     let read = super::uses(&page).unwrap();
-    assert_eq!(read.iter().collect::<Vec<_>>(), uses);
-    assert_eq!((read.first(), read.last(), read.len()), (Some(uses[0]), Some(uses[1]), 2));
-    for (token, usage) in uses {
-        assert_eq!(read.find(token), Some(usage));
-        assert_eq!(read.find(TokenId::from_bits(token.bits() - 1)), None);
+    assert_eq!(read.all().unwrap(), uses);
+    let ends = (read.first(), read.last(), read.len());
+    assert_eq!(ends, (Some(uses[0].token), Some(uses[1].token), 2));
+    for Use { token, usage, needs } in &uses {
+        let (found, met) = read.find(*token).unwrap();
+        assert_eq!(found, *usage);
+        let mut named = Vec::new();
+        met.each(|need| named.push(Arc::clone(need))).unwrap();
+        assert_eq!(named, *needs);
+        assert!(read.find(TokenId::from_bits(token.bits() - 1)).is_none());
     }
+    // The version, and what was needed with its length.
+    let head = 1 + 4 + 9;
     for length in 0..page.len() {
-        assert_eq!(super::uses(&page[..length]).is_ok(), length % 48 == 1, "{length}");
+        let is_whole = length >= head && (length - head).is_multiple_of(56);
+        assert_eq!(super::uses(&page[..length]).is_ok(), is_whole, "{length}");
     }
     let newer = [&[2], &page[1..]].concat();
     assert!(

@@ -212,7 +212,9 @@ pub(super) fn roles_have_a_limit(bed: &Bed) {
 pub(super) fn usage_adds_up(bed: &Bed) {
     furnish(&bed.store);
     put(&bed.store, [Write::Token(token(1)), Write::Usage(token_id(1), used(50, 2))]);
-    let record = |rows| bed.store.record_usage(rows).wait();
+    let record = |rows: Vec<(crate::id::TokenId, Usage)>| {
+        bed.store.record_usage(rows.into_iter().map(Into::into).collect()).wait()
+    };
     let revision = record(vec![
         (token_id(1), used(40, 3)),
         (token_id(99), used(60, 1)),
@@ -233,7 +235,8 @@ pub(super) fn usage_of_many_tokens_is_read_whole_while_it_is_folded(bed: &Bed) {
     furnish(&bed.store);
     put(&bed.store, (0..TOKENS).map(|number| Write::Token(token(number))));
     for round in 1..=4 {
-        let rows = (0..TOKENS).map(|number| (token_id(number), used(round, number))).collect();
+        let rows =
+            (0..TOKENS).map(|number| (token_id(number), used(round, number)).into()).collect();
         bed.store.record_usage(rows).wait().unwrap();
         let round_of = u64::try_from(round).unwrap();
         for (number, (_, usage)) in (0..).zip(tokens(&bed.store, ACME)) {

@@ -29,7 +29,7 @@ pub(super) fn a_failed_commit_writes_nothing_and_leaves_the_bar(bed: &Bed) {
 
     assert!(!bed.store.is_writable());
     assert_eq!(commit(&bed.store, Change::default()), Err(CommitError::Closed));
-    let usage = vec![(token_id(1), used(1, 1))];
+    let usage = vec![(token_id(1), used(1, 1)).into()];
     assert_eq!(bed.store.record_usage(usage).wait(), Err(CommitError::Closed));
     // A file cannot be trusted any more and may refuse; but nobody is told what was not committed.
     if let Ok((revision, found)) = bed.store.lookup(&digest(1)) {
@@ -68,7 +68,7 @@ pub(super) fn usage_fails_with_the_store(bed: &Bed) {
     furnish(&bed.store);
     put(&bed.store, [Write::Token(token(1))]);
     (bed.fail)(&broken());
-    let error = bed.store.record_usage(vec![(token_id(1), used(1, 1))]).wait().unwrap_err();
+    let error = bed.store.record_usage(vec![(token_id(1), used(1, 1)).into()]).wait().unwrap_err();
     assert!(is_failure(&error), "{error:?}");
     assert!(!bed.store.is_writable());
     assert_eq!(commit(&bed.store, Change::default()), Err(CommitError::Closed));
@@ -79,7 +79,7 @@ pub(super) fn a_sweep_fails_with_the_store(bed: &Bed) {
     const TOKENS: u64 = 20_000;
     furnish(&bed.store);
     put(&bed.store, (0..TOKENS).map(|number| Write::Token(token(number))));
-    let rows = (0..TOKENS).map(|number| (token_id(number), used(1, 1))).collect();
+    let rows = (0..TOKENS).map(|number| (token_id(number), used(1, 1)).into()).collect();
     bed.store.record_usage(rows).wait().unwrap();
     (bed.fail)(&broken());
     let begun = std::time::Instant::now();
@@ -96,7 +96,7 @@ pub(super) fn a_closed_store_finishes_what_it_took(bed: &Bed) {
     let mut late = None;
     std::thread::scope(|threads| {
         let answers = gate.group(&bed.store, || {
-            let mut queued = vec![bed.store.record_usage(vec![(token_id(1), used(1, 1))])];
+            let mut queued = vec![bed.store.record_usage(vec![(token_id(1), used(1, 1)).into()])];
             queued.extend(
                 (1..200).map(|number| bed.store.commit(writes([Write::Token(token(number))]))),
             );

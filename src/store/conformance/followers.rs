@@ -72,7 +72,7 @@ pub(super) fn only_restrictive_changes_are_barred(bed: &Bed) {
     commit(&bed.store, restrictive(writes([Write::Token(revoked(token(1)))]))).unwrap();
     let heard = recorder.heard();
     assert!(matches!(heard[..], [Heard::Bar(_), Heard::Apply(Revision(3), _)]), "{heard:?}");
-    bed.store.record_usage(vec![(token_id(1), used(1, 1))]).wait().unwrap();
+    bed.store.record_usage(vec![(token_id(1), used(1, 1)).into()]).wait().unwrap();
     assert_eq!(recorder.heard(), [], "usage is nobody's business");
 }
 

@@ -57,7 +57,10 @@ fn batch_agrees(bed: &Bed, model: &mut Model, batch: Vec<Step>) {
                 // Uses of a token that is not there are passed over, but nobody says when.
                 let is_there = |(id, _): &(TokenId, Usage)| model.tokens.contains_key(id);
                 let rows: Vec<_> = rows.into_iter().filter(is_there).collect();
-                bed.store.record_usage(rows.clone()).wait().unwrap();
+                bed.store
+                    .record_usage(rows.iter().copied().map(Into::into).collect())
+                    .wait()
+                    .unwrap();
                 for (id, usage) in rows {
                     model.use_token(id, usage);
                 }
@@ -287,6 +290,7 @@ impl Model {
                 }
                 Write::Organization(_)
                 | Write::Usage(..)
+                | Write::Watch(_)
                 | Write::Roles(_)
                 | Write::ForgetEvents { .. }
                 | Write::Verdicts(..)
@@ -323,6 +327,7 @@ impl Model {
                 Write::Usage(id, usage) if made.contains(id) => self.use_token(*id, *usage),
                 Write::Roles(names) => self.intern(names),
                 Write::Usage(..)
+                | Write::Watch(_)
                 | Write::User(_)
                 | Write::RemoveUser(_)
                 | Write::ForgetEvents { .. }

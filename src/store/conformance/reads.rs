@@ -105,7 +105,10 @@ pub(super) fn a_visit_sees_one_state(bed: &Bed) {
                 let rename =
                     |number| Write::Token(ApiToken { name: uses.to_string(), ..token(number) });
                 put(&bed.store, [2, last, 2 * expected].map(rename));
-                bed.store.record_usage(vec![(token_id(last), used(9, uses))]).wait().unwrap();
+                bed.store
+                    .record_usage(vec![(token_id(last), used(9, uses)).into()])
+                    .wait()
+                    .unwrap();
             }
             seen += 1;
             assert_ne!(found.name, uses.to_string());

@@ -1,20 +1,36 @@
 use super::*;
 use crate::id::OrgId;
+use crate::role::{RoleId, RoleSet};
 use crate::store::conformance::fixture::{ACME, at, token, token_id};
 use crate::store::engine::{End, Engine};
+use crate::store::figures::Figures as _;
 use crate::store::memory::Memory;
 use crate::store::record::Records;
+use crate::time::Day;
+use crate::token::{Need, Needs};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Wide enough for several pages of one run.
 const TOKENS: u64 = 700;
 
-type Uses = Vec<(TokenId, Usage)>;
+type Uses = Vec<Use>;
 
 fn used(millis: i64, use_count: u64) -> Usage {
     Usage { last_used_at: Some(at(millis)), use_count, ..Usage::default() }
+}
+
+/// One of two roles, that nothing else asks for.
+fn need(number: u32) -> Arc<Need> {
+    let any_of = [RoleId(number), RoleId(number + 1)].into_iter().collect();
+    Arc::new(Need { any_of, all_of: RoleSet::empty() })
+}
+
+fn a_use(number: u64, usage: Usage, needs: &[u32]) -> Use {
+    let needs = needs.iter().copied().map(need).collect();
+    Use { token: token_id(number), usage, needs }
 }
 
 fn write<T>(memory: &Memory, work: impl Fn(&mut <Memory as Engine>::Transaction<'_>) -> T) -> T {
@@ -57,12 +73,17 @@ fn all(memory: &Memory) -> BTreeMap<u64, Usage> {
 
 /// Runs of uses, of clustered and of scattered tokens.
 fn runs() -> impl Strategy<Value = Vec<Uses>> {
-    let a_use = (0..TOKENS, 0_i64..9, 1_u64..9)
-        .prop_map(|(number, millis, count)| (token_id(number), used(millis, count)));
+    let needed = prop::collection::btree_set(0_u32..200, 0..3);
+    let a_use =
+        (0..TOKENS, 0_i64..9, 1_u64..9, needed).prop_map(|(number, millis, count, needs)| Use {
+            token: token_id(number),
+            usage: used(millis, count),
+            needs: needs.into_iter().map(need).collect(),
+        });
     let scattered = prop::collection::vec(a_use, 1..400);
     let clustered = (0..TOKENS, 1..400_u64, 1_u64..9).prop_map(|(first, length, count)| {
         let numbers = first..(first + length).min(TOKENS);
-        numbers.map(|number| (token_id(number), used(1, count))).collect()
+        numbers.map(|number| (token_id(number), used(1, count)).into()).collect()
     });
     prop::collection::vec(prop_oneof![scattered, clustered].prop_map(in_order), 1..6)
 }
@@ -78,9 +99,9 @@ fn check<S: Strategy>(strategy: &S, test: impl Fn(S::Value)) {
 }
 
 fn add(sums: &mut BTreeMap<u64, Usage>, uses: &Uses) {
-    for (token, usage) in uses {
-        let sum = sums.entry(u64::try_from(token.bits()).unwrap()).or_default();
-        *sum = sum.merged(*usage);
+    for used in uses {
+        let sum = sums.entry(u64::try_from(used.token.bits()).unwrap()).or_default();
+        *sum = sum.merged(used.usage);
     }
 }
 
@@ -103,9 +124,63 @@ fn what_was_appended_is_read_in_whatever_choice_of_tokens() {
         let uses = runs.iter().map(Vec::len).sum();
         assert_eq!(snapshot.uses(), Ok(uses));
         let found = snapshot.runs().unwrap();
-        assert!(found.iter().map(|(_, first)| *first).eq(runs.iter().map(|uses| uses[0].0)));
+        assert!(found.iter().map(|(_, first)| *first).eq(runs.iter().map(|uses| uses[0].token)));
         assert!(found.iter().map(|(run, _)| *run).eq((3..).take(runs.len())));
     });
+}
+
+/// What requests needed is where the uses are: read before, while and after they are folded, it is
+/// the same.
+#[test]
+fn what_uses_needed_goes_with_them() {
+    check(&(runs(), 1..400_usize), |(runs, tokens_max)| {
+        let memory = furnished();
+        let mut expected = vec![Needs::default(); usize::try_from(TOKENS).unwrap()];
+        for (run, uses) in (0..).zip(&runs) {
+            append(&memory, run, uses);
+            for used in uses {
+                let needs = &mut expected[usize::try_from(used.token.bits()).unwrap()];
+                let day = Day::of(used.usage.last_used_at.unwrap());
+                used.needs.iter().for_each(|need| needs.add(need, day));
+            }
+        }
+        let ids: Vec<TokenId> = (0..TOKENS).step_by(2).map(token_id).collect();
+        let agree = || {
+            let read = memory.snapshot().unwrap().used(ACME, &ids).unwrap();
+            let sorted = |needs: &Needs| {
+                let mut all: Vec<_> = needs.iter().map(|(need, day)| (need.clone(), day)).collect();
+                all.sort_by_key(|(need, _)| need.any_of.iter().next());
+                all
+            };
+            for (read, expected) in read.iter().zip(expected.iter().step_by(2)) {
+                assert_eq!(sorted(&read.needs), sorted(expected));
+            }
+        };
+        agree();
+        let mut next = Some(FIRST_TOKEN);
+        while let Some(from) = next {
+            next = fold(&memory, from, tokens_max).next;
+            agree();
+        }
+        assert_eq!(memory.snapshot().unwrap().uses(), Ok(0));
+    });
+}
+
+/// More needs on a page than it has bits for: it is cut short, and nothing is lost.
+#[test]
+fn a_page_has_no_more_needs_than_bits() {
+    let memory = furnished();
+    let uses: Uses = (0..66_u32)
+        .map(|number| a_use(2 * u64::from(number), used(1, 1), &[900 - 3 * number]))
+        .collect();
+    assert_eq!(codec::fitting(&uses, USES_PER_PAGE_MAX), 64);
+    append(&memory, 0, &uses);
+    let ids: Vec<TokenId> = uses.iter().map(|used| used.token).collect();
+    let read = memory.snapshot().unwrap().used(ACME, &ids).unwrap();
+    for (used, read) in uses.iter().zip(read) {
+        let read: Vec<Need> = read.needs.iter().map(|(need, _)| need.clone()).collect();
+        assert_eq!(read, [(*used.needs[0]).clone()]);
+    }
 }
 
 /// Parts of any size, from any token on, with runs that are appended between them: after each, every
@@ -174,7 +249,7 @@ fn a_sweep_moves_every_use_once() {
 #[test]
 fn a_part_has_so_many_tokens_and_no_more() {
     let memory = furnished();
-    let uses: Uses = (0..300).map(|number| (token_id(number), used(1, 1))).collect();
+    let uses: Uses = (0..300).map(|number| (token_id(number), used(1, 1)).into()).collect();
     append(&memory, 0, &uses);
     append(&memory, 1, &uses);
     let folded = fold(&memory, FIRST_TOKEN, 130);
@@ -193,9 +268,13 @@ fn a_page_fits_a_page_of_the_file() {
     const PAGE_BYTES: usize = 4_096;
     // What redb puts beside a row: a header, and where the key and the value end.
     const FRAME_BYTES: usize = 12;
-    let uses = [(token_id(1), used(1, 1)); USES_PER_PAGE_MAX];
-    let bytes = codec::encode_uses(&uses).len() + codec::journal(1, token_id(1)).len();
-    let one_more = bytes + size_of::<[[u8; 8]; 6]>();
+    /// What a page has room for beside its uses: that many routes of a service with some roles.
+    const NEEDS: u32 = 16;
+    let mut uses = vec![Use::from((token_id(1), used(1, 1))); USES_PER_PAGE_MAX];
+    uses[0].needs = (20..20 + NEEDS).map(need).collect();
+    assert_eq!(codec::fitting(&uses, USES_PER_PAGE_MAX), USES_PER_PAGE_MAX);
+    let bytes = codec::encode_uses(&uses).unwrap().len() + codec::journal(1, token_id(1)).len();
+    let one_more = bytes + size_of::<[[u8; 8]; 7]>();
     assert!(bytes + FRAME_BYTES <= PAGE_BYTES && one_more + FRAME_BYTES > PAGE_BYTES, "{bytes}");
 }
 
@@ -232,7 +311,7 @@ fn a_sweep_begins_when_the_journal_is_full_and_again_when_it_filled_up_meanwhile
 fn a_store_that_is_opened_knows_its_backlog() {
     let folding = Folding { uses: 400, runs: 3, tokens_per_part: 9 };
     let memory = Memory::default();
-    let uses: Uses = (0..200).map(|number| (token_id(number), used(1, 1))).collect();
+    let uses: Uses = (0..200).map(|number| (token_id(number), used(1, 1)).into()).collect();
     let backlog = || Backlog::of(&memory.snapshot().unwrap(), folding).unwrap();
     append(&memory, 8, &uses);
     assert_eq!((backlog().next_run(), backlog().sweep()), (9, None));
@@ -245,10 +324,10 @@ fn a_store_that_is_opened_knows_its_backlog() {
 #[test]
 fn uses_are_put_in_order_and_those_of_one_token_added_up() {
     let uses = vec![
-        (token_id(2), used(5, 1)),
-        (token_id(1), used(1, 1)),
-        (token_id(2), used(9, 2)),
-        (token_id(2), used(7, 3)),
+        a_use(2, used(5, 1), &[7]),
+        a_use(1, used(1, 1), &[7]),
+        a_use(2, used(9, 2), &[8, 7]),
+        a_use(2, used(7, 3), &[]),
     ];
-    assert_eq!(in_order(uses), [(token_id(1), used(1, 1)), (token_id(2), used(9, 6))]);
+    assert_eq!(in_order(uses), [a_use(1, used(1, 1), &[7]), a_use(2, used(9, 6), &[7, 8])]);
 }

@@ -4,7 +4,7 @@ use super::{Answer, GROUP_CHANGES_MAX, GROUP_ROWS_MAX, USES_PER_RUN_MAX, lock, t
 use crate::change::Change;
 use crate::id::TokenId;
 use crate::store::{CommitError, change};
-use crate::token::Usage;
+use crate::token::Use;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};
 
@@ -31,7 +31,7 @@ pub(super) enum Work {
     /// Usage, and who is answered once it is written.
     Usage {
         /// At most [`USES_PER_RUN_MAX`].
-        rows: Vec<(TokenId, Usage)>,
+        rows: Vec<Use>,
         /// Those whose last rows these are.
         answers: Vec<Answer>,
     },
@@ -53,7 +53,7 @@ pub(super) struct Queues {
 struct Inner {
     changes: VecDeque<Job>,
     change_rows: usize,
-    usage: VecDeque<(Vec<(TokenId, Usage)>, Answer)>,
+    usage: VecDeque<(Vec<Use>, Answer)>,
     usage_rows: usize,
     groups_in_a_row: usize,
     /// Usage and sweeps take turns, so that neither keeps the other waiting.
@@ -95,7 +95,7 @@ impl Queues {
         self.filled.notify_one();
     }
 
-    pub(super) fn push_usage(&self, rows: Vec<(TokenId, Usage)>, answer: Answer) {
+    pub(super) fn push_usage(&self, rows: Vec<Use>, answer: Answer) {
         let mut inner = lock(&self.inner);
         let is_full = !inner.usage.is_empty() && inner.usage_rows + rows.len() > USAGE_QUEUED_MAX;
         if !inner.is_open || is_full {

@@ -67,7 +67,7 @@ impl Scenario {
             let is_sync = |at: &usize| matches!(steps[*at], Step::Sync);
             last_syncs.push((0..steps.len()).rfind(is_sync).expect("it was synced"));
             if number.is_multiple_of(4) {
-                store.record_usage(vec![(token_id(number), used(1, 1))]).wait().unwrap();
+                store.record_usage(vec![(token_id(number), used(1, 1)).into()]).wait().unwrap();
             }
         }
         drop(store);

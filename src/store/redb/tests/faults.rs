@@ -157,7 +157,7 @@ fn k4_a_disk_that_fails_once_is_not_trusted_again() {
             at_commits += 1;
             assert!(disk.has_failed(), "{fails_at}");
             assert_eq!(acknowledged + 1, failed);
-            let usage = store.record_usage(vec![(token_id(9), used(1, 1))]).wait();
+            let usage = store.record_usage(vec![(token_id(9), used(1, 1)).into()]).wait();
             assert_eq!(usage, Err(CommitError::Closed), "{fails_at}");
             // Whatever was barred and not applied stays barred; nothing is applied after it.
             let heard = recorder.heard();

@@ -160,7 +160,7 @@ fn a_crash_at_any_point_of_a_sweep_neither_loses_a_use_nor_counts_it_twice() {
         // Every token, and each round another one twice.
         let mut uses: Vec<_> = (0..TOKENS).map(|number| (token_id(number), used(1, 1))).collect();
         uses.push((token_id(round), used(1, 1)));
-        both.record_usage(uses).wait().unwrap();
+        both.record_usage(uses.into_iter().map(Into::into).collect()).wait().unwrap();
         let syncs = disk.0.lock().unwrap().history.as_ref().unwrap().len();
         acknowledged.push((syncs, round));
     }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::change::Write;
 use crate::store::{Commit, Committed};
+use crate::token::Usage;
 
 fn change(rows: usize) -> Change {
     Change { writes: vec![Write::Roles(Vec::new()); rows], ..Change::default() }
@@ -14,7 +15,7 @@ fn push(queues: &Queues, rows: usize) -> Commit {
 
 fn push_usage(queues: &Queues, rows: usize) -> Commit {
     let (answer, commit) = Commit::pending();
-    queues.push_usage(vec![(TokenId::from_bits(1), Usage::default()); rows], answer);
+    queues.push_usage(vec![(TokenId::from_bits(1), Usage::default()).into(); rows], answer);
     commit
 }
 
