@@ -257,8 +257,9 @@ pub(crate) struct PreviewBody {
     owners: Vec<ConcernedBody>,
     /// Flagged tokens that were used within the last 7 days.
     used_last_7_days: u64,
-    /// Requests a day that flagged tokens were admitted with: for each its uses since it was made,
-    /// divided by its age, and rounded down.
+    /// Requests that flagged tokens were admitted with on the last 7 days in UTC, today included.
+    requests_last_7_days: u64,
+    /// How many that is a day, rounded up.
     requests_per_day: u64,
 }
 
@@ -309,7 +310,8 @@ pub(crate) async fn preview(
             owners_count: preview.owners_count,
             owners: preview.owners.iter().map(concerned).collect(),
             used_last_7_days: preview.used_lately,
-            requests_per_day: preview.requests_per_day,
+            requests_last_7_days: preview.requests_lately,
+            requests_per_day: preview.requests_per_day(),
         }))
     })
     .await

@@ -1,12 +1,12 @@
 //! What a change of the policies would come to.
 
 use crate::governance::token::policies_of;
-use crate::id::UserId;
+use crate::id::{TokenId, UserId};
 use crate::org::Organization;
 use crate::policy::{Policies, PolicyKind, Violation};
 use crate::store::{Ledger, STRETCH_TOKENS_MAX, StoreError};
-use crate::time::Timestamp;
-use crate::token::{ApiToken, Standing, Usage};
+use crate::time::{Day, Timestamp};
+use crate::token::{ApiToken, Standing, Usage, Used};
 use crate::usage::Uses;
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -14,8 +14,10 @@ use std::time::Duration;
 
 /// Owners that a preview names.
 pub const OWNERS_NAMED_MAX: usize = 100;
+/// The days whose requests are counted.
+const DAYS: u16 = 7;
 /// A token that was used within this time is in use.
-const LATELY: Duration = Duration::from_hours(7 * 24);
+const LATELY: Duration = Duration::from_hours(24 * DAYS as u64);
 
 /// What policies would come to, for the tokens as they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,8 +38,8 @@ pub struct Preview {
     pub refused: u64,
     /// Flagged tokens that were used within the last 7 days.
     pub used_lately: u64,
-    /// Requests a day that depend on flagged tokens.
-    pub requests_per_day: u64,
+    /// Requests that were admitted with flagged tokens on the last 7 days, today included.
+    pub requests_lately: u64,
     /// How many users own flagged tokens.
     pub owners_count: u64,
     /// Those with most of them, at most [`OWNERS_NAMED_MAX`].
@@ -61,11 +63,16 @@ impl Preview {
         loop {
             let still = uses.still();
             let stretch = ledger.tokens_after(org.id, after)?;
+            let mut flagged: Vec<TokenId> = Vec::new();
             for (token, stored) in &stretch {
                 let usage = stored.merged(still.pending(token.id));
                 if preview.count(token, &usage, &present, then, now) {
                     *owners.entry(token.owner).or_default() += 1;
+                    flagged.push(token.id);
                 }
+            }
+            for (token, used) in flagged.iter().zip(ledger.used(org.id, &flagged)?) {
+                preview.count_requests(used, still.pending(*token), now);
             }
             after = stretch.last().map(|(token, _)| token.id);
             if stretch.len() < STRETCH_TOKENS_MAX {
@@ -109,7 +116,21 @@ impl Preview {
         self.max_ttl += breaks(PolicyKind::MaxTtl);
         let used_lately = usage.last_used_at.is_some_and(|last| now.since(last) <= LATELY);
         self.used_lately += u64::from(used_lately);
-        self.requests_per_day += usage.per_day(token.created_at, now);
         true
+    }
+
+    /// Counts the requests with a flagged token, by its days.
+    fn count_requests(&mut self, mut used: Used, pending: Usage, now: Timestamp) {
+        used.count(pending);
+        let first = Day::of(now).earlier(DAYS - 1);
+        let lately = used.days.iter().filter(|(day, _)| *day >= first);
+        self.requests_lately += lately.map(|(_, uses)| uses).sum::<u64>();
+    }
+
+    /// Requests a day that depend on flagged tokens, on average over the last 7 days, and
+    /// rounded up: where there was any it is never none.
+    #[must_use]
+    pub const fn requests_per_day(&self) -> u64 {
+        self.requests_lately.div_ceil(DAYS as u64)
     }
 }

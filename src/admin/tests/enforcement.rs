@@ -136,8 +136,15 @@ async fn a_preview_says_what_a_change_would_come_to_and_changes_nothing() {
     house.write(Write::Token(token)).await;
     let used =
         |days, use_count| Usage { last_used_at: Some(day(days)), use_count, ..Usage::default() };
-    house.write(Write::Usage(house.bystander.token, used(9, 1_000))).await;
-    house.write(Write::Usage(short, used(10, 5))).await;
+    // What came before the days that are counted, in them, and of a token that is not flagged.
+    for (token, usage) in [
+        (house.bystander.token, used(3, 1_000)),
+        (house.bystander.token, used(4, 10)),
+        (house.bystander.token, used(9, 55)),
+        (short, used(10, 5)),
+    ] {
+        house.store.record_usage(vec![(token, usage).into()]).await.expect("the store takes it");
+    }
     house.pending.0.lock().expect("no panic").insert(house.member.token, used(10, 40));
     house.set_now(day(10));
     let before = house.organization();
@@ -157,11 +164,26 @@ async fn a_preview_says_what_a_change_would_come_to_and_changes_nothing() {
         ("refused", 5),
         ("owners_count", 5),
         ("used_last_7_days", 2),
-        // 1,000 in 10 days, and 40.
-        ("requests_per_day", 104),
+        // 10 and 55 on two of the days, and 40 that are not stored yet.
+        ("requests_last_7_days", 105),
+        ("requests_per_day", 15),
     ] {
         assert_eq!(told[field], count, "{field}: {told}");
     }
+    // A day later the first of these days is none of them any more; one request is one a day.
+    house.set_now(day(11));
+    let told_later = preview(json!({"max_ttl": max})).await.expect(200).body;
+    assert_eq!(told_later["requests_last_7_days"], 95);
+    house.set_now(day(16));
+    house.pending.0.lock().expect("no panic").insert(house.member.token, used(16, 1));
+    let told_later = preview(json!({"max_ttl": max})).await.expect(200).body;
+    assert_eq!(told_later["requests_last_7_days"], 1);
+    assert_eq!(
+        (&told_later["requests_per_day"], &told_later["used_last_7_days"]),
+        (&json!(1), &json!(2))
+    );
+    house.pending.0.lock().expect("no panic").insert(house.member.token, used(10, 40));
+    house.set_now(day(10));
     let owners = told["owners"].as_array().expect("a list");
     assert_eq!(owners.len(), 5);
     let by = json!({"id": house.bystander.user, "name": "By", "email": "by@example.com",
