@@ -2,6 +2,7 @@
 //! strict; what is not understood is refused by name.
 
 use super::leaks::REPORT_BYTES_MAX;
+use super::openapi;
 use super::problem::{Kind, Problem};
 use super::refused::{self, Visitor};
 use super::{BODY_BYTES_MAX, BODY_TIMEOUT, Shared};
@@ -11,7 +12,7 @@ use crate::secret::Digest;
 use crate::session;
 use crate::trails::Who;
 use axum::body::Body;
-use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::extract::{FromRequest, FromRequestParts, MatchedPath, RawPathParams, Request};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, Uri};
@@ -44,6 +45,7 @@ impl FromRequestParts<Shared> for Call {
         let (caller, shown) =
             admitted.map_err(|turned| refused::answer(state, turned, &parts.extensions))?;
         Visitor::tell(&parts.extensions, Who::Live((&caller).into()));
+        known_parameters(parts)?;
         Ok(Self { caller, shown, origin: refused::origin(&parts.extensions) })
     }
 }
@@ -88,6 +90,26 @@ impl<T: DeserializeOwned> FromRequestParts<Shared> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, _state: &Shared) -> Result<Self, Problem> {
         query(&parts.uri).map(Self)
     }
+}
+
+/// Refuses a write with a parameter that it does not take, such as a `dry_run` that stands in the
+/// query and belongs into the body. Reads, whose parameters are their only say, have [`Query`].
+fn known_parameters(parts: &Parts) -> Result<(), Problem> {
+    if parts.method.is_safe() || parts.uri.query().is_none_or(str::is_empty) {
+        return Ok(());
+    }
+    let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let known = openapi::parameters(&parts.method, path);
+    let given: Vec<(String, String)> = query(&parts.uri)?;
+    let Some((name, _)) = given.iter().find(|(name, _)| !known.contains(name)) else {
+        return Ok(());
+    };
+    let quoted: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+    let takes = match quoted.as_slice() {
+        [] => "there are no parameters here".to_owned(),
+        names => format!("expected {}", names.join(", ")),
+    };
+    Err(Problem::field(name, format!("unknown field `{name}`, {takes}")))
 }
 
 fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
@@ -182,6 +204,7 @@ impl FromRequest<Shared> for Signed {
 
     async fn from_request(request: Request, _state: &Shared) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
+        known_parameters(&parts)?;
         let body = read_within(body, REPORT_BYTES_MAX, BODY_TIMEOUT).await?;
         media_type(&parts.headers)?;
         let one = |name: &str| {

@@ -2,9 +2,11 @@
 
 use super::problem::{Kind, MEDIA_TYPE, ProblemBody};
 use axum::Json;
-use std::collections::{BTreeMap, BTreeSet};
+use http::Method;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::LazyLock;
 use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, RefOr,
@@ -31,6 +33,40 @@ static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(|| {
     document
 });
 
+/// The parameters of the query that an operation takes, by its path.
+static PARAMETERS: LazyLock<HashMap<(Method, String), Vec<String>>> = LazyLock::new(|| {
+    let mut all = HashMap::new();
+    for (path, item) in &DOCUMENT.paths.paths {
+        let operations = [
+            (Method::GET, &item.get),
+            (Method::POST, &item.post),
+            (Method::PUT, &item.put),
+            (Method::PATCH, &item.patch),
+            (Method::DELETE, &item.delete),
+        ];
+        for (method, operation) in operations {
+            let Some(operation) = operation else { continue };
+            all.insert((method, path.clone()), of_query(operation).collect());
+        }
+    }
+    all
+});
+
+/// The names of the parameters of an operation's query.
+pub(super) fn of_query(operation: &Operation) -> impl Iterator<Item = String> {
+    operation.parameters.iter().flatten().filter_map(|parameter| match parameter {
+        RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Query => {
+            Some(parameter.name.clone())
+        }
+        RefOr::T(_) | RefOr::Ref(_) => None,
+    })
+}
+
+/// The names of the parameters that an operation takes in its query, as the document has them.
+pub(super) fn parameters(method: &Method, path: &str) -> &'static [String] {
+    PARAMETERS.get(&(method.clone(), path.to_owned())).map_or(&[], Vec::as_slice)
+}
+
 /// The description of the whole admin API.
 #[must_use]
 pub fn openapi() -> OpenApi {
@@ -45,7 +81,7 @@ pub(super) fn preamble() -> OpenApi {
         .description(Some(
             "Governs the organizations, users, API tokens and policies of a Bearward gateway. \
              Times are RFC 3339 in UTC. Errors are problems (RFC 9457) with a stable `type`. \
-             Unknown fields are refused, and unknown parameters of reads.",
+             Unknown fields are refused, and so are unknown parameters.",
         ))
         .license(Some(
             LicenseBuilder::new()

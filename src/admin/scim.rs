@@ -29,7 +29,7 @@ use axum::response::{IntoResponse, Response};
 use draft::Draft;
 use http::header::{CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderValue, StatusCode};
-use list::Wanted;
+use list::{Bare, Shown, Wanted};
 use resource::{Projection, resource};
 use scope::ServiceRole;
 use serde_json::{Value, json};
@@ -102,6 +102,7 @@ pub(crate) async fn list(
     path = "/scim/v2/Users/.search",
     tag = "scim",
     operation_id = "scim_search_users",
+    params(Bare),
     request_body(content = Value, content_type = "application/scim+json"),
     responses(
         (status = 200, description = "RFC 7644 section 3.4.3", body = Value,
@@ -112,6 +113,7 @@ pub(crate) async fn list(
 pub(crate) async fn search(
     State(state): State<Shared>,
     call: Call,
+    _query: Query<Bare>,
     ScimJson(body): ScimJson,
 ) -> Result<Answer, Problem> {
     let search = Wanted::of(&body)?.search()?;
@@ -124,6 +126,7 @@ pub(crate) async fn search(
     path = "/scim/v2/.search",
     tag = "scim",
     operation_id = "scim_search",
+    params(Bare),
     request_body(content = Value, content_type = "application/scim+json"),
     responses(
         (status = 200, description = "RFC 7644 section 3.4.3", body = Value,
@@ -134,9 +137,10 @@ pub(crate) async fn search(
 pub(crate) async fn search_all(
     state: State<Shared>,
     call: Call,
+    query: Query<Bare>,
     body: ScimJson,
 ) -> Result<Answer, Problem> {
-    search(state, call, body).await
+    search(state, call, query, body).await
 }
 
 /// Create a user.
@@ -145,6 +149,7 @@ pub(crate) async fn search_all(
     path = "/scim/v2/Users",
     tag = "scim",
     operation_id = "scim_create_user",
+    params(Shown),
     request_body(content = Value, content_type = "application/scim+json"),
     responses(
         (status = 201, description = "RFC 7644 section 3.3", body = Value,
@@ -156,7 +161,7 @@ pub(crate) async fn search_all(
 pub(crate) async fn create(
     State(state): State<Shared>,
     call: Call,
-    Query(wanted): Query<Wanted>,
+    Query(wanted): Query<Shown>,
     ScimJson(body): ScimJson,
 ) -> Result<Response, Problem> {
     let projection = wanted.projection()?;
@@ -206,7 +211,7 @@ fn sets(names: &BTreeSet<String>, desk: &Desk<'_>) -> Result<(RoleSet, RoleSet),
     path = "/scim/v2/Users/{user}",
     tag = "scim",
     operation_id = "scim_read_user",
-    params(("user" = String, Path, description = "Identity of the user")),
+    params(("user" = String, Path, description = "Identity of the user"), Shown),
     responses(
         (status = 200, description = "RFC 7644 section 3.4.1", body = Value,
          content_type = "application/scim+json", headers(("ETag" = String))),
@@ -217,7 +222,7 @@ pub(crate) async fn read(
     State(state): State<Shared>,
     call: Call,
     params: Params,
-    Query(wanted): Query<Wanted>,
+    Query(wanted): Query<Shown>,
 ) -> Result<Response, Problem> {
     let projection = wanted.projection()?;
     let done = desk::read(&state, call, move |desk| {
@@ -250,7 +255,8 @@ fn shown(done: Versioned<Value>, projection: &Projection) -> Response {
     operation_id = "scim_replace_user",
     params(
         ("user" = String, Path, description = "Identity of the user"),
-        ("If-Match" = Option<String>, Header, description = "The `ETag` it must have")
+        ("If-Match" = Option<String>, Header, description = "The `ETag` it must have"),
+        Shown
     ),
     request_body(content = Value, content_type = "application/scim+json"),
     responses(
@@ -264,7 +270,7 @@ pub(crate) async fn replace(
     call: Call,
     params: Params,
     precondition: Precondition,
-    Query(wanted): Query<Wanted>,
+    Query(wanted): Query<Shown>,
     ScimJson(body): ScimJson,
 ) -> Result<Response, Problem> {
     let change = move |draft: &mut Draft| draft.replace(&body);
@@ -279,7 +285,8 @@ pub(crate) async fn replace(
     operation_id = "scim_patch_user",
     params(
         ("user" = String, Path, description = "Identity of the user"),
-        ("If-Match" = Option<String>, Header, description = "The `ETag` it must have")
+        ("If-Match" = Option<String>, Header, description = "The `ETag` it must have"),
+        Shown
     ),
     request_body(content = Value, content_type = "application/scim+json"),
     responses(
@@ -293,7 +300,7 @@ pub(crate) async fn patch(
     call: Call,
     params: Params,
     precondition: Precondition,
-    Query(wanted): Query<Wanted>,
+    Query(wanted): Query<Shown>,
     ScimJson(body): ScimJson,
 ) -> Result<Response, Problem> {
     let change = move |draft: &mut Draft| draft.patch(&body);
@@ -353,7 +360,8 @@ fn provision<'u>(
     operation_id = "scim_remove_user",
     params(
         ("user" = String, Path, description = "Identity of the user"),
-        ("If-Match" = Option<String>, Header, description = "The `ETag` it must have")
+        ("If-Match" = Option<String>, Header, description = "The `ETag` it must have"),
+        Bare
     ),
     responses((status = 204, description = "RFC 7644 section 3.6"), ScimChangeProblems)
 )]
@@ -362,6 +370,7 @@ pub(crate) async fn remove(
     call: Call,
     params: Params,
     precondition: Precondition,
+    _query: Query<Bare>,
 ) -> Result<StatusCode, Problem> {
     desk::change(&state, call, move |desk| {
         let user = named(desk, &params)?;

@@ -44,6 +44,40 @@ pub(crate) struct Wanted {
     pub(super) entra: Option<String>,
 }
 
+/// What is asked of an answer about one user.
+#[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Shown {
+    /// The attributes to answer, separated by commas.
+    attributes: Option<String>,
+    /// The attributes not to answer.
+    #[serde(rename = "excludedAttributes")]
+    excluded_attributes: Option<String>,
+    /// Sent by Microsoft Entra ID with every request; says nothing here.
+    #[serde(rename = "aadOptscim062020")]
+    #[expect(dead_code, reason = "it is taken so that it is not refused as unknown")]
+    entra: Option<String>,
+}
+
+impl Shown {
+    /// Which attributes are asked for.
+    pub(super) fn projection(&self) -> Result<Projection, Problem> {
+        projection(self.attributes.as_deref(), self.excluded_attributes.as_deref())
+    }
+}
+
+/// What comes with requests whose answers have no attributes to choose from.
+#[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Bare {
+    /// Sent by Microsoft Entra ID with every request; says nothing here.
+    #[serde(rename = "aadOptscim062020")]
+    #[expect(dead_code, reason = "it is taken so that it is not refused as unknown")]
+    entra: Option<String>,
+}
+
 /// A list that was asked for and understood.
 #[derive(Clone, Debug)]
 pub(crate) struct Search {
@@ -75,18 +109,11 @@ impl Wanted {
                 .min(RESULTS_MAX),
             sort: self.sort_by.as_deref().map(sort).transpose()?,
             descending,
-            projection: self.projection()?,
+            projection: projection(
+                self.attributes.as_deref(),
+                self.excluded_attributes.as_deref(),
+            )?,
         })
-    }
-
-    /// Which attributes are asked for.
-    pub(super) fn projection(&self) -> Result<Projection, Problem> {
-        let list = |text: &Option<String>| {
-            let text = text.as_deref()?;
-            Some(text.split(',').map(str::to_owned).collect::<Vec<String>>())
-        };
-        let (only, without) = (list(&self.attributes), list(&self.excluded_attributes));
-        Projection::parse(only.as_deref(), without.as_deref())
     }
 
     /// The same parameters as a body (section 3.4.3).
@@ -119,6 +146,14 @@ impl Wanted {
             entra: None,
         })
     }
+}
+
+/// The attributes in two lists that are separated by commas.
+fn projection(only: Option<&str>, without: Option<&str>) -> Result<Projection, Problem> {
+    let list =
+        |text: Option<&str>| Some(text?.split(',').map(str::to_owned).collect::<Vec<String>>());
+    let (only, without) = (list(only), list(without));
+    Projection::parse(only.as_deref(), without.as_deref())
 }
 
 fn number(name: &str, text: Option<&str>) -> Result<Option<usize>, Problem> {

@@ -72,6 +72,48 @@ async fn every_documented_operation_is_routed_and_no_other() {
     }
 }
 
+/// What a writer says where nobody reads it would be passed over, such as a `dry_run` in the query.
+#[tokio::test]
+async fn every_write_refuses_parameters_that_it_does_not_document() {
+    let house = House::new().await;
+    let before = house.store.revision().expect("readable");
+    let mut writes = 0;
+    for (template, method, operation) in operations() {
+        if method == Method::GET {
+            continue;
+        }
+        writes += 1;
+        let path = concrete(&house, &template);
+        let ask = |query: &str, body: Value| {
+            house
+                .ask(method.as_str(), &format!("{path}?{query}"))
+                .by(&house.owner)
+                .json(&body)
+                .send()
+        };
+        for (query, name) in [("surprise=1", "surprise"), ("dry_run", "dry_run"), ("%41=", "A")] {
+            let answer = ask(query, json!({})).await.expect(400);
+            // SCIM has no field of its own for it.
+            assert!(answer.text.contains(&format!("unknown field `{name}`")), "{}", answer.text);
+            if !path.starts_with("/scim/") {
+                assert_eq!(answer.field(), name, "{method} {template}");
+            }
+        }
+        for known in openapi::of_query(&operation) {
+            let answer = ask(&format!("{known}=&surprise=1"), json!({})).await.expect(400);
+            assert!(answer.text.contains("unknown field `surprise`"), "{}", answer.text);
+        }
+        // A stranger hears that they are one, and no more; reports are open to all.
+        if !template.ends_with("/leaks") {
+            house.ask(method.as_str(), &format!("{path}?surprise=1")).send().await.expect(401);
+        }
+    }
+    assert!(writes > 30, "{writes}");
+    assert_eq!(house.store.revision().expect("readable"), before, "nothing was changed");
+    // Nothing after the question mark is nothing.
+    house.ask("POST", &house.at("/validations?")).by(&house.owner).send().await.expect(202);
+}
+
 #[tokio::test]
 async fn the_document_is_served_as_it_is_printed() {
     let house = House::new().await;
