@@ -54,6 +54,7 @@ pub fn external_id(field: &str, text: &str) -> Result<String, Refusal> {
         let message = format!("expected 1 to {EXTERNAL_ID_CHARS_MAX} characters, none of control");
         return Err(Refusal::invalid(field, message));
     }
+    shown(field, text)?;
     Ok(text.to_owned())
 }
 
@@ -156,6 +157,7 @@ mod tests {
         ] {
             assert_eq!(name("name", good).as_deref(), Ok(good));
             assert!(reason("reason", Some(good)).is_ok(), "{good}");
+            assert!(external_id("external_id", good).is_ok(), "{good}");
         }
         for bad in [
             '\u{ad}',
@@ -187,6 +189,8 @@ mod tests {
             assert!(told.contains(&code), "{told}");
             assert!(reason("reason", Some(&text)).is_err(), "{code}");
             assert!(email("email", &format!("{text}@example.com")).is_err(), "{code}");
+            let told = format!("{:?}", external_id("external_id", &text).expect_err(&code));
+            assert!(told.contains(&code), "{told}");
         }
         for bad in ["\u{200d}👩", "👩\u{200d}", "👩\u{200d}\u{200d}👧", "می\u{200c} خواهم"]
         {

@@ -365,7 +365,7 @@ fn what_a_provider_calls_a_user_is_kept_as_it_is() {
         assert_eq!(plan.expect("a change").record().external_id.as_deref(), Some(id));
     }
     assert!(matches!(called(None), Ok(Plan::Nothing(_))));
-    for bad in ["", "a\nb", &format!("{longest}x")] {
+    for bad in ["", "a\nb", "00u1\u{200b}", "\u{202e}1u00", &format!("{longest}x")] {
         assert_eq!(invalid(called(Some(bad))).0, "external_id", "{bad:?}");
     }
     // It is the provider's word: nobody calls themself something else.
