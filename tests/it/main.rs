@@ -13,6 +13,7 @@ mod gateway;
 mod kill;
 mod layering;
 mod leaks;
+mod many_tokens;
 mod names;
 mod notices;
 mod revocation;

@@ -97,3 +97,50 @@ fn whom_the_provider_switches_off_is_refused_at_the_gateway_at_once() {
     assert_eq!(world.fetch("/orders/x", &token).status, 401);
     assert_eq!(admin.token(&token.id)["status"], "revoked");
 }
+
+#[test]
+fn a_provider_switches_off_nobody_elses_tokens() {
+    let upstream = Upstream::start(ok());
+    let world = Setup::before(&upstream).start();
+    let admin = world.admin();
+    let user = admin.add_user("ada", &[("orders", "reader")]);
+    let wish = crate::world::TokenWish { owner: Some(&user), ..Default::default() };
+    let token = admin.mint(&wish);
+    let founded = json!({"name": "Globex", "owner": {"name": "Gus", "email": "gus@example.com"}});
+    let founded = admin.call("POST", "/orgs", Some(&founded)).expect(201);
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    let other = crate::world::Admin {
+        org: text(&founded["organization"]["id"]),
+        secret: text(&founded["secret"]),
+        ..admin.clone()
+    };
+    other.at("GET", "/scim/v2/Users", None).expect(200);
+    let path = format!("/scim/v2/Users/{user}");
+    let off = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [{"op": "replace", "path": "active", "value": false}],
+    });
+    let whole = json!({
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+        "userName": "ada@example.com", "name": {"formatted": "Ada"}, "active": false,
+    });
+    for (method, body) in
+        [("GET", None), ("PATCH", Some(&off)), ("PUT", Some(&whole)), ("DELETE", None)]
+    {
+        assert_eq!(other.at(method, &path, body).status, 404, "{method}");
+        assert_eq!(world.fetch("/orders/x", &token).status, 200, "after {method}");
+    }
+    // Somebody of theirs with the same address is somebody else.
+    let made = json!({
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+        "userName": "ada@example.com", "name": {"formatted": "Ada"},
+    });
+    let made = other.at("POST", "/scim/v2/Users", Some(&made)).expect(201);
+    let theirs = format!("/scim/v2/Users/{}", text(&made["id"]));
+    other.at("PATCH", &theirs, Some(&off)).expect(200);
+    assert_eq!(other.at("DELETE", &theirs, None).status, 204);
+    assert_eq!(world.fetch("/orders/x", &token).status, 200);
+    assert_eq!(admin.token(&token.id)["blocked"], Value::Null);
+    admin.at("PATCH", &path, Some(&off)).expect(200);
+    assert_eq!(world.fetch("/orders/x", &token).status, 401);
+}

@@ -1,6 +1,7 @@
 //! Users by SCIM, as identity providers make, change, switch off and remove them.
 
 use super::*;
+use std::fmt::Write as _;
 
 const USERS: &str = "/scim/v2/Users";
 const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
@@ -194,6 +195,95 @@ async fn no_organization_sees_another_by_any_filter() {
         .await
         .expect(404);
     assert_eq!(house.user(theirs.id), theirs);
+}
+
+/// Whatever is asked of the users of another organization, by whatever address of theirs: they are not
+/// there, and they stay as they are.
+#[tokio::test]
+async fn a_provider_of_one_organization_touches_nobody_in_another() {
+    let house = House::new().await;
+    let theirs = house.user(house.outsider.user);
+    let path = format!("{USERS}/{}", theirs.id);
+    let operations = [
+        json!({"op": "replace", "path": "active", "value": false}),
+        json!({"op": "replace", "value": {"active": false}}),
+        json!({"op": "replace", "path": "userName", "value": "taken@example.com"}),
+        json!({"op": "add", "path": "roles", "value": [{"value": "org_owner"}]}),
+        json!({"op": "remove", "path": "roles[value eq \"org_owner\"]"}),
+    ];
+    for by in [&house.operator, &house.owner, &house.admin] {
+        for operation in &operations {
+            patch(&house, by, &theirs.id.to_string(), operation.clone()).await.expect(404);
+        }
+        let body = new_user("x@example.com");
+        house.ask("PUT", &path).by(by).json(&body).send().await.expect(404);
+        house.ask("DELETE", &path).by(by).send().await.expect(404);
+        house.get(&path).by(by).send().await.expect(404);
+        // A user who is made with the address of one of theirs is another user, in one's own.
+        let search = json!({
+            "schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"],
+            "filter": format!("userName eq \"{}\" or id pr", theirs.email),
+        });
+        let found = house.ask("POST", &format!("{USERS}/.search")).by(by).json(&search);
+        let found = found.send().await.expect(200);
+        assert!(!found.text.contains(&theirs.id.to_string()), "{}", found.text);
+    }
+    assert_eq!(house.user(theirs.id), theirs);
+    house.get("/api/v1/me").by(&house.outsider).send().await.expect(200);
+    let made = new_user(&theirs.email);
+    let made = house.ask("POST", USERS).by(&house.owner).json(&made).send().await.expect(201);
+    assert_ne!(made.body["id"], theirs.id.to_string());
+    assert_eq!(house.user(theirs.id), theirs);
+}
+
+/// A filter is read as a filter: what would end a text, a bracket or a query elsewhere is data here,
+/// or is refused.
+#[tokio::test]
+async fn a_filter_finds_what_it_says_and_no_more() {
+    let house = House::new().await;
+    let count = |filter: &str| {
+        let encoded = filter.bytes().fold(String::new(), |mut text, byte| {
+            write!(text, "%{byte:02X}").expect("a text takes it");
+            text
+        });
+        let house = &house;
+        async move {
+            let path = format!("{USERS}?filter={encoded}");
+            house.get(&path).by(&house.owner).send().await
+        }
+    };
+    let all = count("id pr").await.expect(200).body["totalResults"].clone();
+    assert_eq!(all, 5);
+    for data in [
+        r#"userName eq "x\" or id pr or userName eq \"""#,
+        r#"userName eq "' OR '1'='1""#,
+        r#"userName eq "*""#,
+        r#"userName eq "%""#,
+        r#"userName eq ".*""#,
+        r#"userName eq "by@example.com\u0000""#,
+        r#"userName eq "by@example.com) or (id pr""#,
+    ] {
+        assert_eq!(count(data).await.expect(200).body["totalResults"], 0, "{data}");
+    }
+    for broken in [
+        r#"userName eq "x" or"#,
+        r#"userName eq "x") or (id pr"#,
+        r#"userName eq "x"; id pr"#,
+        r#"userName eq "x" -- "#,
+        r#"userName eq "x" id pr"#,
+        "userName eq 'x'",
+        r#"userName eq "x"#,
+        r#"password pr or $where eq "1""#,
+    ] {
+        let refused = count(broken).await.expect(400);
+        assert_eq!(refused.body["scimType"], "invalidFilter", "{broken}: {}", refused.text);
+    }
+    // The filter of a path chooses values of one user, and of no other.
+    let user = house.bystander.user.to_string();
+    let path = r#"emails[type eq "work" or value eq "owen@example.com"].value"#;
+    let operation = json!({"op": "replace", "path": path, "value": "by2@example.com"});
+    patch(&house, &house.owner, &user, operation).await;
+    assert_eq!(house.user(house.owner.user).email, "owen@example.com");
 }
 
 #[tokio::test]
