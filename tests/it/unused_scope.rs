@@ -20,10 +20,11 @@ fn report(admin: &Admin, query: &str) -> Value {
     admin.org("GET", &format!("/insight/unused-scope?days=1&{query}"), None).expect(200)
 }
 
-/// What the report says of a token: its unused roles, and its choices; nothing if it is not listed.
-fn told(admin: &Admin, token: &Minted) -> Option<(String, String)> {
+/// What the report says of a token: its unused roles, and its choices.
+fn told(admin: &Admin, token: &Minted) -> (String, String) {
     let report = report(admin, &format!("token={}", token.id));
-    let row = report["items"].as_array().expect("a list").first()?.clone();
+    let row = &report["items"][0];
+    assert_eq!(row["id"], token.id.as_str(), "{report}");
     let names = |scope: &Value| {
         let services = scope["service_roles"].as_array().expect("a list").iter();
         let services =
@@ -36,7 +37,7 @@ fn told(admin: &Admin, token: &Minted) -> Option<(String, String)> {
     };
     let choices: Vec<String> =
         row["one_of"].as_array().expect("a list").iter().map(names).collect();
-    Some((names(&row["unused"]), choices.join("; ")))
+    (names(&row["unused"]), choices.join("; "))
 }
 
 fn wide(admin: &Admin) -> Minted {
@@ -46,10 +47,11 @@ fn wide(admin: &Admin) -> Minted {
     })
 }
 
-fn some(unused: &str, one_of: &str) -> Option<(String, String)> {
+/// The roles in the order that they are told in.
+fn some(unused: &str, one_of: &str) -> (String, String) {
     let mut names: Vec<&str> = unused.split(' ').collect();
     names.sort_unstable();
-    Some((names.join(" "), one_of.to_owned()))
+    (names.join(" "), one_of.to_owned())
 }
 
 #[test]
@@ -121,6 +123,38 @@ fn what_a_crash_may_have_lost_is_said() {
         items.iter().any(|row| row["id"] == token.id.as_str())
     };
     assert!(listed("complete=false") && !listed("complete=true"));
+}
+
+/// A copy of a store whose gateway had ended in good order: nothing in it tells that it went on.
+#[test]
+fn what_a_restored_copy_does_not_know_is_said() {
+    let upstream = Upstream::start(ok());
+    let mut world = Setup::before(&upstream).start();
+    let admin = world.admin();
+    let token = wide(&admin);
+    let stop = |world: &mut World| {
+        world.terminate();
+        assert!(world.ended(PATIENCE).is_some_and(|status| status.success()), "{}", world.told());
+    };
+    stop(&mut world);
+    let copy = world.file("copy.redb");
+    let copy = copy.to_str().expect("ASCII").to_owned();
+    let run = |world: &World, arguments: &[&str]| {
+        let told = world.command(arguments);
+        assert!(told.status.success(), "{told:?}");
+    };
+    run(&world, &["backup", "--out", &copy]);
+    world.serve();
+    assert_eq!(world.fetch("/billing/x", &token).status, 200);
+    assert_eq!(told(&admin, &token), some("org_member orders/reader orders/writer", ""));
+    assert_eq!(report(&admin, "")["gaps"], json!([]));
+    stop(&mut world);
+    run(&world, &["restore", "--from", &copy, "--yes"]);
+    world.serve();
+    let nothing = some("org_member orders/reader orders/writer billing/reader", "");
+    assert_eq!(told(&admin, &token), nothing, "it does not know");
+    let report = report(&admin, "");
+    assert_eq!(report["gaps"].as_array().map(Vec::len), Some(1), "and says so: {report}");
 }
 
 /// Tokens of every choice of roles, used at random through two workers and a cache that is too small
