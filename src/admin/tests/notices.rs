@@ -138,6 +138,28 @@ async fn a8_a_webhook_leads_to_a_public_address() {
 }
 
 #[tokio::test]
+async fn a8_no_allowed_network_holds_the_admin_port() {
+    let house = House::new().await;
+    let path = house.at("/webhooks");
+    let (id, _secret) = house.webhook().await;
+    let one = house.at(&format!("/webhooks/{id}"));
+    let port = ADMIN.port();
+    for host in ["127.9.9.9", "[::ffff:127.9.0.1]", "localhost", "a.localhost"] {
+        let body = json!({"url": format!("http://{host}:{port}/api/v1/leaks")});
+        for (method, path) in [("POST", &path), ("PATCH", &one)] {
+            let ask = house.ask(method, path).by(&house.owner).json(&body);
+            let answer = ask.send().await.problem(400, "invalid-request");
+            assert_eq!(answer.field(), "url", "{method} {host}");
+            assert!(answer.text.contains("admin port"), "{method} {host}: {}", answer.text);
+        }
+        // Who may not set up webhooks is not told where the port is.
+        house.ask("POST", &path).by(&house.admin).json(&body).send().await.expect(403);
+        let other = json!({"url": format!("http://{host}:{}/", port + 1)});
+        house.ask("PATCH", &one).by(&house.owner).json(&other).send().await.expect(200);
+    }
+}
+
+#[tokio::test]
 async fn an_organization_has_so_many_webhooks_and_no_more() {
     let house = House::new().await;
     for _ in 0..crate::notice::WEBHOOKS_MAX {
