@@ -47,6 +47,7 @@ pub use insight::{ANSWERS_KEPT, Insights};
 pub use openapi::openapi;
 pub use serve::serve;
 
+use crate::config::OwnPorts;
 use crate::governance::catalogue::Catalogue;
 use crate::leak::Keys;
 use crate::seal::Seal;
@@ -120,6 +121,8 @@ pub struct AdminState {
     pub seal: Arc<Seal>,
     /// Networks that webhooks may lead to although they are not public.
     pub callable: Vec<IpNet>,
+    /// Where this process listens: no webhook leads to its administration.
+    pub own_ports: OwnPorts,
     /// The source of identities and secrets.
     pub random: Arc<Random>,
     /// The clock.

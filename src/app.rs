@@ -159,6 +159,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
     let readers = Readers::start(Arc::clone(&cache), READER_THREADS).map_err(StartError::Thread)?;
     let readers = Arc::new(readers.reading_here());
 
+    let own_ports = own_ports(&gateway_socket, &admin_socket).map_err(StartError::Thread)?;
     let workers = config.gateway.workers.max(1);
     let board = Arc::new(Board::new(workers));
     let plan = plan_of(&config, &store.roles(), board.asked(), 0)?;
@@ -167,7 +168,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         cache: Arc::clone(&cache),
         readers: Arc::clone(&readers),
         plan: Arc::clone(&plan),
-        own_ports: own_ports(&gateway_socket, &admin_socket).map_err(StartError::Thread)?,
+        own_ports,
         roles: roles_of(&store),
     });
     let counters: Vec<Arc<Counters>> = (0..workers).map(|_worker| Arc::default()).collect();
@@ -221,13 +222,14 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         token_prefix: config.gateway.token_prefix.clone(),
         seal: Arc::clone(&seal),
         callable: config.webhooks.allow.clone(),
+        own_ports,
         random: Arc::new(admin::system_random),
         clock: Arc::new(clock::now),
         ready: readiness(Arc::clone(&ready), Arc::clone(&store)),
         metrics: Arc::new(move || metrics.text()),
     });
     let scheduler = scheduler(&store, &board, bell);
-    let (notifier, doorbell) = notifier(&config, &store, seal)?;
+    let (notifier, doorbell) = notifier(&config, &store, seal, own_ports)?;
     let control = Control::start(admin_socket, router, scheduler, notifier, doorbell)?;
     Ok(Running {
         gateway: listener.address(),
@@ -324,13 +326,14 @@ fn notifier(
     config: &Config,
     store: &Arc<RedbStore>,
     seal: Arc<Seal>,
+    own_ports: OwnPorts,
 ) -> Result<(Notifier, Arc<Bell>), StartError> {
     let bell = Arc::new(Bell::default());
     store.follow(Arc::clone(&bell) as _);
     let notifier = Notifier {
         ledger: Arc::clone(store) as _,
         mailer: config.smtp.as_ref().map(Mailer::new).transpose()?,
-        caller: Caller::new(seal, config.webhooks.clone())?,
+        caller: Caller::new(seal, config.webhooks.clone(), own_ports)?,
         settings: config.notices.clone(),
         clock: Arc::new(clock::now),
         // Without random numbers pauses lose their spread, and nothing else.

@@ -194,6 +194,8 @@ pub struct Smtp {
 pub struct Webhooks {
     /// Networks that may be called although they are not public.
     pub allow: Vec<IpNet>,
+    /// Who may vouch for those that are called over TLS.
+    pub authorities: Authorities,
     /// Longest time for a call, from the name to the end of the answer.
     pub timeout: Duration,
 }

@@ -10,7 +10,6 @@ use crate::phase::{Phase, TICK, Ticks};
 use crate::socket::{Buffers, Reader};
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::tcp::WriteHalf;
@@ -154,7 +153,7 @@ impl Pool {
     async fn connect_one(&self, address: &Address) -> io::Result<Link> {
         let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for peer in lookup_host((address.host.as_str(), address.port)).await? {
-            if let Some(own) = self.own.at(peer, is_ours) {
+            if let Some(own) = self.own.reached(peer) {
                 failure = io::Error::other(own);
                 continue;
             }
@@ -178,34 +177,5 @@ impl Pool {
             now < end && link.is_usable()
         };
         self.idle.borrow_mut().retain(kept);
-    }
-}
-
-/// Whether an address is this machine's: to those the system speaks from the very address. Nothing
-/// is sent. Where the system cannot say, it is taken for ours.
-fn is_ours(peer: SocketAddr) -> bool {
-    let any: IpAddr = match peer {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let source = UdpSocket::bind((any, 0)).and_then(|socket| {
-        socket.connect(peer)?;
-        socket.local_addr()
-    });
-    source.map_or(true, |source| source.ip().to_canonical() == peer.ip().to_canonical())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_system_knows_which_addresses_are_ours() {
-        assert!(is_ours(([127, 0, 0, 1], 9).into()));
-        // RFC 5737: nobody's. Without any network nothing can be said of it.
-        let nobody = SocketAddr::from(([192, 0, 2, 1], 9));
-        let reachable =
-            UdpSocket::bind("0.0.0.0:0").is_ok_and(|socket| socket.connect(nobody).is_ok());
-        assert_eq!(is_ours(nobody), !reachable);
     }
 }

@@ -40,12 +40,14 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 use tower::ServiceExt as _;
 
 const NOW: &str = "2027-01-01T00:00:00Z";
+/// Where the admin port would be.
+const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
 const ROLE_READER: RoleId = RoleId(3);
 const ROLE_WRITER: RoleId = RoleId(4);
 
@@ -264,7 +266,10 @@ impl House {
             bell: Arc::default(),
             token_prefix: DEFAULT_PREFIX.to_owned(),
             seal: Arc::clone(&seal),
-            callable: vec!["10.9.0.0/16".parse().expect("a network")],
+            callable: ["10.9.0.0/16", "127.9.0.0/16"]
+                .map(|net| net.parse().expect("a network"))
+                .into(),
+            own_ports: OwnPorts { gateway: None, admin: Some(ADMIN) },
             random: Arc::new(system_random),
             clock: Arc::new(move || Timestamp::from_millis(clock.load(Ordering::Relaxed))),
             ready: Arc::new(|| true),

@@ -10,8 +10,10 @@ use super::openapi::{ChangeProblems, ReadProblems};
 use super::problem::Problem;
 use super::tokens::{path, random};
 use super::{NoRandom, Shared};
+use crate::config::{Address, OwnPort, OwnPorts};
 use crate::governance::webhook::{self, CreateWebhook, UpdateWebhook};
 use crate::id::{UserId, WebhookId};
+use crate::notice::target::Target;
 use crate::notice::{self, Kind, Webhook};
 use crate::org::Revision;
 use crate::secret::Secret;
@@ -170,6 +172,7 @@ pub(crate) async fn create(
             allowed: &desk.state.callable,
         };
         let plan = command.plan(desk.caller, &desk.at)?;
+        leads_elsewhere(&wanted.url, &desk.state.own_ports)?;
         let step =
             Step::of(plan, Revision::default(), |webhook| (WebhookBody::from(webhook), true));
         Ok(step.with(|change| once.mark(change, id.to_string(), desk.now())))
@@ -180,6 +183,17 @@ pub(crate) async fn create(
     let headers = [(ETAG, etag::tag(done.version)), (LOCATION, path(&location))];
     let created = CreatedWebhook { webhook, secret: is_new.then(|| secret.expose().to_owned()) };
     Ok((StatusCode::CREATED, headers, axum::Json(created)).into_response())
+}
+
+/// No network that may be called holds the administration: an address that says so by itself is
+/// refused here, and a name that leads there each time it is called.
+fn leads_elsewhere(url: &str, own_ports: &OwnPorts) -> Result<(), Problem> {
+    // Of what is no address the command has said so.
+    let Ok(Target { host, port, .. }) = Target::parse(url) else { return Ok(()) };
+    match own_ports.named(&Address { host, port }) {
+        Some(own @ OwnPort::Admin) => Err(Problem::field("url", own.to_string())),
+        Some(OwnPort::Gateway) | None => Ok(()),
+    }
 }
 
 /// The webhook that the path names. Nobody below an owner learns whether it is there.
@@ -254,6 +268,9 @@ pub(crate) async fn update(
             allowed: &desk.state.callable,
         };
         let plan = command.plan(desk.caller, &desk.at)?;
+        if let Some(url) = &wanted.url {
+            leads_elsewhere(url, &desk.state.own_ports)?;
+        }
         precondition.holds(found.version)?;
         Ok(Step::of(plan, found.version, WebhookBody::from))
     })

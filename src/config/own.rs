@@ -1,11 +1,12 @@
-//! The ports of our own, which no upstream may be.
+//! The ports of our own, which no upstream may be, and the admin port no webhook either.
 //!
 //! An upstream that is the admin port would put the administration on the data port; one that is
-//! the gateway itself would go round for ever. What an address in the configuration says by itself
-//! is refused when it is read; what a name leads to, at each connection.
+//! the gateway itself would go round for ever. A webhook that is the admin port would have us call
+//! ourselves, from an address that is trusted. What an address says by itself is refused when it is
+//! read; what a name leads to, at each connection.
 
 use super::Address;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 /// Names that mean this machine wherever they are known, beside those below `.localhost`
 /// (RFC 6761 section 6.3).
@@ -41,10 +42,15 @@ pub enum OwnPort {
 }
 
 impl OwnPorts {
+    /// The port of ours that a connection to `peer` would arrive at, now.
+    pub fn reached(&self, peer: SocketAddr) -> Option<OwnPort> {
+        self.at(peer, is_ours)
+    }
+
     /// The port of ours that a connection from this machine to `peer` would arrive at. `is_ours`
     /// says whether an address belongs to this machine; it is asked only where a port listens on
     /// every address.
-    pub fn at(&self, peer: SocketAddr, is_ours: impl Fn(SocketAddr) -> bool) -> Option<OwnPort> {
+    fn at(&self, peer: SocketAddr, is_ours: impl Fn(SocketAddr) -> bool) -> Option<OwnPort> {
         let is = |listen: Option<SocketAddr>, whole_loopback: bool| {
             listen.is_some_and(|listen| {
                 peer.port() == listen.port() && reaches(peer, listen, whole_loopback, &is_ours)
@@ -60,7 +66,7 @@ impl OwnPorts {
     }
 
     /// The same of an address as it is written. Names that may lead anywhere are not resolved.
-    pub(super) fn named(&self, address: &Address) -> Option<OwnPort> {
+    pub fn named(&self, address: &Address) -> Option<OwnPort> {
         let host = address.host.as_str();
         let is_loopback_name = LOOPBACK_NAMES.contains(&host) || host.ends_with(".localhost");
         let ips: &[IpAddr] = match host.parse() {
@@ -93,9 +99,33 @@ fn reaches(
     }
 }
 
+/// Whether an address is this machine's: to those the system speaks from the very address. Nothing
+/// is sent. Where the system cannot say, it is taken for ours.
+fn is_ours(peer: SocketAddr) -> bool {
+    let any: IpAddr = match peer {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let source = UdpSocket::bind((any, 0)).and_then(|socket| {
+        socket.connect(peer)?;
+        socket.local_addr()
+    });
+    source.map_or(true, |source| source.ip().to_canonical() == peer.ip().to_canonical())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_system_knows_which_addresses_are_ours() {
+        assert!(is_ours(([127, 0, 0, 1], 9).into()));
+        // RFC 5737: nobody's. Without any network nothing can be said of it.
+        let nobody = SocketAddr::from(([192, 0, 2, 1], 9));
+        let reachable =
+            UdpSocket::bind("0.0.0.0:0").is_ok_and(|socket| socket.connect(nobody).is_ok());
+        assert_eq!(is_ours(nobody), !reachable);
+    }
 
     fn ports(gateway: &str, admin: &str) -> OwnPorts {
         OwnPorts { gateway: gateway.parse().ok(), admin: admin.parse().ok() }

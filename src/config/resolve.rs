@@ -58,7 +58,7 @@ fn config(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config>
     let limits = limits(root.section("limits"));
     let identity = identity(root.section("identity"));
     let notices = notices::notices(root.section("notices"), surroundings);
-    let webhooks = notices::webhooks(root.section("webhooks"));
+    let webhooks = notices::webhooks(root.section("webhooks"), surroundings);
     let leaks = leaks::leaks(root.section("leaks"));
     let seal = notices::seal(root.section("seal"), beside(store.as_ref()), surroundings);
     let smtp = Some(root.section("smtp")).filter(|table| !table.is_empty());

@@ -479,6 +479,55 @@ fn mail_goes_in_the_clear_to_this_machine_only() {
     assert!(tls.contains("smtp.tls: expected"), "{tls}");
 }
 
+/// A certificate that vouches for itself.
+const AUTHORITY: &str = "-----BEGIN CERTIFICATE-----
+MIIBbzCCARWgAwIBAgIUS0sWvSMRAIcVemtP8toAmcjTzh8wCgYIKoZIzj0EAwIw
+DDEKMAgGA1UEAwwBYTAgFw0yNjExMjQxMzA5MTJaGA8yMTI2MTAzMTEzMDkxMlow
+DDEKMAgGA1UEAwwBYTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABCErfZPooBEb
+5TFnn2126Q7k+O3TQl5kQ9ctlLPlvCC3GefMJtTlEf8xsKf71nWvKzRokAsBqAUk
+zkMlMKs/V6+jUzBRMB0GA1UdDgQWBBSBmWkiRZTLgi+WPFtGrIcy/wGFwjAfBgNV
+HSMEGDAWgBSBmWkiRZTLgi+WPFtGrIcy/wGFwjAPBgNVHRMBAf8EBTADAQH/MAoG
+CCqGSM49BAMCA0gAMEUCIQDLwPfCcKwmHZM2sSXWB3STLrkgLs4WHj3VIloJ8gXp
+4AIgdVeGNYrtHM4xQsaofupzOy8Sd/ns9giBjP/1qpRQBV8=
+-----END CERTIFICATE-----
+";
+
+#[test]
+fn authorities_are_certificates_in_pem_form() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("ca.pem");
+    let smtp = "smtp = { server = 'm.example:25', tls = 'tls', from = 'a@b.example', authorities";
+    let keys = [
+        ("smtp", format!("{smtp} = '{}' }}", file.display())),
+        ("webhooks", format!("webhooks.authorities = '{}'", file.display())),
+    ];
+    for (section, line) in &keys {
+        let key = format!("{section}.authorities: ");
+        let put = |text: &str| std::fs::write(&file, text).expect("it is writable");
+        put(&format!("{AUTHORITY}{AUTHORITY}"));
+        let config = parse(&good_and(line)).expect("good");
+        let also = Authorities::Also(format!("{AUTHORITY}{AUTHORITY}").into_bytes());
+        match *section {
+            "smtp" => assert_eq!(config.smtp.expect("a server").tls, SmtpTls::Tls(also)),
+            _ => assert_eq!(config.webhooks.authorities, also),
+        }
+        // The second one is broken, and no key is a certificate.
+        let (head, tail) = AUTHORITY.split_at("-----BEGIN CERTIFICATE-----\n".len());
+        put(&format!("{AUTHORITY}{head}AAAA{}", &tail[4..]));
+        let broken = error_of(line);
+        assert!(broken.contains(&key) && broken.contains("a certificate (2.)"), "{broken}");
+        for text in ["", "hunter2", PARTNERS_KEY] {
+            put(text);
+            let told = error_of(line);
+            assert!(told.contains(&key) && told.contains("ca.pem holds no certificate"), "{told}");
+            assert!(!told.contains("hunter2"), "{told}");
+        }
+        std::fs::remove_file(&file).expect("it is there");
+        assert!(error_of(line).contains("ca.pem"), "{}", error_of(line));
+    }
+    assert_eq!(parse(&good_and("")).expect("good").webhooks.authorities, Authorities::System);
+}
+
 #[test]
 fn a_mail_servers_password_is_never_shown() {
     let smtp = |login: &str| {

@@ -101,10 +101,17 @@ impl UpdateWebhook<'_> {
         if webhook == *was {
             return Ok(Plan::Nothing(webhook));
         }
-        let fields = Fields::default()
-            .changed("url", shown(&was.url), shown(&webhook.url))
-            .changed("kinds", names(&was.kinds), names(&webhook.kinds))
-            .changed("activated", was.activated.to_string(), webhook.activated.to_string());
+        let (before, after) = (shown(&was.url), shown(&webhook.url));
+        let fields = if was.url != webhook.url && before == after {
+            Fields::default().made("url", format!("{after} (another path or query)"))
+        } else {
+            Fields::default().changed("url", before, after)
+        };
+        let fields = fields.changed("kinds", names(&was.kinds), names(&webhook.kinds)).changed(
+            "activated",
+            was.activated.to_string(),
+            webhook.activated.to_string(),
+        );
         let mut change = change_of(was, by);
         record(&mut change, &webhook, Action::WebhookUpdated, fields, by, at);
         change.writes.push(Write::Webhook(webhook.clone()));
@@ -182,7 +189,12 @@ fn names(kinds: &[Kind]) -> String {
     kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
 }
 
-/// An address for the audit trail, without its query: that is where people put secrets.
+/// An address for the audit trail: where it leads, without path and query. That is where secrets are
+/// put, by people and by services that hand out such addresses.
 fn shown(url: &str) -> String {
-    url.split('?').next().unwrap_or_default().to_owned()
+    let (scheme, rest) = url.split_once("://").unwrap_or_default();
+    match rest.split_once(['/', '?']) {
+        None | Some((_, "")) => url.to_owned(),
+        Some((authority, _)) => format!("{scheme}://{authority}/..."),
+    }
 }

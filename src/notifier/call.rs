@@ -1,7 +1,7 @@
 //! Calls to webhooks: signed, to an address that may be called, and never further.
 
 use super::delivery;
-use crate::config::Webhooks;
+use crate::config::{Authorities, OwnPort, OwnPorts, Webhooks};
 use crate::id::UserId;
 use crate::notice::target::{Target, may_call};
 use crate::notice::{About, Detail, Notice, Outcome, Webhook};
@@ -15,7 +15,8 @@ use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName, pem};
 use rustls::{ClientConfig, RootCertStore};
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -34,30 +35,43 @@ const ADDRESSES_MAX: usize = 4;
 pub struct Caller {
     seal: Arc<Seal>,
     settings: Webhooks,
+    /// What it never connects to: the admin port.
+    own: OwnPorts,
     tls: TlsConnector,
 }
 
 /// Why no webhook could ever be called.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot prepare TLS for webhooks: {0}")]
-pub struct NoTls(rustls::Error);
+pub enum NoTls {
+    /// No version of TLS, or an authority that is none.
+    #[error("cannot prepare TLS for webhooks: {0}")]
+    Tls(#[from] rustls::Error),
+    /// Not in PEM form.
+    #[error("cannot read `webhooks.authorities`: {0}")]
+    Pem(#[from] pem::Error),
+}
 
 impl Caller {
-    /// Prepares with the authorities that the system trusts. Nothing is connected to yet.
-    pub fn new(seal: Arc<Seal>, settings: Webhooks) -> Result<Self, NoTls> {
+    /// Prepares with the authorities that the system trusts and those of the configuration. Nothing
+    /// is connected to yet.
+    pub fn new(seal: Arc<Seal>, settings: Webhooks, own: OwnPorts) -> Result<Self, NoTls> {
         let mut roots = RootCertStore::empty();
         let found = rustls_native_certs::load_native_certs();
         for error in found.errors {
             tracing::warn!(%error, "some of the system's certificate authorities cannot be read");
         }
         let (_usable, _unusable) = roots.add_parsable_certificates(found.certs);
+        if let Authorities::Also(text) = &settings.authorities {
+            for certificate in CertificateDer::pem_slice_iter(text) {
+                roots.add(certificate?)?;
+            }
+        }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(NoTls)?
+            .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok(Self { seal, settings, tls: TlsConnector::from(Arc::new(config)) })
+        Ok(Self { seal, settings, own, tls: TlsConnector::from(Arc::new(config)) })
     }
 
     /// Tells a webhook, once. `now` goes into the signature.
@@ -102,6 +116,10 @@ impl Caller {
             if !may_call(address.ip(), &self.settings.allow) {
                 let why = format!("{} is not an address that webhooks may call", address.ip());
                 return Err(Outcome::Refused(why));
+            }
+            // No network that is allowed holds the administration.
+            if let Some(own @ OwnPort::Admin) = self.own.reached(address) {
+                return Err(Outcome::Refused(format!("{address} {own}")));
             }
             match TcpStream::connect(address).await {
                 Ok(stream) => return Ok(stream),

@@ -3,4 +3,6 @@
 
 mod mail;
 pub(crate) mod mailbox;
+mod secure;
+mod templates;
 mod webhooks;

@@ -286,7 +286,7 @@ fn body(channel: &mut Channel, head: &Head) -> Body {
 }
 
 /// What a connection's bytes hold, read as leniently as the most careless server would.
-fn requests(bytes: &[u8]) -> Vec<Request> {
+pub(crate) fn requests(bytes: &[u8]) -> Vec<Request> {
     let mut found = Vec::new();
     let mut rest = bytes;
     while !rest.is_empty() {

@@ -27,6 +27,7 @@ async fn a1_a_fresh_store_admits_nobody() {
         token_prefix: DEFAULT_PREFIX.to_owned(),
         seal: Arc::clone(&house.seal),
         callable: Vec::new(),
+        own_ports: OwnPorts::default(),
         random: Arc::new(system_random),
         clock: Arc::new(crate::clock::now),
         ready: Arc::new(|| true),

@@ -178,7 +178,7 @@ async fn no_secret_is_kept_of_a_report() {
     let secret = &house.bystander.secret;
     let percent: Vec<String> = secret.bytes().map(|byte| format!("%{byte:02x}")).collect();
     let percent = percent.concat();
-    for url in [format!("https://x.example/?t={secret}"), percent] {
+    for url in [format!("https://x.example/?t={secret}"), percent.clone()] {
         let body = json!({"token": secret, "url": url, "source": format!("a\r\n{secret}")});
         house.ask("POST", LEAKS).json(&body).send().await.expect(202);
     }
@@ -189,6 +189,7 @@ async fn no_secret_is_kept_of_a_report() {
         house.token(house.bystander.token),
     );
     assert!(!held.contains(&secret[4..47]), "{held}");
+    assert!(!held.contains(&percent[12..141]), "{held}");
     assert!(held.contains("https://x.example/?t=[secret]"));
 }
 

@@ -104,7 +104,37 @@ async fn a_webhook_is_changed_and_removed_in_the_version_that_was_read() {
     let audit = house.get(&house.at("/audit")).by(&house.owner).send().await.expect(200);
     let of = |nth: usize| audit.body["items"][nth]["action"].clone();
     assert_eq!([of(0), of(1), of(2)], ["webhook.removed", "webhook.updated", "webhook.created"]);
+    let url = |nth: usize| audit.body["items"][nth]["changes"][0].clone();
+    assert_eq!(
+        url(1),
+        json!({"field": "url", "before": "https://example.com/...", "after": "http://example.org/..."})
+    );
+    assert_eq!(audit.body["items"][0]["target"]["name"], "http://example.org/...");
     assert!(!audit.text.contains("hush"), "{}", audit.text);
+}
+
+#[tokio::test]
+async fn a7_the_trail_holds_nothing_of_a_webhooks_path() {
+    let house = House::new().await;
+    let (id, _secret) = house.webhook().await;
+    let path = house.at(&format!("/webhooks/{id}"));
+    for (url, told) in [
+        ("https://example.com/hush/T1", "https://example.com/... (another path or query)"),
+        ("https://example.com:8443?hush", "https://example.com:8443/..."),
+        ("https://example.com:8443/#", ""),
+        ("https://example.com:8443/", "https://example.com:8443/"),
+    ] {
+        let ask = house.ask("PATCH", &path).by(&house.owner).json(&json!({"url": url}));
+        let answer = ask.send().await;
+        if told.is_empty() {
+            answer.problem(400, "invalid-request");
+            continue;
+        }
+        assert_eq!(answer.expect(200).body["url"], url, "its owners see where it leads");
+        let audit = house.get(&house.at("/audit")).by(&house.owner).send().await.expect(200);
+        assert_eq!(audit.body["items"][0]["changes"][0]["after"], told, "{url}");
+        assert!(!audit.text.contains("hush"), "{}", audit.text);
+    }
 }
 
 #[tokio::test]
@@ -135,6 +165,28 @@ async fn a8_a_webhook_leads_to_a_public_address() {
     house.ask("POST", &path).by(&house.owner).json(&allowed).send().await.expect(201);
     let other = json!({"url": "http://10.8.0.1/"});
     house.ask("POST", &path).by(&house.owner).json(&other).send().await.expect(400);
+}
+
+#[tokio::test]
+async fn a8_no_allowed_network_holds_the_admin_port() {
+    let house = House::new().await;
+    let path = house.at("/webhooks");
+    let (id, _secret) = house.webhook().await;
+    let one = house.at(&format!("/webhooks/{id}"));
+    let port = ADMIN.port();
+    for host in ["127.9.9.9", "[::ffff:127.9.0.1]", "localhost", "a.localhost"] {
+        let body = json!({"url": format!("http://{host}:{port}/api/v1/leaks")});
+        for (method, path) in [("POST", &path), ("PATCH", &one)] {
+            let ask = house.ask(method, path).by(&house.owner).json(&body);
+            let answer = ask.send().await.problem(400, "invalid-request");
+            assert_eq!(answer.field(), "url", "{method} {host}");
+            assert!(answer.text.contains("admin port"), "{method} {host}: {}", answer.text);
+        }
+        // Who may not set up webhooks is not told where the port is.
+        house.ask("POST", &path).by(&house.admin).json(&body).send().await.expect(403);
+        let other = json!({"url": format!("http://{host}:{}/", port + 1)});
+        house.ask("PATCH", &one).by(&house.owner).json(&other).send().await.expect(200);
+    }
 }
 
 #[tokio::test]

@@ -123,6 +123,25 @@ async fn an_admin_gives_only_what_its_token_carries() {
 }
 
 #[tokio::test]
+async fn an_admin_and_a_provider_with_its_token_touch_no_owner() {
+    let house = House::new().await;
+    let owner = house.user(house.owner.user);
+    let (id, path) = (owner.id.to_string(), format!("{USERS}/{}", owner.id));
+    for operation in [
+        json!({"op": "replace", "path": "active", "value": false}),
+        json!({"op": "replace", "path": "userName", "value": "mine@example.com"}),
+        json!({"op": "replace", "path": "roles", "value": [{"value": "org_member"}]}),
+    ] {
+        patch(&house, &house.admin, &id, operation).await.expect(403);
+    }
+    let put = house.ask("PUT", &path).by(&house.admin).json(&new_user("mine@example.com"));
+    put.send().await.expect(403);
+    house.ask("DELETE", &path).by(&house.admin).send().await.expect(403);
+    assert_eq!(house.user(owner.id), owner);
+    house.get("/api/v1/me").by(&house.owner).send().await.expect(200);
+}
+
+#[tokio::test]
 async fn lists_are_sorted_and_come_in_parts() {
     let house = House::new().await;
     let search = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"],

@@ -8,7 +8,9 @@ use crate::notice::template::{TEMPLATE_BYTES_MAX, Templates};
 use crate::secret::sealing_key;
 use ipnet::IpNet;
 use lettre::message::Mailbox;
-use lettre::transport::smtp::client::Certificate;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -162,24 +164,35 @@ fn login(user: &Entry<'_>, password: &Entry<'_>, surroundings: Surroundings<'_>)
     Some(Login { user, password })
 }
 
-/// The certificates of a PEM file.
+/// The certificates of a PEM file, each of which can vouch for others.
 fn pem(entry: &Entry<'_>, surroundings: Surroundings<'_>) -> Option<Vec<u8>> {
     let path = entry.path(surroundings)?;
-    match file::read_limited(&path) {
-        Ok(text) if is_pem(&text) => Some(text.into_bytes()),
-        Ok(_) => {
-            entry.error(format!("{} holds no certificate in PEM form", path.display()));
-            None
-        }
+    let text = match file::read_limited(&path) {
+        Ok(text) => text,
         Err(error) => {
             entry.error(format!("cannot read {}: {error}", path.display()));
+            return None;
+        }
+    };
+    match certificates(&text) {
+        Ok(()) => Some(text.into_bytes()),
+        Err(why) => {
+            entry.error(format!("{} {why}", path.display()));
             None
         }
     }
 }
 
-fn is_pem(text: &str) -> bool {
-    text.contains("-----BEGIN CERTIFICATE-----") && Certificate::from_pem(text.as_bytes()).is_ok()
+fn certificates(text: &str) -> Result<(), String> {
+    let mut roots = RootCertStore::empty();
+    for (at, found) in CertificateDer::pem_slice_iter(text.as_bytes()).enumerate() {
+        let added = found
+            .map_err(|error| error.to_string())
+            .and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()));
+        added
+            .map_err(|error| format!("holds a certificate ({}.) that is none: {error}", at + 1))?;
+    }
+    if roots.is_empty() { Err("holds no certificate in PEM form".to_owned()) } else { Ok(()) }
 }
 
 /// Whether an address is one of this machine alone.
@@ -191,7 +204,7 @@ fn is_here(address: &Address) -> bool {
     }
 }
 
-pub(super) fn webhooks(mut table: Table<'_>) -> Webhooks {
+pub(super) fn webhooks(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Webhooks {
     let allow = table.take("allow").map(|entry| {
         entry.distinct(|network| {
             network.read(|text| {
@@ -201,10 +214,12 @@ pub(super) fn webhooks(mut table: Table<'_>) -> Webhooks {
             })
         })
     });
+    let authorities = table.take("authorities").and_then(|entry| pem(&entry, surroundings));
     let timeout = table.take("timeout").and_then(|entry| entry.duration(&TIMEOUT));
     table.finish();
     Webhooks {
         allow: allow.unwrap_or_default(),
+        authorities: authorities.map_or(Authorities::System, Authorities::Also),
         timeout: timeout.unwrap_or(Duration::from_secs(10)),
     }
 }

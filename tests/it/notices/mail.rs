@@ -328,11 +328,19 @@ fn an_owner_is_told_of_the_end_of_their_tokens_once_at_each_time() {
     let end = admin.token(&first.id)["expires_at"].as_str().expect("a time").to_owned();
     assert!(text.contains(&format!("expires at {end}")), "{text}");
 
+    // A mail that is not recorded as delivered when the process is killed comes again, rightly.
+    let recorded = || {
+        let notices = admin.org("GET", "/notices", None).expect(200);
+        let notices = notices["items"].as_array().expect("a list");
+        notices.iter().all(|notice| notice["state"] == "delivered")
+    };
+    assert!(eventually(PATIENCE, recorded), "{}", world.told());
     // Killed, and down for the whole of the last day: what is missed is told once, as it stands.
     world.kill();
     world.serve_ahead(241 * HOUR);
     assert!(eventually(PATIENCE, || counts() == (1, 2)), "{:?}\n{}", counts(), world.told());
     assert!(over()[1].contains(&first.id) && over()[1].contains(&second.id), "{}", over()[1]);
+    assert!(eventually(PATIENCE, recorded), "{}", world.told());
     // Neither a restart nor a clock that is far behind or ahead tells anything again.
     for hours in [0, 73, 300] {
         world.kill();

@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::thread;
 use std::time::Duration;
 
-const QUICK: &str =
+pub(super) const QUICK: &str =
     "[notices]\nattempts_max = 4\nretry_first = \"50ms\"\nretry_longest = \"100ms\"\n";
 /// The networks of the tests' own receivers.
 const ALLOWED: &str = "[webhooks]\nallow = [\"127.0.0.0/8\"]\ntimeout = \"2s\"\n";
@@ -19,12 +19,12 @@ fn world(upstream: &Upstream, webhooks: &str) -> World {
     Setup::before(upstream).extra(QUICK).extra(webhooks).start()
 }
 
-struct Hook {
+pub(super) struct Hook {
     id: String,
-    secret: String,
+    pub(super) secret: String,
 }
 
-fn hook(admin: &Admin, url: &str, kinds: &Value) -> Hook {
+pub(super) fn hook(admin: &Admin, url: &str, kinds: &Value) -> Hook {
     let made = admin.org("POST", "/webhooks", Some(&json!({"url": url, "kinds": kinds})));
     let made = made.expect(201);
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
@@ -32,7 +32,7 @@ fn hook(admin: &Admin, url: &str, kinds: &Value) -> Hook {
 }
 
 /// The notices of the organization that wait for nothing more.
-fn ended(admin: &Admin) -> Vec<Value> {
+pub(super) fn ended(admin: &Admin) -> Vec<Value> {
     let all = admin.org("GET", "/notices", None).expect(200);
     let all = all["items"].as_array().expect("a list").clone();
     all.into_iter().filter(|notice| !notice["ended_at"].is_null()).collect()
@@ -69,7 +69,7 @@ fn hmac(key: &[u8], message: &[u8]) -> String {
 
 /// Holds a call against the secret of its webhook, as a receiver should.
 #[track_caller]
-fn verified(request: &Request, secret: &str) -> Value {
+pub(super) fn verified(request: &Request, secret: &str) -> Value {
     let field = |name| request.head.one(name).unwrap_or_else(|| panic!("no {name}"));
     let message = [field("bearward-timestamp").as_bytes(), b".", &request.body.bytes].concat();
     let signature = format!("v1={}", hmac(secret.as_bytes(), &message));
@@ -211,6 +211,101 @@ fn a8_names_and_numbers_that_lead_to_this_machine_are_not_called() {
         assert!(eventually(PATIENCE, || dead() == expected), "{name}: {:?}", ended(&admin));
     }
     assert_eq!(inside.connections(), 0, "nobody connected");
+}
+
+#[test]
+fn a8_no_allowed_network_leads_to_the_admin_port() {
+    const NAME: &str = "inside.hooks.example";
+    let upstream = Upstream::start(ok());
+    let world = Setup::before(&upstream).extra(QUICK).extra(ALLOWED).named(NAME).start();
+    let admin = world.admin();
+    let port = world.admin.port();
+    for host in [world.admin.ip().to_string(), "127.0.0.1".to_owned(), "localhost".to_owned()] {
+        let body = json!({"url": format!("http://{host}:{port}/api/v1/leaks")});
+        let reply = admin.org("POST", "/webhooks", Some(&body)).expect(400);
+        assert_eq!(reply["field"], "url", "{reply}");
+        assert!(reply["detail"].to_string().contains("admin port"), "{reply}");
+    }
+    // The name is not known for what it is until it is called.
+    hook(&admin, &format!("http://{NAME}:{port}/api/v1/leaks"), &json!(["token.created"]));
+    world.mint();
+    let dead = ends(&admin, "dead");
+    assert_eq!(dead["attempts"], 1, "{dead}");
+    assert!(dead["error"].to_string().contains("is the admin port"), "{dead}");
+    // Next door it is called.
+    let receiver = Upstream::start(ok());
+    let made = hook(&admin, &format!("http://{}/", receiver.address), &json!(["token.revoked"]));
+    admin.revoke(&world.mint());
+    assert!(eventually(PATIENCE, || receiver.requests().len() == 1), "{}", world.told());
+    verified(&receiver.requests()[0], &made.secret);
+}
+
+#[test]
+fn new_violations_are_one_call_for_each_owner_and_run() {
+    let (upstream, receiver) = (Upstream::start(ok()), Upstream::start(ok()));
+    let world = world(&upstream, ALLOWED);
+    let admin = world.admin();
+    let url = format!("http://{}/", receiver.address);
+    let made = hook(&admin, &url, &json!(["violations.new"]));
+    let mint = |owner: &str, name: &str| {
+        admin.mint(&TokenWish { name, owner: Some(owner), ..TokenWish::default() })
+    };
+    let [mia, ben] = ["mia", "ben"].map(|name| admin.add_user(name, &[("orders", "reader")]));
+    let of_mia: Vec<_> = (0..3).map(|nth| mint(&mia, &format!("mia {nth}"))).collect();
+    let of_ben = [mint(&ben, "ben's")];
+    let calls = || {
+        let requests = receiver.requests();
+        requests.iter().map(|call| verified(call, &made.secret)).collect::<Vec<_>>()
+    };
+    let through = |number: u64| {
+        let patience = || {
+            let runs = admin.org("GET", "/validations", None).expect(200);
+            runs["items"][0]["number"] == number && runs["items"][0]["state"] == "finished"
+        };
+        assert!(eventually(PATIENCE, patience), "{}", world.told());
+    };
+    let limit = |active: bool| {
+        let max = json!({"active": active, "value": 1, "unit": "minutes"});
+        admin.org("PUT", "/policies", Some(&json!({"max_ttl": max}))).expect(200);
+    };
+    limit(true);
+    through(1);
+    // The operator's own token breaks the policy, too.
+    assert!(eventually(PATIENCE, || calls().len() >= 3), "{:#?}", calls());
+    let first = calls();
+    assert_eq!(first.len(), 3, "one for each owner: {first:#?}");
+    for (tokens, secrets) in
+        [(&of_mia[..], &of_ben[..]), (&of_ben[..], &of_mia[..])].map(|(own, others)| (own, others))
+    {
+        let is_about = |call: &&Value, token: &crate::world::Minted| {
+            call["details"].to_string().contains(&token.id)
+        };
+        let told: Vec<_> = first.iter().filter(|call| is_about(call, &tokens[0])).collect();
+        assert_eq!(told.len(), 1, "{first:#?}");
+        assert_eq!(told[0]["kind"], "violations.new");
+        assert_eq!(told[0]["about"]["type"], "organization");
+        assert_eq!(told[0]["details"].as_array().map(Vec::len), Some(tokens.len()), "{told:#?}");
+        assert!(tokens.iter().all(|token| is_about(&told[0], token)), "{told:#?}");
+        assert!(!secrets.iter().any(|token| is_about(&told[0], token)), "{told:#?}");
+        assert!(!told[0].to_string().contains(&tokens[0].secret));
+    }
+
+    // Another run has nothing new; then one token more breaks it.
+    admin.org("POST", "/validations", None).expect(202);
+    through(2);
+    thread::sleep(Duration::from_secs(1));
+    assert_eq!(calls().len(), 3, "{:#?}", calls());
+    limit(false);
+    through(3);
+    let late = mint(&ben, "late");
+    limit(true);
+    through(4);
+    assert!(eventually(PATIENCE, || calls().len() >= 6), "{:#?}", calls());
+    let last = calls().split_off(3);
+    assert_eq!(last.len(), 3, "{last:#?}");
+    assert_eq!(last.iter().filter(|call| call.to_string().contains(&late.id)).count(), 1);
+    let ids: std::collections::HashSet<_> = calls().iter().map(|c| c["id"].to_string()).collect();
+    assert_eq!(ids.len(), 6, "each has an identity of its own");
 }
 
 #[test]

@@ -77,6 +77,17 @@ fn what_is_no_filter_is_refused() {
     }
 }
 
+#[test]
+fn the_filter_in_a_path_is_bounded_as_any_other() {
+    let deep = |levels| format!("emails[{}value pr{}]", "(".repeat(levels), ")".repeat(levels));
+    assert!(matches!(Target::parse(&deep(FILTER_DEPTH_MAX - 1)), Ok(Some(_))));
+    let long = format!("emails[value eq \"{}\"]", "a".repeat(FILTER_BYTES_MAX));
+    for bad in [&deep(FILTER_DEPTH_MAX), &long] {
+        let problem = Target::parse(bad).expect_err(bad);
+        assert_eq!(problem.scim_type(), Some("invalidPath"), "{bad}");
+    }
+}
+
 /// A filter as text, with what it says of [`ada`].
 fn known() -> impl Strategy<Value = (String, bool)> {
     let leaf = prop_oneof![
