@@ -148,6 +148,8 @@ pub struct Limits {
     pub head_bytes_max: usize,
     /// Most header fields of a request.
     pub header_fields_max: usize,
+    /// Longest body of a request, in bytes, where its route says nothing else.
+    pub request_body_bytes_max: u64,
     /// From the first byte of a head (or the start of a connection) to its end.
     pub head_timeout: Duration,
     /// Longest silence within a request's body.
@@ -322,6 +324,8 @@ pub struct Route {
     pub forward_bearer: bool,
     /// Whether encoded slashes, backslashes, empty segments and `;` are let through.
     pub lenient_path: bool,
+    /// Longest body of a request, in bytes, in place of the one in [`Limits`].
+    pub request_body_bytes_max: Option<u64>,
     /// Methods it takes; all when empty.
     pub methods: Vec<Method>,
     /// What it asks of the token.

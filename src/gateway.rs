@@ -15,7 +15,7 @@ use crate::cache::{Cache, Entry, Identity, Lookup, Readers, Resolved};
 use crate::clock;
 use crate::config::{Config, OwnPorts};
 use crate::credential::{self, Credential};
-use crate::http1::{Decoder, Fault, RequestHead};
+use crate::http1::{Fault, Framing, RequestHead};
 use crate::listener::{Exchange, Handler, Next};
 use crate::phase::{Phase, Ticks};
 use crate::role::RoleTable;
@@ -46,6 +46,7 @@ mod header;
 mod identity;
 mod log;
 mod plan;
+mod refusal;
 mod relay;
 pub mod route;
 mod vet;
@@ -86,6 +87,7 @@ pub struct Gateway {
     challenges: Challenges,
     names: Names,
     token_prefix: String,
+    body_bytes_max: u64,
     date: Date,
     log: Log,
 }
@@ -148,6 +150,7 @@ impl Gateway {
             challenges: Challenges::new(&config.gateway.realm),
             names: Names::new(&config.identity),
             token_prefix: config.gateway.token_prefix.clone(),
+            body_bytes_max: config.limits.request_body_bytes_max,
             date: Date::default(),
             log: Log::new(log, Arc::clone(&counters)),
             counters,
@@ -186,6 +189,16 @@ impl Gateway {
                     .await;
             }
         };
+        // Before the upstream hears of it. A body in chunks is measured as it comes.
+        if let Framing::Length(bytes) = traits.framing
+            && bytes > self.body_bytes_max(route)
+        {
+            let entry = judged.1.as_ref().map(|(entry, _identity)| &**entry);
+            let route = Some(route);
+            return self
+                .refuse(Outcome::TooLong, client, exchange, traits, asked, route, entry)
+                .await;
+        }
         let admitted = judged.1.as_ref().filter(|_admitted| asked.is_some());
         let logged = admitted.map(|(entry, _identity)| Arc::clone(entry));
         let (verdict, status, next) = self.forward(judged, client, exchange, &routed).await;
@@ -330,7 +343,9 @@ impl Gateway {
                 }
             }
             drop(admitted);
-            let passage = Passage { pool, phase: &client.phase, date: &self.date, traits };
+            let (phase, date) = (&*client.phase, &self.date);
+            let body_bytes_max = self.body_bytes_max(route);
+            let passage = Passage { pool, phase, date, traits, body_bytes_max };
             match forward::send(permit, link, text, exchange, &passage).await {
                 Sent::Answered(status, next) => return ("permit", status, next),
                 Sent::Left => return ("permit", CLIENT_LEFT, Next::Close),
@@ -344,6 +359,10 @@ impl Gateway {
         let verdict = self.count(outcome);
         let (status, next) = self.own(outcome, client, exchange, traits, Some(route)).await;
         (verdict, status, next)
+    }
+
+    fn body_bytes_max(&self, route: &Route) -> u64 {
+        route.body_bytes_max.unwrap_or(self.body_bytes_max)
     }
 
     async fn connect(&self, pool: &Pool, client: &Client) -> Result<Link, Mishap> {
@@ -391,82 +410,6 @@ impl Gateway {
             Credential::Malformed => false,
             Credential::Bearer(token) => !token.starts_with(self.token_prefix.as_bytes()),
         }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "what a line of the log tells of")]
-    async fn refuse(
-        &self,
-        outcome: Outcome,
-        client: &Client,
-        exchange: &mut Exchange<'_, '_>,
-        traits: Traits,
-        asked: Option<Asked>,
-        route: Option<&Route>,
-        entry: Option<&Entry>,
-    ) -> Next {
-        let verdict = self.count(outcome);
-        let (status, next) = self.own(outcome, client, exchange, traits, route).await;
-        if let Some(asked) = &asked {
-            let facts = (client.peer, clock::now(), status);
-            self.log.note(&Line::new(asked, route, verdict, entry, facts));
-        }
-        next
-    }
-
-    /// Counts what became of a request, and says it in a word.
-    fn count(&self, outcome: Outcome) -> &'static str {
-        match outcome {
-            Outcome::Objected(_) => {
-                self.counters.object();
-                "unsound"
-            }
-            Outcome::NotFound => {
-                self.counters.unrouted();
-                "no_route"
-            }
-            Outcome::Denied(reason) => {
-                self.counters.deny(reason);
-                reason.as_str()
-            }
-            Outcome::Failed(_) => {
-                self.counters.fail();
-                "permit"
-            }
-        }
-    }
-
-    /// Sends an answer of our own. Answers with its status.
-    async fn own(
-        &self,
-        outcome: Outcome,
-        client: &Client,
-        exchange: &mut Exchange<'_, '_>,
-        traits: Traits,
-        route: Option<&Route>,
-    ) -> (u16, Next) {
-        let response = answer::respond(outcome, route, &self.challenges);
-        // What is left of the body is nobody's: the next request must not begin within it. One that
-        // was on its way up is not looked at again.
-        let left = if exchange.reader.request().is_some() {
-            exchange.reader.begin_body(0, Decoder::of_request(traits.framing));
-            exchange.reader.discard_body().is_ok_and(|all| all)
-        } else {
-            exchange.reader.body().is_ended()
-        };
-        let through = left && !outcome.ends_connection();
-        let goes_on = !client.phase.is_draining() || exchange.reader.has_unused();
-        let persists = through && traits.persists && goes_on;
-        let mut text = exchange.buffers.text();
-        let date = |text: &mut Vec<u8>| self.date.write(text);
-        answer::write(&mut text, &response, date, traits.connection(persists), traits.is_head);
-        let sent = exchange.writer.send([&text, b"", b""]).await;
-        let next = match (sent, persists) {
-            (Err(_), _) => Next::Close,
-            (Ok(()), true) => Next::Request,
-            (Ok(()), false) if through && !traits.persists => Next::Close,
-            (Ok(()), false) => Next::Linger,
-        };
-        (response.status().as_u16(), next)
     }
 }
 

@@ -21,6 +21,7 @@ pub struct Counters {
     denied: [AtomicU64; Reason::ALL.len()],
     objected: AtomicU64,
     unrouted: AtomicU64,
+    too_long: AtomicU64,
     failed: AtomicU64,
     log_lines_dropped: AtomicU64,
 }
@@ -44,6 +45,11 @@ impl Counters {
     /// No route led anywhere.
     pub fn unrouted(&self) {
         self.unrouted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request announced a body that is too long.
+    pub fn refuse_long(&self) {
+        self.too_long.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A permitted request got no answer from its upstream.
@@ -131,6 +137,7 @@ impl Collector for Sum {
         }
         self.of(|worker| &worker.objected).encode(requests.encode_family(&labels("unsound"))?)?;
         self.of(|worker| &worker.unrouted).encode(requests.encode_family(&labels("no_route"))?)?;
+        self.of(|worker| &worker.too_long).encode(requests.encode_family(&labels("too_long"))?)?;
         for (name, help, counter) in [
             (
                 "bearward_upstream_failures",

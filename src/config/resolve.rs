@@ -33,6 +33,8 @@ const CONNECTIONS: RangeInclusive<u64> = 1..=1_000_000;
 /// The least is what clients may count on everywhere.
 const HEAD_BYTES: RangeInclusive<u64> = 8 << 10..=1 << 20;
 const HEADER_FIELDS: RangeInclusive<u64> = 8..=1_000;
+/// From no body at all to more than anybody stores.
+const BODY_BYTES: RangeInclusive<u64> = 0..=1 << 50;
 const RATE_BYTES: RangeInclusive<u64> = 0..=1 << 30;
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(1);
 const DRAIN_TIMEOUT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
@@ -195,6 +197,7 @@ fn limits(mut table: Table<'_>) -> Limits {
     let connections_max = count("connections_max", CONNECTIONS, 10_000);
     let head_bytes_max = count("head_bytes_max", HEAD_BYTES, 64 << 10);
     let header_fields_max = count("header_fields_max", HEADER_FIELDS, 100);
+    let body = table.take("request_body_bytes_max").and_then(|entry| entry.integer(&BODY_BYTES));
     let rate = table.take("rate_bytes_min").and_then(|entry| entry.integer(&RATE_BYTES));
     let mut time = |name, range: RangeInclusive<Duration>, default| {
         let entry: Option<Entry<'_>> = table.take(name);
@@ -204,6 +207,7 @@ fn limits(mut table: Table<'_>) -> Limits {
         connections_max,
         head_bytes_max,
         header_fields_max,
+        request_body_bytes_max: body.unwrap_or(1 << 30),
         head_timeout: time("head_timeout", TIMEOUT, 10),
         body_idle_timeout: time("body_idle_timeout", TIMEOUT, 30),
         rate_bytes_min: rate.unwrap_or(100),

@@ -21,6 +21,8 @@ pub(super) enum Mishap {
     Late,
     /// The client's own body broke off.
     ClientBody,
+    /// The client's own body grew longer than the route takes.
+    ClientBodyTooLong,
 }
 
 /// What the gateway answers itself.
@@ -29,13 +31,20 @@ pub(super) enum Outcome {
     Objected(Objection),
     NotFound,
     Denied(Reason),
+    /// The body that is announced is longer than the route takes.
+    TooLong,
     Failed(Mishap),
 }
 
 impl Outcome {
     /// Whether nothing that follows on the connection can be trusted.
     pub(super) const fn ends_connection(self) -> bool {
-        matches!(self, Self::Objected(_) | Self::Failed(Mishap::ClientBody))
+        matches!(
+            self,
+            Self::Objected(_)
+                | Self::TooLong
+                | Self::Failed(Mishap::ClientBody | Mishap::ClientBodyTooLong)
+        )
     }
 }
 
@@ -47,6 +56,11 @@ pub(super) struct Challenges {
     invalid_token: HeaderValue,
 }
 
+const TOO_LONG: (StatusCode, &str, &str) = (
+    StatusCode::PAYLOAD_TOO_LARGE,
+    "content_too_large",
+    "The body of the request is longer than this resource takes",
+);
 const INVALID_TOKEN: &str = "The token is not valid";
 const INVALID_REQUEST: &str = "The request carries a malformed bearer credential, or more than one";
 
@@ -143,6 +157,7 @@ fn status_of(outcome: Outcome) -> (StatusCode, &'static str, &'static str) {
             (StatusCode::NOT_FOUND, "not_found", "No route leads from this host and path")
         }
         Outcome::Denied(reason) => denied(reason),
+        Outcome::TooLong => TOO_LONG,
         Outcome::Failed(mishap) => failed(mishap),
     }
 }
@@ -220,6 +235,7 @@ fn failed(mishap: Mishap) -> (StatusCode, &'static str, &'static str) {
         Mishap::Late => {
             (StatusCode::GATEWAY_TIMEOUT, "gateway_timeout", "The upstream did not answer in time")
         }
+        Mishap::ClientBodyTooLong => TOO_LONG,
         Mishap::ClientBody => {
             (StatusCode::BAD_REQUEST, "bad_request", "The body of the request is broken")
         }

@@ -74,6 +74,8 @@ pub(super) struct Passage<'a> {
     pub(super) phase: &'a Phase,
     pub(super) date: &'a super::date::Date,
     pub(super) traits: Traits,
+    /// Longest body of the request, in bytes.
+    pub(super) body_bytes_max: u64,
 }
 
 /// How a request fared.
@@ -99,11 +101,12 @@ pub(super) async fn send(
 ) -> Sent {
     let Passage { pool, phase, traits, .. } = *passage;
     let mut body = Decoder::of_request(traits.framing);
-    let used = match begin(&mut text, exchange.reader, &mut body) {
+    let mut left = passage.body_bytes_max;
+    let used = match begin(&mut text, exchange.reader, &mut body, &mut left) {
         Ok(used) => used,
-        Err(_fault) => {
+        Err(mishap) => {
             pool.put_back(link);
-            return Sent::Failed(Mishap::ClientBody);
+            return Sent::Failed(mishap);
         }
     };
     let (mut answer, mut write) = link.open(exchange.buffers);
@@ -138,6 +141,7 @@ pub(super) async fn send(
             buffers: exchange.buffers,
             phase,
             spec: pool.spec(),
+            left,
             uploaded: &progress.uploaded,
             followed: &progress.followed,
         };
@@ -156,6 +160,9 @@ pub(super) async fn send(
                 match end {
                     UpEnd::Gone => return Poll::Ready(Outcome::Left),
                     UpEnd::Broken => return Poll::Ready(Outcome::Trouble(Trouble::ClientBody)),
+                    UpEnd::TooLong => {
+                        return Poll::Ready(Outcome::Trouble(Trouble::ClientBodyTooLong));
+                    }
                     // There may be an answer all the same.
                     UpEnd::Refused => gave_up = true,
                 }
@@ -196,20 +203,24 @@ pub(super) async fn send(
     }
 }
 
-/// Appends what has come of the body already. Answers how many of its bytes that used.
+/// Appends what has come of the body already, which may have so many bytes of content. Answers how
+/// many of its bytes that used.
 fn begin(
     text: &mut Vec<u8>,
     reader: &Reader<'_>,
     body: &mut Decoder,
-) -> Result<usize, crate::http1::Fault> {
+    left: &mut u64,
+) -> Result<usize, Mishap> {
     let chunked = body.is_chunked();
     let there = reader.after_head();
     let mut used = 0;
     while used < FIRST_BODY_BYTES_MAX {
         let before = *body;
-        match body.next(&there[used..])? {
+        match body.next(&there[used..]).map_err(|_fault| Mishap::ClientBody)? {
             Piece::Data(count) => {
                 let taken = count.min(FIRST_BODY_BYTES_MAX);
+                let rest = left.checked_sub(taken as u64);
+                *left = rest.ok_or(Mishap::ClientBodyTooLong)?;
                 relay::write_data(text, &there[used..used + taken], chunked);
                 used += taken;
                 if taken < count {
@@ -347,6 +358,7 @@ fn mishap(trouble: Trouble, upstream: &str) -> Mishap {
     let mishap = match trouble {
         Trouble::Late => Mishap::Late,
         Trouble::ClientBody | Trouble::Client => return Mishap::ClientBody,
+        Trouble::ClientBodyTooLong => return Mishap::ClientBodyTooLong,
         Trouble::Unsound => Mishap::Unsound,
         Trouble::Broken => Mishap::Broken,
     };

@@ -38,6 +38,8 @@ pub(super) enum Trouble {
     Client,
     /// The client's body is broken, or broke off.
     ClientBody,
+    /// The client's body is longer than the route takes.
+    ClientBodyTooLong,
 }
 
 /// How the way up ended before the answer did.
@@ -47,6 +49,8 @@ pub(super) enum UpEnd {
     Gone,
     /// The client's body is broken, or broke off.
     Broken,
+    /// The client's body is longer than the route takes.
+    TooLong,
     /// The upstream took no more.
     Refused,
 }
@@ -58,6 +62,8 @@ pub(super) struct Upload<'a, 'c, 'l> {
     pub(super) buffers: &'a Rc<Buffers>,
     pub(super) phase: &'a Phase,
     pub(super) spec: &'a Upstream,
+    /// How many bytes of content it may still have.
+    pub(super) left: u64,
     /// Set once all of it has been taken.
     pub(super) uploaded: &'a Cell<bool>,
     /// Set once something comes after it.
@@ -100,6 +106,7 @@ impl Upload<'_, '_, '_> {
         loop {
             match self.reader.next_piece().map_err(|_fault| UpEnd::Broken)? {
                 Piece::Data(count) => {
+                    self.left = self.left.checked_sub(count as u64).ok_or(UpEnd::TooLong)?;
                     self.data(&mut text, count, chunked).await?;
                     self.reader.pass(count);
                 }

@@ -20,6 +20,8 @@ pub struct Route {
     pub strip_bytes: usize,
     /// Whether the client's bearer goes upstream.
     pub forward_bearer: bool,
+    /// Longest body of a request, in bytes, where the route says so.
+    pub body_bytes_max: Option<u64>,
     /// The challenge of a 403: RFC 6750 section 3.
     pub insufficient_scope: HeaderValue,
     /// `Allow` of a 405: RFC 9110 section 10.2.1.
@@ -201,6 +203,7 @@ fn compile(
         upstream: route.upstream,
         strip_bytes,
         forward_bearer: route.forward_bearer,
+        body_bytes_max: route.request_body_bytes_max,
         insufficient_scope: visible(challenge),
         allow: visible(allow.join(", ")),
         path: route.path.clone(),

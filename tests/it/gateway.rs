@@ -4,6 +4,7 @@ mod answers;
 mod bodies;
 mod drain;
 mod forwarding;
+mod lengths;
 mod lifecycle;
 mod metrics;
 mod tokens;

@@ -85,6 +85,8 @@ fn route(mut table: Table<'_>, known: &Known<'_>) -> Option<Route> {
     if let (Some((true, entry)), Some(_)) = (&forward_bearer, credential) {
         entry.error("the upstream's own `credential` takes the place of the bearer: drop one");
     }
+    let body = table.take("request_body_bytes_max");
+    let body = body.and_then(|entry| entry.integer(&super::BODY_BYTES));
     let methods = table.take("methods").map(|entry| {
         let empty = "an empty list is no method at all: leave it out for all methods";
         entry.distinct_some(empty, |method: &Entry<'_>| -> Option<Method> {
@@ -105,6 +107,7 @@ fn route(mut table: Table<'_>, known: &Known<'_>) -> Option<Route> {
         strip_prefix,
         forward_bearer: forward_bearer.is_some_and(|(flag, _)| flag),
         lenient_path,
+        request_body_bytes_max: body,
         methods: methods.unwrap_or_default(),
         access: access.unwrap_or(Access::Public),
     })

@@ -177,6 +177,11 @@ fn upstream_mishaps_are_gateway_errors_and_keep_the_connection() {
     let broken_body = respond(Outcome::Failed(Mishap::ClientBody), None, &Challenges::new("r"));
     assert_eq!(broken_body.status(), StatusCode::BAD_REQUEST);
     assert!(Outcome::Failed(Mishap::ClientBody).ends_connection());
+    for too_long in [Outcome::TooLong, Outcome::Failed(Mishap::ClientBodyTooLong)] {
+        let response = respond(too_long, None, &Challenges::new("r"));
+        assert_eq!(response.status(), 413);
+        assert!(too_long.ends_connection());
+    }
     assert!(!broken_body.headers().contains_key(WWW_AUTHENTICATE));
     let nowhere = respond(Outcome::NotFound, None, &Challenges::new("r"));
     assert_eq!(nowhere.status(), StatusCode::NOT_FOUND);
