@@ -311,14 +311,14 @@ impl Seeder<'_> {
             // Neither even nor at random: every demo looks alike.
             let unevenly = u64::from(days_ago) * 7_919 % 1_000;
             let permitted = a_day * (700 + unevenly / 2) / 1_000;
-            let mut verdicts = Verdicts::default();
-            verdicts.permitted = if is_weekend { permitted / 4 } else { permitted };
+            let permitted = if is_weekend { permitted / 4 } else { permitted };
+            let mut verdicts = Verdicts { permitted, ..Verdicts::default() };
             for (reason, one_in) in
                 [(Reason::Expired, 31), (Reason::Deactivated, 47), (Reason::InsufficientScope, 83)]
             {
                 let at = Reason::ALL.iter().position(|known| *known == reason);
                 if let Some(count) = at.and_then(|at| verdicts.denied.get_mut(at)) {
-                    *count = verdicts.permitted / one_in * (unevenly % 4);
+                    *count = permitted / one_in * (unevenly % 4);
                 }
             }
             self.change.writes.push(Write::Verdicts(org, at, Box::new(verdicts)));
