@@ -40,3 +40,7 @@ instructions *ARGUMENTS: release
 
 release:
     cargo build --release
+
+# Takes the pictures of the README anew.
+pictures:
+    tests/browser/pictures

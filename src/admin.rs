@@ -27,6 +27,7 @@ mod me;
 mod notices;
 mod openapi;
 mod orgs;
+mod pages;
 mod policies;
 mod problem;
 mod refused;
@@ -45,6 +46,7 @@ pub use backup::Backups;
 pub use export::EXPORTS_MAX;
 pub use insight::{ANSWERS_KEPT, Insights};
 pub use openapi::openapi;
+pub use pages::{OVERVIEW_KEPT_MAX, Overviews, browser_key};
 pub use serve::serve;
 
 use crate::config::OwnPorts;
@@ -52,6 +54,7 @@ use crate::governance::catalogue::Catalogue;
 use crate::leak::Keys;
 use crate::seal::Seal;
 use crate::session::Evidences;
+use crate::session::browser::Browsers;
 use crate::store::{Facts, Ledger};
 use crate::time::Timestamp;
 use crate::trails::{Guesses, Leaks, Refusals};
@@ -103,10 +106,14 @@ pub struct AdminState {
     pub exports: Arc<Semaphore>,
     /// Answers about all tokens, for those who ask the same soon after.
     pub insights: Insights,
+    /// The overviews of those who looked at them a moment ago.
+    pub overviews: Overviews,
     /// The use of tokens that is not stored yet.
     pub uses: Arc<dyn Uses>,
     /// The patience with wrong tokens.
     pub guesses: Guesses,
+    /// Who is signed in to the pages.
+    pub browsers: Arc<Browsers>,
     /// What was refused, on its way into the audit trail.
     pub refusals: Arc<Refusals>,
     /// The roles that can be given, as the configuration names them now.
@@ -155,6 +162,7 @@ pub fn router(state: AdminState) -> Router {
         slots: Arc::new(Semaphore::new(REQUESTS_MAX)),
     };
     router
+        .merge(pages::routes())
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(middleware::from_fn_with_state(entrance, front::enter))

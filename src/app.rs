@@ -3,12 +3,13 @@
 mod control;
 mod figures;
 mod flusher;
+mod pages;
 
 use control::Control;
 use figures::figures;
 use flusher::Flusher;
 
-use crate::admin::{self, AdminState, Backups, Insights};
+use crate::admin::{self, AdminState, Backups, Insights, Overviews};
 use crate::cache::{Cache, Entry, Readers};
 use crate::change::{Change, Write};
 use crate::clock;
@@ -22,6 +23,7 @@ use crate::role::{RoleName, RoleTable};
 use crate::scheduler::Scheduler;
 use crate::seal::{self, KeyError, Seal, Shut};
 use crate::session::Cached;
+use crate::session::browser::Browsers;
 use crate::store::redb::{KeySource, OpenError, RedbStore};
 use crate::store::{self, CommitError, Facts, Ledger, StoreError};
 use crate::telemetry::{Counters, Metrics};
@@ -142,6 +144,7 @@ pub struct Running {
     listener: Listener,
     flusher: Flusher,
     control: Control,
+    browsers: Arc<Browsers>,
     keeper: Keeper,
     log: Option<JoinHandle<()>>,
 }
@@ -204,6 +207,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
     let catalogue = Arc::new(ArcSwap::from_pointee(catalogue_of(&config)));
     let bell = Arc::new(Notify::new());
     let seal = Arc::new(seal_of(&config.seal)?);
+    let browsers = Arc::new(Browsers::new(pages::limits(&config)));
     let router = admin::router(AdminState {
         ledger: Arc::clone(&store) as _,
         evidences: Arc::new(Cached(readers)),
@@ -211,7 +215,9 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         backups: Backups::new(Arc::clone(&store) as _, directory_of(&config.store.path)),
         uses: Arc::clone(&board) as _,
         insights: Insights::default(),
+        overviews: Overviews::default(),
         guesses: Guesses::default(),
+        browsers: Arc::clone(&browsers),
         facts: Arc::clone(&store) as _,
         partners: config.leaks.clone(),
         leaks: Leaks::default(),
@@ -244,6 +250,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         listener,
         flusher,
         control,
+        browsers,
         keeper,
         log,
     })

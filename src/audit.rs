@@ -10,7 +10,7 @@ mod filter;
 mod line;
 
 pub use filter::{ActorFilter, Filter};
-pub use line::{Line, NotAnEvent};
+pub use line::{ActorLine, Line, NotAnEvent, TargetKind};
 
 use crate::id::{NoticeId, OrgId, TokenId, UserId, WebhookId};
 use crate::org::Revision;
@@ -137,6 +137,12 @@ pub enum Action {
     /// Somebody reported a secret of a token that they had found.
     #[serde(rename = "token.leak_reported")]
     LeakReported,
+    /// Somebody signed in to the pages.
+    #[serde(rename = "user.signed_in")]
+    SignedIn,
+    /// Somebody signed out of the pages, in one browser or in all of them.
+    #[serde(rename = "user.signed_out")]
+    SignedOut,
 }
 
 impl fmt::Display for Action {

@@ -115,6 +115,10 @@ pub struct Admin {
     pub listen: SocketAddr,
     /// Names that a `Host` field may hold beside `localhost` and the loopback addresses.
     pub hosts: Vec<String>,
+    /// After so long without a request a session of the pages is over.
+    pub session_idle: Duration,
+    /// After so long it is over however much it is used.
+    pub session_life: Duration,
 }
 
 /// The store file.

@@ -6,6 +6,7 @@
 //! tokens.
 
 mod catalogue;
+mod census;
 mod events;
 mod excess;
 mod insight;
@@ -15,6 +16,7 @@ mod tokens;
 mod window;
 
 pub use catalogue::{RoleColumn, RoleRow, ServiceColumn, ServiceRow, roles, services};
+pub use census::{BUSIEST_NAMED_MAX, CALENDAR_DAYS, Census, Overview};
 pub use events::{EventColumn, events};
 pub use excess::{ExcessColumn, ExcessQuery, ExcessRow, excesses};
 pub use insight::{
@@ -23,7 +25,7 @@ pub use insight::{
 pub use people::{People, Person, UserColumn, UserQuery, users};
 pub use preview::{OWNERS_NAMED_MAX, Preview};
 pub use tokens::{
-    TokenColumn, TokenFilter, TokenQuery, TokenRow, ViolationFilter, fitting, tokens,
+    TokenColumn, TokenFilter, TokenQuery, TokenRow, ViolationFilter, counted, fitting, tokens,
 };
 pub use window::{Asked, Column, Key, Page, Sort, Window};
 

@@ -4,8 +4,13 @@
 //! ([`crate::access::dead`]). Where the facts come from is behind [`Evidences`], so that a cache
 //! that is fenced against stale ones can stand there.
 //!
+//! Who signed in to the pages shows a cookie in place of the token ([`browser`]); the token that it
+//! stands for is judged at each request all the same, by [`admit`].
+//!
 //! **Invariant.** Unknown, expired, deactivated, blocked and revoked tokens get one answer: nobody
 //! learns from it that a secret was good once.
+
+pub mod browser;
 
 use crate::access::{self, OrgFacts, OwnerFacts, SecretFacts, TokenFacts};
 use crate::cache::{Lookup, Readers, Resolved};
@@ -167,12 +172,19 @@ pub async fn authenticate(
     let digest = match credential::extract(headers) {
         Credential::Absent => return Err(Refused::NoCredential.into()),
         Credential::Malformed => return Err(Refused::Malformed.into()),
-        Credential::Bearer(token) if !secret::plausible(token, room.prefix) => {
-            return Err(Refused::Dead.into());
-        }
-        Credential::Bearer(token) => Digest::of(token),
+        Credential::Bearer(token) => digest_of(token, room.prefix)?,
     };
-    let found = match room.evidences.known(&digest).await {
+    Ok((admit(&digest, room).await?, digest))
+}
+
+/// The digest of a secret that looks like one of ours; any other is dead without a look-up.
+pub fn digest_of(secret: &[u8], prefix: &str) -> Result<Digest, Refused> {
+    if secret::plausible(secret, prefix) { Ok(Digest::of(secret)) } else { Err(Refused::Dead) }
+}
+
+/// Admits whoever has shown the secret of this digest, and counts the use of its token.
+pub async fn admit(digest: &Digest, room: Room<'_>) -> Result<Caller, TurnedAway> {
+    let found = match room.evidences.known(digest).await {
         Err(Unavailable) => return Err(Refused::Unavailable.into()),
         Ok(found) => found.ok_or(Refused::Dead)?,
     };
@@ -192,7 +204,7 @@ pub async fn authenticate(
     }
     let caller = Caller::admitted(&found.token, &found.owner, &found.org, now)
         .map_err(|_one_answer_for_all| turned_away())?;
-    room.evidences.used(&digest, &found, now);
+    room.evidences.used(digest, &found, now);
     room.uses.touch(
         caller.token(),
         match found.secret {
@@ -200,7 +212,7 @@ pub async fn authenticate(
             SecretFacts::Former(_) => used.by_former_secret(),
         },
     );
-    Ok((caller, digest))
+    Ok(caller)
 }
 
 /// Admits a caller again by the store's present records and the secret that was shown, when a change

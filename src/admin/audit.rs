@@ -31,35 +31,35 @@ pub(crate) const EVENTS_READ_MAX: usize = 20_000;
 const ACTIONS_MAX: usize = 64;
 
 /// Parameters of the audit trail.
-#[derive(Clone, Debug, Deserialize, utoipa::IntoParams)]
+#[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct AuditQuery {
     /// Rows in a page, 1 to 200; 50 if nothing is said.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 200)]
-    limit: Option<String>,
+    pub(super) limit: Option<String>,
     /// The `next_cursor` of the page before.
-    cursor: Option<String>,
+    pub(super) cursor: Option<String>,
     /// Who did it: the identity of a user, `me`, `offline`, `system` or `unknown`.
-    actor: Option<String>,
+    pub(super) actor: Option<String>,
     /// To what it was done: an identity.
-    target: Option<String>,
+    pub(super) target: Option<String>,
     /// The identity of a token that it was done to, or with.
-    token: Option<String>,
+    pub(super) token: Option<String>,
     /// What was done: `token.deactivated`, or several with commas between.
-    action: Option<String>,
+    pub(super) action: Option<String>,
     /// Then or later.
     #[param(value_type = Option<String>, format = DateTime)]
-    since: Option<String>,
+    pub(super) since: Option<String>,
     /// Before then.
     #[param(value_type = Option<String>, format = DateTime)]
-    until: Option<String>,
+    pub(super) until: Option<String>,
     /// `seq`, `at`, `actor`, `action`, `target` (its name), `address` or `reason`; with `-` before it the
     /// largest first. `-seq` if nothing is said. By anything but `seq` each page reads the whole trail.
-    sort: Option<String>,
+    pub(super) sort: Option<String>,
     /// `json` for a page; `jsonl` or `csv` for all of it, oldest first. The `Accept` field decides
     /// if nothing is said.
-    format: Option<String>,
+    pub(super) format: Option<String>,
 }
 
 /// List what was done in the organization, newest first if nothing is said; or export all of it, oldest first.
@@ -109,6 +109,30 @@ pub(crate) async fn list(
         Asked::Page(page) => Ok(Json(page).into_response()),
         Asked::Export(org, filter) => export::start(&state, again, org, filter, format),
     }
+}
+
+/// The latest events about a token, or with it. For owners.
+pub(crate) fn of_token(desk: &Desk<'_>, token: TokenId, most: usize) -> Result<Vec<Line>, Problem> {
+    let org = desk.caller.org();
+    desk.caller.reads_audit(org)?;
+    let filter = Filter { token: Some(token), ..Filter::default() };
+    let (mut found, mut read) = (Vec::new(), 0);
+    desk.ledger().visit_events_back(org, None, &mut |event| {
+        read += 1;
+        if filter.admits(&event.said) {
+            found.push(Line::from(event));
+        }
+        let is_enough = found.len() == most || read == EVENTS_READ_MAX;
+        if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    Ok(found)
+}
+
+/// A page of the trail, for owners.
+pub(crate) fn listed(desk: &Desk<'_>, query: &AuditQuery) -> Result<PageBody<Line>, Problem> {
+    let org = desk.caller.org();
+    desk.caller.reads_audit(org)?;
+    page(desk, org, &query.filter(desk)?, query)
 }
 
 enum Asked {

@@ -59,6 +59,11 @@ impl Precondition {
         }
     }
 
+    /// This version, which somebody has looked at.
+    pub(crate) fn this(version: Revision) -> Self {
+        Self::Versions(vec![format!("\"{}\"", version.0)])
+    }
+
     /// Whether a change of a resource in this version may be made. A weak tag matches nothing.
     pub(crate) fn holds(&self, version: Revision) -> Result<(), Problem> {
         match self {

@@ -5,7 +5,7 @@ use super::leaks::REPORT_BYTES_MAX;
 use super::openapi;
 use super::problem::{Kind, Problem};
 use super::refused::{self, Visitor};
-use super::{BODY_BYTES_MAX, BODY_TIMEOUT, Shared};
+use super::{AdminState, BODY_BYTES_MAX, BODY_TIMEOUT, Shared};
 use crate::audit::Origin;
 use crate::governance::Caller;
 use crate::secret::Digest;
@@ -31,17 +31,21 @@ pub(crate) struct Call {
     pub(crate) origin: Origin,
 }
 
+/// What callers are judged by.
+pub(crate) fn room(state: &AdminState) -> session::Room<'_> {
+    session::Room {
+        prefix: &state.token_prefix,
+        evidences: &*state.evidences,
+        uses: &*state.uses,
+        clock: &*state.clock,
+    }
+}
+
 impl FromRequestParts<Shared> for Call {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, Problem> {
-        let room = session::Room {
-            prefix: &state.token_prefix,
-            evidences: &*state.evidences,
-            uses: &*state.uses,
-            clock: &*state.clock,
-        };
-        let admitted = session::authenticate(&parts.headers, room).await;
+        let admitted = session::authenticate(&parts.headers, room(state)).await;
         let (caller, shown) =
             admitted.map_err(|turned| refused::answer(state, turned, &parts.extensions))?;
         Visitor::tell(&parts.extensions, Who::Live((&caller).into()));
@@ -55,6 +59,11 @@ impl FromRequestParts<Shared> for Call {
 pub(crate) struct Params(Vec<(String, String)>);
 
 impl Params {
+    /// As if a path had said so.
+    pub(crate) fn said<const N: usize>(said: [(&str, String); N]) -> Self {
+        Self(said.into_iter().map(|(name, text)| (name.to_owned(), text)).collect())
+    }
+
     /// An identity; what is none is not found, as one that does not exist.
     pub(crate) fn id<I: FromStr>(&self, name: &str) -> Result<I, Problem> {
         let text = self.0.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str());
@@ -229,7 +238,7 @@ impl FromRequest<Shared> for Signed {
     }
 }
 
-async fn read(body: Body, patience: Duration) -> Result<bytes::Bytes, Problem> {
+pub(super) async fn read(body: Body, patience: Duration) -> Result<bytes::Bytes, Problem> {
     read_within(body, BODY_BYTES_MAX, patience).await
 }
 

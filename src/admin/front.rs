@@ -5,6 +5,7 @@
 //! that changes something must not come from another site nor look as a plain form can make it
 //! look.
 
+use super::pages;
 use super::problem::{Kind, Problem};
 use super::refused::{self, Incoming};
 use super::{Shared, scim};
@@ -100,7 +101,12 @@ fn vet(request: &Request, hosts: &[String]) -> Result<(), Problem> {
     if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
         return Ok(());
     }
-    same_site(request.headers(), &host)
+    same_site(request.headers(), &host)?;
+    if pages::is_page(request.uri().path()) {
+        from_a_page(request)
+    } else {
+        not_from_a_form(request)
+    }
 }
 
 /// The one host that a request names.
@@ -141,6 +147,23 @@ fn same_site(headers: &HeaderMap, host: &Authority) -> Result<(), Problem> {
             return Err(refusal());
         }
     }
+    Ok(())
+}
+
+/// The pages' own forms come as forms do. What a browser says beside them must say that it was one
+/// of ours: a client that says nothing is no browser, and has the API.
+fn from_a_page(request: &Request) -> Result<(), Problem> {
+    let headers = request.headers();
+    let said = headers.get(HeaderName::from_static("sec-fetch-site"));
+    // Another value of Origin than our own did not get here.
+    if headers.contains_key(ORIGIN) || said.is_some_and(|site| site == "same-origin") {
+        return Ok(());
+    }
+    Err(Problem::new(Kind::CrossOrigin, "a form of these pages says where it comes from"))
+}
+
+fn not_from_a_form(request: &Request) -> Result<(), Problem> {
+    let headers = request.headers();
     // The three media types that an HTML form can send (Fetch standard, "CORS-safelisted").
     let plain = ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"];
     for media_type in headers.get_all(CONTENT_TYPE) {
@@ -160,19 +183,23 @@ fn dressed(mut response: Response, id: Option<&str>) -> Response {
         headers.insert(X_REQUEST_ID, id);
     }
     let fixed = [
-        (CACHE_CONTROL, "no-store"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (X_FRAME_OPTIONS, "DENY"),
-        (REFERRER_POLICY, "no-referrer"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     ];
     for (name, value) in fixed {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    headers
-        .entry(CONTENT_SECURITY_POLICY)
-        .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+    // What the pages and their files say otherwise.
+    let usual = [
+        (CACHE_CONTROL, "no-store"),
+        (REFERRER_POLICY, "no-referrer"),
+        (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    ];
+    for (name, value) in usual {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
     response
 }
 

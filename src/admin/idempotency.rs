@@ -62,6 +62,11 @@ pub(crate) enum Once {
 }
 
 impl IdempotencyKey {
+    /// No key: each such request creates.
+    pub(crate) const fn absent() -> Self {
+        Self { key: None, target: String::new() }
+    }
+
     /// Binds the key to its caller and to the body.
     pub(crate) fn bind(self, caller: &Caller, body: &[u8; 32]) -> Once {
         let Some(key) = self.key else { return Once::Unkeyed };

@@ -25,7 +25,7 @@ const READ_MAX: usize = 50_000;
 #[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[schema(as = NoticeAddressee)]
-enum AddresseeBody {
+pub(super) enum AddresseeBody {
     /// A user, by mail.
     User {
         #[schema(value_type = String)]
@@ -41,12 +41,12 @@ enum AddresseeBody {
 /// What it is about.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = NoticeSubject)]
-struct SubjectBody {
+pub(super) struct SubjectBody {
     /// `token`, `user` or `organization`.
-    r#type: &'static str,
-    id: String,
+    pub(super) r#type: &'static str,
+    pub(super) id: String,
     /// Its name at that time.
-    name: String,
+    pub(super) name: String,
 }
 
 /// A notice: one mail or webhook call that somebody is owed.
@@ -54,35 +54,35 @@ struct SubjectBody {
 #[schema(as = Notice)]
 pub(crate) struct NoticeBody {
     #[schema(value_type = String, example = "ntc_01jgfjjy2g3q8n5r7s9t1v3w5x")]
-    id: NoticeId,
-    kind: Kind,
+    pub(super) id: NoticeId,
+    pub(super) kind: Kind,
     /// When it happened.
     #[schema(value_type = String, format = DateTime)]
-    at: Timestamp,
-    to: AddresseeBody,
-    about: SubjectBody,
+    pub(super) at: Timestamp,
+    pub(super) to: AddresseeBody,
+    pub(super) about: SubjectBody,
     /// Who did it; null if Bearward did, or somebody on the machine itself.
     #[schema(required, value_type = Option<String>)]
-    by: Option<UserId>,
+    pub(super) by: Option<UserId>,
     /// Why, in the words of who did it.
     #[schema(required)]
-    reason: Option<String>,
-    details: Vec<Detail>,
-    state: Standing,
+    pub(super) reason: Option<String>,
+    pub(super) details: Vec<Detail>,
+    pub(super) state: Standing,
     /// How often it was tried.
-    attempts: u32,
+    pub(super) attempts: u32,
     /// When it is tried next; null if it is not, or settles.
     #[schema(required, value_type = Option<String>, format = DateTime)]
-    due_at: Option<Timestamp>,
+    pub(super) due_at: Option<Timestamp>,
     /// When it was delivered, given up, or made pointless.
     #[schema(required, value_type = Option<String>, format = DateTime)]
-    ended_at: Option<Timestamp>,
+    pub(super) ended_at: Option<Timestamp>,
     /// What went wrong the last time.
     #[schema(required)]
-    error: Option<String>,
+    pub(super) error: Option<String>,
     /// The later notice that made it pointless.
     #[schema(required, value_type = Option<String>)]
-    superseded_by: Option<NoticeId>,
+    pub(super) superseded_by: Option<NoticeId>,
 }
 
 impl From<Notice> for NoticeBody {
@@ -131,15 +131,15 @@ pub(crate) struct NoticesQuery {
     /// Rows in a page, 1 to 200; 50 if nothing is said. A page can have fewer and still not be the
     /// last.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 200)]
-    limit: Option<String>,
+    pub(super) limit: Option<String>,
     /// The `next_cursor` of the page before.
-    cursor: Option<String>,
+    pub(super) cursor: Option<String>,
     /// `waiting`, `delivered`, `dead`, `superseded` or `no_channel`.
-    state: Option<String>,
+    pub(super) state: Option<String>,
     /// Those about one token.
-    token: Option<String>,
+    pub(super) token: Option<String>,
     /// Those to one user, or about them.
-    user: Option<String>,
+    pub(super) user: Option<String>,
 }
 
 /// Which notices are asked for.

@@ -252,9 +252,9 @@ pub(crate) async fn read(
 pub(crate) struct OrganizationChange {
     /// 1 to 64 characters.
     #[schema(min_length = 1, max_length = 64)]
-    name: Option<String>,
+    pub(super) name: Option<String>,
     /// Whether the owners govern the tokens of the organization.
-    governance: Option<Governance>,
+    pub(super) governance: Option<Governance>,
 }
 
 /// Rename an organization, or switch its governance.

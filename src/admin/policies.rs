@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 /// The unit of a policy.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum PolicyUnit {
+pub(super) enum PolicyUnit {
     Minutes,
     Hours,
     Days,
@@ -29,11 +29,11 @@ enum PolicyUnit {
 /// A length of time.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Span {
+pub(super) struct Span {
     /// How many units, at least 1.
     #[schema(minimum = 1)]
-    value: u32,
-    unit: PolicyUnit,
+    pub(super) value: u32,
+    pub(super) unit: PolicyUnit,
 }
 
 impl From<Ttl> for Span {
@@ -65,11 +65,11 @@ impl From<Span> for Ttl {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = Enforcement)]
 #[serde(deny_unknown_fields)]
-struct EnforcementBody {
+pub(super) struct EnforcementBody {
     /// How long after the warning the token is deactivated; an owner can activate it again.
-    deactivate_after: Span,
+    pub(super) deactivate_after: Span,
     /// How long after its deactivation it is revoked; never, if null or left out.
-    revoke_after: Option<Span>,
+    pub(super) revoke_after: Option<Span>,
 }
 
 impl From<Enforcement> for EnforcementBody {
@@ -95,15 +95,15 @@ impl From<EnforcementBody> for Enforcement {
 /// One TTL policy.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-struct PolicyBody {
+pub(super) struct PolicyBody {
     /// Whether it is applied. A policy that is not keeps its value.
-    active: bool,
+    pub(super) active: bool,
     /// How many units, at least 1.
     #[schema(minimum = 1)]
-    value: u32,
-    unit: PolicyUnit,
+    pub(super) value: u32,
+    pub(super) unit: PolicyUnit,
     /// What follows for tokens that break it. If null or left out they are flagged, and no more.
-    enforcement: Option<EnforcementBody>,
+    pub(super) enforcement: Option<EnforcementBody>,
 }
 
 impl From<TtlPolicy> for PolicyBody {
@@ -126,9 +126,9 @@ impl From<PolicyBody> for TtlPolicy {
 #[schema(as = Policies)]
 pub(crate) struct PoliciesBody {
     /// The longest that a token may go unused.
-    idle_ttl: PolicyBody,
+    pub(super) idle_ttl: PolicyBody,
     /// The longest life that a token may have.
-    max_ttl: PolicyBody,
+    pub(super) max_ttl: PolicyBody,
 }
 
 impl From<Policies> for PoliciesBody {
@@ -141,8 +141,8 @@ impl From<Policies> for PoliciesBody {
 #[derive(Clone, Copy, Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PoliciesChange {
-    idle_ttl: Option<PolicyBody>,
-    max_ttl: Option<PolicyBody>,
+    pub(super) idle_ttl: Option<PolicyBody>,
+    pub(super) max_ttl: Option<PolicyBody>,
 }
 
 /// Read the policies.
@@ -219,15 +219,15 @@ pub(crate) async fn put(
 /// An owner of tokens that a change would concern.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = ConcernedOwner)]
-struct ConcernedBody {
+pub(super) struct ConcernedBody {
     #[schema(value_type = String)]
-    id: UserId,
+    pub(super) id: UserId,
     #[schema(required)]
-    name: Option<String>,
+    pub(super) name: Option<String>,
     #[schema(required)]
-    email: Option<String>,
+    pub(super) email: Option<String>,
     /// How many of their tokens it would flag.
-    tokens: u64,
+    pub(super) tokens: u64,
 }
 
 /// What a change of the policies would come to, for the tokens as they are now.
@@ -235,32 +235,32 @@ struct ConcernedBody {
 #[schema(as = PoliciesPreview)]
 pub(crate) struct PreviewBody {
     /// The policies as they would be.
-    policies: PoliciesBody,
+    pub(super) policies: PoliciesBody,
     /// Tokens that were read.
-    tokens_read: u64,
+    pub(super) tokens_read: u64,
     /// Tokens that would break a policy, where nobody has that ignored.
-    flagged: u64,
+    pub(super) flagged: u64,
     /// Of them, those that break none now.
-    newly_flagged: u64,
+    pub(super) newly_flagged: u64,
     /// Tokens that break one now and would break none any more.
-    cleared: u64,
+    pub(super) cleared: u64,
     /// Those that would break the Idle Token TTL.
-    idle_ttl: u64,
+    pub(super) idle_ttl: u64,
     /// Those that would break the Max Token TTL.
-    max_ttl: u64,
+    pub(super) max_ttl: u64,
     /// Live tokens whose length of life could not be had again: a token like it could not be made,
     /// and it could not be regenerated for as long.
-    refused: u64,
+    pub(super) refused: u64,
     /// How many users own flagged tokens.
-    owners_count: u64,
+    pub(super) owners_count: u64,
     /// Those with most of them, at most 100.
-    owners: Vec<ConcernedBody>,
+    pub(super) owners: Vec<ConcernedBody>,
     /// Flagged tokens that were used within the last 7 days.
-    used_last_7_days: u64,
+    pub(super) used_last_7_days: u64,
     /// Requests that flagged tokens were admitted with on the last 7 days in UTC, today included.
-    requests_last_7_days: u64,
+    pub(super) requests_last_7_days: u64,
     /// How many that is a day, rounded up.
-    requests_per_day: u64,
+    pub(super) requests_per_day: u64,
 }
 
 /// Tell what a change of the policies would come to, and change nothing. For owners.

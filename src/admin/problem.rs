@@ -250,6 +250,19 @@ impl Problem {
         }
     }
 
+    /// What kind it is of.
+    pub(crate) const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// What was wrong and where, for people.
+    pub(crate) fn sentence(&self) -> String {
+        match &self.field {
+            Some(field) => format!("{field}: {}", self.detail),
+            None => self.detail.clone(),
+        }
+    }
+
     #[cfg(test)]
     pub(crate) fn named_field(&self) -> Option<&str> {
         self.field.as_deref()

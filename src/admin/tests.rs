@@ -12,6 +12,7 @@ mod lists;
 mod many;
 mod matrix;
 mod notices;
+mod pages;
 mod rotation;
 mod scim;
 mod stories;
@@ -88,6 +89,7 @@ struct House {
     now: Arc<AtomicI64>,
     pending: Arc<Pending>,
     refusals: Arc<Refusals>,
+    browsers: Arc<Browsers>,
     seal: Arc<Seal>,
     /// The organization that the tests are about, and another one.
     org: OrgId,
@@ -247,6 +249,7 @@ impl House {
         let now = Arc::new(AtomicI64::new(at(NOW).millis()));
         let pending = Arc::new(Pending::default());
         let refusals = Arc::<Refusals>::default();
+        let browsers = Arc::<Browsers>::default();
         let clock = Arc::clone(&now);
         let seal = Arc::new(Seal::new(&crate::secret::Key::default()).expect("a key"));
         let router = router(AdminState {
@@ -256,7 +259,9 @@ impl House {
             evidences: Arc::new(Stored(Arc::clone(&store) as Arc<dyn Facts>)),
             uses: Arc::clone(&pending) as Arc<dyn Uses>,
             insights: Insights::default(),
+            overviews: Overviews::default(),
             guesses: Guesses::default(),
+            browsers: Arc::clone(&browsers),
             facts: Arc::clone(&store) as Arc<dyn Facts>,
             partners: Keys::default(),
             leaks: Leaks::default(),
@@ -281,6 +286,7 @@ impl House {
             now,
             pending,
             refusals,
+            browsers,
             seal,
             org,
             other_org,

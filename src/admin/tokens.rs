@@ -12,18 +12,19 @@ pub(crate) use query::TokensQuery;
 use super::desk::{self, Desk, Step, Versioned};
 use super::etag::{self, Precondition};
 use super::extract::{Call, Json, OptionalJson, Params, Query};
-use super::idempotency::{self, IdempotencyKey};
+use super::idempotency::{self, IdempotencyKey, Once};
 use super::list::{self, PageBody};
 use super::me::Nothing;
 use super::openapi::{ChangeProblems, ReadProblems};
 use super::problem::Problem;
 use super::users::Because;
 use super::{NoRandom, Shared};
-use crate::directory::{self, People, TokenColumn, TokenQuery, TokenRow};
+use crate::directory::{self, Census, Page, People, TokenColumn, TokenQuery, TokenRow};
 use crate::governance::token::{CreateToken, Existing, Life, policies_of};
 use crate::governance::{Plan, Refusal, words};
-use crate::id::{TokenId, UserId};
+use crate::id::{OrgId, TokenId, UserId};
 use crate::org::{Organization, Revision, User};
+use crate::policy::Policies;
 use crate::secret::{Digest, Secret};
 use crate::token::{ApiToken, Usage};
 use axum::extract::State;
@@ -77,23 +78,47 @@ pub(crate) async fn list(
     Query(query): Query<TokensQuery>,
 ) -> Result<axum::Json<PageBody<TokenBody>>, Problem> {
     desk::read(&state, call, move |desk| {
-        let org = desk.org(params.id("org")?)?;
-        let owner = query.owner.as_deref().map(|owner| user_id(owner, desk)).transpose()?;
-        desk.caller.lists_tokens(&org, owner)?;
-        let (sort, limit) = (query.sort.as_deref(), query.limit.as_deref());
-        let query = TokenQuery {
-            org: org.id,
-            owner,
-            filter: query.filter(desk)?,
-            policies: policies_of(&org),
-            asked: list::asked::<TokenColumn>(sort, limit, query.cursor.as_deref())?,
-            now: desk.now(),
-        };
-        let policies = query.policies;
-        let page = directory::tokens(desk.ledger(), &*desk.state.uses, &query)?;
+        let (page, policies) = listed(desk, params.id("org")?, &query)?;
         Ok(axum::Json(page.map(|row| TokenBody::new(row, &policies, desk)).into()))
     })
     .await
+}
+
+/// A page of the list, and the policies that its rows are judged by.
+pub(crate) fn listed(
+    desk: &Desk<'_>,
+    org: OrgId,
+    asked: &TokensQuery,
+) -> Result<(Page<TokenRow>, Policies), Problem> {
+    let query = query(desk, org, asked)?;
+    let page = directory::tokens(desk.ledger(), &*desk.state.uses, &query)?;
+    Ok((page, query.policies))
+}
+
+/// As [`listed`], and how many there are in each state.
+pub(crate) fn counted(
+    desk: &Desk<'_>,
+    org: OrgId,
+    asked: &TokensQuery,
+) -> Result<(Page<TokenRow>, Census, Policies), Problem> {
+    let query = query(desk, org, asked)?;
+    let (page, census) = directory::counted(desk.ledger(), &*desk.state.uses, &query)?;
+    Ok((page, census, query.policies))
+}
+
+fn query(desk: &Desk<'_>, org: OrgId, asked: &TokensQuery) -> Result<TokenQuery, Problem> {
+    let org = desk.org(org)?;
+    let owner = asked.owner.as_deref().map(|owner| user_id(owner, desk)).transpose()?;
+    desk.caller.lists_tokens(&org, owner)?;
+    let (sort, limit) = (asked.sort.as_deref(), asked.limit.as_deref());
+    Ok(TokenQuery {
+        org: org.id,
+        owner,
+        filter: asked.filter(desk)?,
+        policies: policies_of(&org),
+        asked: list::asked::<TokenColumn>(sort, limit, asked.cursor.as_deref())?,
+        now: desk.now(),
+    })
 }
 
 pub(super) fn user_id(text: &str, desk: &Desk<'_>) -> Result<UserId, Problem> {
@@ -128,11 +153,26 @@ pub(crate) async fn create(
     body: Json<NewToken>,
 ) -> Result<Response, Problem> {
     let once = key.bind(&call.caller, &body.digest);
-    let (minted, secret) = mint(&state)?;
     let org_id = params.id("org")?;
-    let wanted = body.value;
+    let (done, secret) = make(&state, call, org_id, once, body.value).await?;
+    let (token, is_new) = done.answer;
+    let location = format!("/api/v1/orgs/{org_id}/tokens/{}", token.id);
+    let headers = [(ETAG, etag::tag(done.version)), (LOCATION, path(&location))];
+    let created = CreatedToken { token, secret: is_new.then(|| secret.expose().to_owned()) };
+    Ok((StatusCode::CREATED, headers, axum::Json(created)).into_response())
+}
+
+/// Makes a token. Answers it, whether it is new and has the secret, and the secret.
+pub(crate) async fn make(
+    state: &Shared,
+    call: Call,
+    org_id: OrgId,
+    once: Once,
+    wanted: NewToken,
+) -> Result<(Versioned<(TokenBody, bool)>, Secret), Problem> {
+    let (minted, secret) = mint(state)?;
     let life = life(&wanted)?;
-    let done = desk::change(&state, call, move |desk| {
+    let done = desk::change(state, call, move |desk| {
         let org = desk.org(org_id)?;
         let owner = wanted.owner.as_deref().unwrap_or("me");
         let owner = user_id(owner, desk)?;
@@ -165,11 +205,7 @@ pub(crate) async fn create(
         Ok(step.with(|change| once.mark(change, minted.token.to_string(), desk.now())))
     })
     .await?;
-    let (token, is_new) = done.answer;
-    let location = format!("/api/v1/orgs/{org_id}/tokens/{}", token.id);
-    let headers = [(ETAG, etag::tag(done.version)), (LOCATION, path(&location))];
-    let created = CreatedToken { token, secret: is_new.then(|| secret.expose().to_owned()) };
-    Ok((StatusCode::CREATED, headers, axum::Json(created)).into_response())
+    Ok((done, secret))
 }
 
 fn life(wanted: &NewToken) -> Result<Life, Problem> {
@@ -257,12 +293,26 @@ pub(crate) async fn read(
     _query: Query<Nothing>,
 ) -> Result<Response, Problem> {
     let done = desk::read(&state, call, move |desk| {
-        let loaded = Loaded::named(desk, &params)?;
-        desk.caller.reads_token(&loaded.org, loaded.token.owner)?;
+        let loaded = read_by(desk, &params)?;
         Ok(Versioned { answer: loaded.show(desk)?, version: loaded.token.version })
     })
     .await?;
     Ok(shown(done))
+}
+
+/// A token that the caller may read.
+fn read_by(desk: &Desk<'_>, params: &Params) -> Result<Loaded, Problem> {
+    let loaded = Loaded::named(desk, params)?;
+    desk.caller.reads_token(&loaded.org, loaded.token.owner)?;
+    Ok(loaded)
+}
+
+/// A token that the caller may read, as a row of the list, and the policies that it is judged by.
+pub(crate) fn row(desk: &Desk<'_>, params: &Params) -> Result<(TokenRow, Policies), Problem> {
+    let loaded = read_by(desk, params)?;
+    let ids = [Some(loaded.token.owner), loaded.token.created_by];
+    let people = People::these(desk.ledger(), loaded.org.id, ids.into_iter().flatten())?;
+    Ok((TokenRow::new(loaded.token, loaded.usage, &people), policies_of(&loaded.org)))
 }
 
 pub(super) fn shown(done: Versioned<TokenBody>) -> Response {

@@ -30,12 +30,12 @@ use std::ops::ControlFlow;
 #[schema(as = StatusChange)]
 pub(crate) struct StatusChangeBody {
     #[schema(value_type = String, format = DateTime)]
-    at: Timestamp,
+    pub(super) at: Timestamp,
     /// The user who did it; null if it was done on the machine itself.
     #[schema(required, value_type = Option<String>)]
-    by: Option<UserId>,
+    pub(super) by: Option<UserId>,
     #[schema(required)]
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
 impl From<&StatusChange> for StatusChangeBody {
@@ -47,7 +47,7 @@ impl From<&StatusChange> for StatusChangeBody {
 /// The status of a user.
 #[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum UserStanding {
+pub(super) enum UserStanding {
     Activated,
     Deactivated,
 }
@@ -57,20 +57,20 @@ enum UserStanding {
 #[schema(as = User)]
 pub(crate) struct UserBody {
     #[schema(value_type = String, example = "usr_01jgfjjy2g3q8n5r7s9t1v3w5x")]
-    id: UserId,
-    name: String,
-    email: String,
+    pub(super) id: UserId,
+    pub(super) name: String,
+    pub(super) email: String,
     /// Without those that follow from others: an owner is an admin, an admin is a member.
-    org_roles: Vec<String>,
-    service_roles: Vec<ServiceRole>,
-    status: UserStanding,
+    pub(super) org_roles: Vec<String>,
+    pub(super) service_roles: Vec<ServiceRole>,
+    pub(super) status: UserStanding,
     /// The last change of the status; null if there was none.
     #[schema(required)]
-    status_changed: Option<StatusChangeBody>,
+    pub(super) status_changed: Option<StatusChangeBody>,
     /// Whether this is the operator, who may create organizations.
-    operator: bool,
+    pub(super) operator: bool,
     #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
+    pub(super) created_at: Timestamp,
 }
 
 impl UserBody {
@@ -101,16 +101,16 @@ impl UserBody {
 pub(crate) struct UsersQuery {
     /// Rows in a page, 1 to 200; 50 if nothing is said.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 200)]
-    limit: Option<String>,
+    pub(super) limit: Option<String>,
     /// The `next_cursor` of the page before.
-    cursor: Option<String>,
+    pub(super) cursor: Option<String>,
     /// `activated` or `deactivated`.
-    status: Option<String>,
+    pub(super) status: Option<String>,
     /// A text in name or e-mail address.
-    q: Option<String>,
+    pub(super) q: Option<String>,
     /// `name`, `email`, `org_roles`, `service_roles`, `status`, `operator`, `created_at` or `id`; with
     /// `-` before it the largest first.
-    sort: Option<String>,
+    pub(super) sort: Option<String>,
 }
 
 /// List the users of the organization.
@@ -158,16 +158,16 @@ pub(crate) async fn list(
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewUser {
     #[schema(example = "ada@example.com")]
-    email: String,
+    pub(super) email: String,
     /// 1 to 64 characters.
     #[schema(example = "Ada", min_length = 1, max_length = 64)]
-    name: String,
+    pub(super) name: String,
     /// Organization roles; `org_member` if nothing is said.
     #[serde(default = "member")]
-    org_roles: Vec<String>,
+    pub(super) org_roles: Vec<String>,
     /// Service roles.
     #[serde(default)]
-    service_roles: Vec<ServiceRole>,
+    pub(super) service_roles: Vec<ServiceRole>,
 }
 
 fn member() -> Vec<String> {
@@ -262,7 +262,7 @@ pub(crate) async fn read(
 }
 
 /// The user whom the path names, for somebody who may at least read them.
-fn named(desk: &Desk<'_>, params: &Params) -> Result<User, Problem> {
+pub(super) fn named(desk: &Desk<'_>, params: &Params) -> Result<User, Problem> {
     let org = desk.org(params.id("org")?)?.id;
     let id = params.id("user")?;
     desk.caller.reads_user(org, id)?;
@@ -277,14 +277,14 @@ fn shown(done: Versioned<UserBody>) -> Response {
 #[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UserChange {
-    email: Option<String>,
+    pub(super) email: Option<String>,
     /// 1 to 64 characters.
     #[schema(min_length = 1, max_length = 64)]
-    name: Option<String>,
+    pub(super) name: Option<String>,
     /// All organization roles that the user is to hold.
-    org_roles: Option<Vec<String>>,
+    pub(super) org_roles: Option<Vec<String>>,
     /// All service roles that the user is to hold.
-    service_roles: Option<Vec<ServiceRole>>,
+    pub(super) service_roles: Option<Vec<ServiceRole>>,
 }
 
 /// Change a user's name, e-mail address or roles. A member changes their own name only.
@@ -428,7 +428,7 @@ pub(crate) async fn activate(
 #[into_params(parameter_in = Query)]
 pub(crate) struct Removal {
     /// The user who gets the tokens; without one, all must be revoked before.
-    hand_over_to: Option<String>,
+    pub(super) hand_over_to: Option<String>,
 }
 
 /// Remove a user. Their tokens must be revoked before, or are handed over.

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 /// How far a run is.
 #[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Progress {
+pub(super) enum Progress {
     /// It waits for its turn.
     Queued,
     /// It is at work.
@@ -32,43 +32,43 @@ enum Progress {
 #[schema(as = ValidationRun)]
 pub(crate) struct RunBody {
     /// Its number in the organization, from 1 without a gap.
-    number: u64,
+    pub(super) number: u64,
     /// What it was made for.
-    reason: Trigger,
+    pub(super) reason: Trigger,
     /// Who asked for it, or changed the policy; null where a day had passed.
     #[schema(required, value_type = Option<String>)]
-    asked_by: Option<UserId>,
+    pub(super) asked_by: Option<UserId>,
     #[schema(value_type = String, format = DateTime)]
-    asked_at: Timestamp,
-    state: Progress,
+    pub(super) asked_at: Timestamp,
+    pub(super) state: Progress,
     /// When it was started; it decides as of then.
     #[schema(required, value_type = Option<String>, format = DateTime)]
-    started_at: Option<Timestamp>,
+    pub(super) started_at: Option<Timestamp>,
     #[schema(required, value_type = Option<String>, format = DateTime)]
-    finished_at: Option<Timestamp>,
+    pub(super) finished_at: Option<Timestamp>,
     #[schema(required)]
-    duration_ms: Option<u64>,
+    pub(super) duration_ms: Option<u64>,
     /// Tokens that it read.
     #[schema(required)]
-    tokens_read: Option<u64>,
+    pub(super) tokens_read: Option<u64>,
     /// Tokens with a violation that nobody has ignored.
     #[schema(required)]
-    flagged: Option<u64>,
+    pub(super) flagged: Option<u64>,
     /// Such violations that the run before had not found.
     #[schema(required)]
-    new_violations: Option<u64>,
+    pub(super) new_violations: Option<u64>,
     /// Violations of the run before that are gone: healed, ignored, or their token is dead.
     #[schema(required)]
-    cleared_violations: Option<u64>,
+    pub(super) cleared_violations: Option<u64>,
     /// Tokens of whose violation the owner was warned, as a policy is enforced.
     #[schema(required)]
-    warned: Option<u64>,
+    pub(super) warned: Option<u64>,
     /// Tokens that were deactivated for that.
     #[schema(required)]
-    deactivated: Option<u64>,
+    pub(super) deactivated: Option<u64>,
     /// Tokens that were revoked for that.
     #[schema(required)]
-    revoked: Option<u64>,
+    pub(super) revoked: Option<u64>,
 }
 
 impl From<Run> for RunBody {

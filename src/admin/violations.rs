@@ -22,10 +22,10 @@ use serde::Deserialize;
 pub(crate) struct Ignoring {
     /// When it counts again: ahead, by at most 366 days.
     #[schema(value_type = String, format = DateTime)]
-    until: Timestamp,
+    pub(crate) until: Timestamp,
     /// Why, for the audit trail.
     #[schema(max_length = 500)]
-    reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 fn violator(loaded: &Loaded, policy: PolicyKind) -> Violator<'_> {

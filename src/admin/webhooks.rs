@@ -3,7 +3,7 @@
 use super::desk::{self, Desk, Step, Versioned};
 use super::etag::{self, Precondition};
 use super::extract::{Call, Json, Params, Query};
-use super::idempotency::{self, IdempotencyKey};
+use super::idempotency::{self, IdempotencyKey, Once};
 use super::list::{self, PageBody};
 use super::me::Nothing;
 use super::openapi::{ChangeProblems, ReadProblems};
@@ -12,7 +12,7 @@ use super::tokens::{path, random};
 use super::{NoRandom, Shared};
 use crate::config::{Address, OwnPort, OwnPorts};
 use crate::governance::webhook::{self, CreateWebhook, UpdateWebhook};
-use crate::id::{UserId, WebhookId};
+use crate::id::{OrgId, UserId, WebhookId};
 use crate::notice::target::Target;
 use crate::notice::{self, Kind, Webhook};
 use crate::org::Revision;
@@ -32,17 +32,17 @@ const SECRET_PREFIX: &str = "whs_";
 #[schema(as = Webhook)]
 pub(crate) struct WebhookBody {
     #[schema(value_type = String, example = "whk_01jgfjjy2g3q8n5r7s9t1v3w5x")]
-    id: WebhookId,
+    pub(super) id: WebhookId,
     #[schema(example = "https://example.com/hooks/bearward")]
-    url: String,
+    pub(super) url: String,
     /// What it is told of.
-    kinds: Vec<Kind>,
+    pub(super) kinds: Vec<Kind>,
     /// Whether it is told anything.
-    activated: bool,
+    pub(super) activated: bool,
     #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
+    pub(super) created_at: Timestamp,
     #[schema(value_type = String)]
-    created_by: UserId,
+    pub(super) created_by: UserId,
 }
 
 impl From<Webhook> for WebhookBody {
@@ -64,11 +64,11 @@ impl From<Webhook> for WebhookBody {
 pub(crate) struct NewWebhook {
     /// `https://` or `http://`, to an address that the configuration lets be called.
     #[schema(example = "https://example.com/hooks/bearward", max_length = 2048)]
-    url: String,
+    pub(super) url: String,
     /// What it is told of; everything if nothing is said.
-    kinds: Option<Vec<Kind>>,
+    pub(super) kinds: Option<Vec<Kind>>,
     /// Whether it is told anything as yet; so if nothing is said.
-    activated: Option<bool>,
+    pub(super) activated: Option<bool>,
 }
 
 /// A change of a webhook. What is left out stays as it is.
@@ -77,11 +77,11 @@ pub(crate) struct NewWebhook {
 pub(crate) struct WebhookChange {
     /// `https://` or `http://`, to an address that the configuration lets be called.
     #[schema(max_length = 2048)]
-    url: Option<String>,
+    pub(super) url: Option<String>,
     /// All that it is told of.
-    kinds: Option<Vec<Kind>>,
+    pub(super) kinds: Option<Vec<Kind>>,
     /// Whether it is told anything.
-    activated: Option<bool>,
+    pub(super) activated: Option<bool>,
 }
 
 /// A new webhook and the secret that signs what it is sent.
@@ -147,14 +147,29 @@ pub(crate) async fn create(
 ) -> Result<Response, Problem> {
     let once = key.bind(&call.caller, &body.digest);
     let org = params.id("org")?;
+    let (done, secret) = make(&state, call, org, once, body.value).await?;
+    let (webhook, is_new) = done.answer;
+    let location = format!("/api/v1/orgs/{org}/webhooks/{}", webhook.id);
+    let headers = [(ETAG, etag::tag(done.version)), (LOCATION, path(&location))];
+    let created = CreatedWebhook { webhook, secret: is_new.then(|| secret.expose().to_owned()) };
+    Ok((StatusCode::CREATED, headers, axum::Json(created)).into_response())
+}
+
+/// Makes a webhook. Answers it, whether it is new and has the secret, and the secret.
+pub(super) async fn make(
+    state: &Shared,
+    call: Call,
+    org: OrgId,
+    once: Once,
+    wanted: NewWebhook,
+) -> Result<(Versioned<(WebhookBody, bool)>, Secret), Problem> {
     let secret = Secret::generate(SECRET_PREFIX, |bytes| (state.random)(bytes));
     let secret = secret.map_err(|error: NoRandom| Problem::internal(&error))?;
-    let id = WebhookId::new((state.clock)(), random(&state)?);
+    let id = WebhookId::new((state.clock)(), random(state)?);
     let owner = notice::seal_owner(org, id);
     let sealed_secret = state.seal.close(&owner, secret.expose().as_bytes());
     let sealed_secret = sealed_secret.map_err(|error| Problem::internal(&error))?;
-    let wanted = body.value;
-    let done = desk::change(&state, call, move |desk| {
+    let done = desk::change(state, call, move |desk| {
         desk.caller.manages_webhooks(org)?;
         if let Some(made) = once.made(desk.ledger())? {
             let made = made.parse().map_err(|_never| idempotency::gone())?;
@@ -178,11 +193,7 @@ pub(crate) async fn create(
         Ok(step.with(|change| once.mark(change, id.to_string(), desk.now())))
     })
     .await?;
-    let (webhook, is_new) = done.answer;
-    let location = format!("/api/v1/orgs/{org}/webhooks/{}", webhook.id);
-    let headers = [(ETAG, etag::tag(done.version)), (LOCATION, path(&location))];
-    let created = CreatedWebhook { webhook, secret: is_new.then(|| secret.expose().to_owned()) };
-    Ok((StatusCode::CREATED, headers, axum::Json(created)).into_response())
+    Ok((done, secret))
 }
 
 /// No network that may be called holds the administration: an address that says so by itself is

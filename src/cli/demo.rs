@@ -68,7 +68,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.json {
         say(&seeded.json(&running).to_string())?;
     } else {
-        say(&seeded.banner(&running, &upstream, arguments.upstream.is_none()))?;
+        let link = running.sign_in_link(&seeded.owner.secret)?;
+        say(&seeded.banner(&running, &upstream, arguments.upstream.is_none(), &link))?;
     }
     signals.serve(running, None)?;
     if !arguments.json {
@@ -147,7 +148,7 @@ impl Seeded {
     }
 
     /// What people read: where everything is, and what to try.
-    fn banner(&self, running: &Running, upstream: &str, echo: bool) -> String {
+    fn banner(&self, running: &Running, upstream: &str, echo: bool, link: &str) -> String {
         let (gateway, admin) = (running.gateway, running.admin);
         let (owner, live) = (self.owner.secret.expose(), self.token("live"));
         let tokens = format!("http://{admin}/api/v1/orgs/{}/tokens", self.org);
@@ -159,6 +160,7 @@ Bearward is running.
 
   gateway   http://{gateway}  in front of {what}http://{upstream}
   admin     http://{admin}
+  pages     {link}  (once, within 10 minutes)
 
 A live token is admitted:
 

@@ -25,6 +25,7 @@ use std::time::Duration;
 const WORKERS: RangeInclusive<u64> = 1..=1024;
 const CACHE_ENTRIES: RangeInclusive<u64> = 16..=50_000_000;
 const FLUSH_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_mins(5);
+const SESSION: RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(24);
 const STORE_CACHE_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 40;
 /// A day at least: less would hide what happened before anybody can look.
 const KEEP: RangeInclusive<Duration> = Duration::from_hours(24)..=Duration::from_hours(24 * 36_500);
@@ -152,8 +153,15 @@ fn admin(mut table: Table<'_>, gateway: Option<SocketAddr>) -> Option<Admin> {
         }
     }
     let hosts = table.take("hosts").map(|entry| entry.distinct(|host| host.read(value::host)));
+    let mut time = |key, default| {
+        let entry = table.take(key);
+        entry.and_then(|entry| entry.duration(&SESSION)).unwrap_or(default)
+    };
+    let session_idle = time("session_idle", Duration::from_mins(30));
+    let session_life = time("session_life", Duration::from_hours(12));
     table.finish();
-    Some(Admin { listen: listen?, hosts: hosts.unwrap_or_default() })
+    let hosts = hosts.unwrap_or_default();
+    Some(Admin { listen: listen?, hosts, session_idle, session_life })
 }
 
 /// Whether two listeners want the same address.

@@ -1,5 +1,6 @@
 //! The one list of all API tokens of an organization.
 
+use super::census::Census;
 use super::people::{People, Person};
 use super::window::{Asked, Column, Key, Page, Sort, Window};
 use crate::id::{OrgId, TokenId, UserId};
@@ -99,13 +100,20 @@ pub struct TokenFilter {
 
 impl TokenFilter {
     fn fits(&self, token: &ApiToken, usage: &Usage, people: &People, query: &TokenQuery) -> bool {
-        let used = usage.last_used_at;
+        self.fits_in_state(token, usage, query) && self.fits_otherwise(token, usage, people)
+    }
+
+    fn fits_in_state(&self, token: &ApiToken, usage: &Usage, query: &TokenQuery) -> bool {
         self.state.is_none_or(|state| state == token.state(query.now))
-            && self.role.is_none_or(|role| token.scope.contains(role))
+            && self.violation.is_none_or(|wanted| wanted.fits(token, usage, query))
+    }
+
+    fn fits_otherwise(&self, token: &ApiToken, usage: &Usage, people: &People) -> bool {
+        let used = usage.last_used_at;
+        self.role.is_none_or(|role| token.scope.contains(role))
             && self.expires_before.is_none_or(|end| token.expires_at < end)
             && self.used_before.is_none_or(|end| used.is_some_and(|used| used < end))
             && self.never_used.is_none_or(|never| used.is_none() == never)
-            && self.violation.is_none_or(|wanted| wanted.fits(token, usage, query))
             && self.search.as_ref().is_none_or(|search| mentions(token, people, search))
     }
 }
@@ -155,13 +163,40 @@ pub fn tokens(
     uses: &dyn Uses,
     query: &TokenQuery,
 ) -> Result<Page<TokenRow>, StoreError> {
+    pass(ledger, uses, query, None)
+}
+
+/// As [`tokens`], and how many fit in each state: what is asked about states and violations does not
+/// count for that.
+pub fn counted(
+    ledger: &dyn Ledger,
+    uses: &dyn Uses,
+    query: &TokenQuery,
+) -> Result<(Page<TokenRow>, Census), StoreError> {
+    let mut census = Census::default();
+    let page = pass(ledger, uses, query, Some(&mut census))?;
+    Ok((page, census))
+}
+
+fn pass(
+    ledger: &dyn Ledger,
+    uses: &dyn Uses,
+    query: &TokenQuery,
+    mut census: Option<&mut Census>,
+) -> Result<Page<TokenRow>, StoreError> {
     let people = People::of(ledger, query.org)?;
     let table = ledger.roles();
     let still = uses.still();
     let mut window = Window::new(query.asked.clone());
     ledger.visit_tokens(query.org, query.owner, &mut |token, stored| {
         let usage = stored.merged(still.pending(token.id));
-        if query.filter.fits(&token, &usage, &people, query) {
+        if !query.filter.fits_otherwise(&token, &usage, &people) {
+            return ControlFlow::Continue(());
+        }
+        if let Some(census) = census.as_deref_mut() {
+            census.count(&token, &usage, &query.policies, query.now);
+        }
+        if query.filter.fits_in_state(&token, &usage, query) {
             let key = key(&token, &usage, &people, &table, query);
             window.offer(key, token.id.bits(), || TokenRow::new(token, usage, &people));
         }

@@ -7,6 +7,7 @@
 
 mod allocations;
 mod attacks;
+mod browser;
 mod cli;
 mod fence_model;
 mod gateway;

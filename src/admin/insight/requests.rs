@@ -105,7 +105,12 @@ pub(crate) async fn read(
     .await
 }
 
-fn of_token(desk: &Desk<'_>, org: OrgId, token: TokenId) -> Result<BTreeMap<Day, u64>, Problem> {
+/// The requests of one token, by day.
+pub(crate) fn of_token(
+    desk: &Desk<'_>,
+    org: OrgId,
+    token: TokenId,
+) -> Result<BTreeMap<Day, u64>, Problem> {
     let known = desk.ledger().token(token)?.filter(|(token, _)| token.org == org);
     known.ok_or_else(Problem::not_found)?;
     // Nothing moves into the store meanwhile, so each use is counted once.

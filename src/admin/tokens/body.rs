@@ -90,7 +90,7 @@ struct FormerSecretBody {
 #[schema(as = Token)]
 pub(crate) struct TokenBody {
     #[schema(value_type = String, example = "tok_01jgfjjy2g3q8n5r7s9t1v3w5x")]
-    pub(super) id: TokenId,
+    pub(crate) id: TokenId,
     #[schema(example = "ci")]
     name: String,
     /// Whose token it is.
@@ -229,21 +229,21 @@ impl utoipa::ToSchema for TtlWish {
 pub(crate) struct NewToken {
     /// 1 to 64 characters.
     #[schema(example = "ci", min_length = 1, max_length = 64)]
-    pub(super) name: String,
+    pub(crate) name: String,
     /// How long it lives: 1 minute to 60 months, or `"longest"` for all that policy allows.
-    pub(super) ttl: Option<TtlWish>,
+    pub(crate) ttl: Option<TtlWish>,
     /// When it dies.
     #[schema(value_type = Option<String>, format = DateTime)]
-    pub(super) expires_at: Option<Timestamp>,
+    pub(crate) expires_at: Option<Timestamp>,
     /// The roles that it carries: none that the calling token or the owner lacks.
-    pub(super) scope: Scope,
+    pub(crate) scope: Scope,
     /// Identity of the user whose token it is, or `me`. Only owners make tokens for others.
     #[schema(example = "me")]
-    pub(super) owner: Option<String>,
+    pub(crate) owner: Option<String>,
     /// How many days before its end its owner is told of it: at most five different numbers from 1
     /// to 365; 7 and 1 if nothing is said.
     #[schema(max_items = 5, example = json!([7, 1]))]
-    pub(super) notify_before_expiry: Option<Vec<u16>>,
+    pub(crate) notify_before_expiry: Option<Vec<u16>>,
 }
 
 /// A change of a token. What is left out stays as it is.

@@ -21,7 +21,7 @@ pub(crate) const BULK_TOKENS_MAX: usize = 1_000;
 /// What is done to each of them.
 #[derive(Clone, Copy, Debug, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum BulkAction {
+pub(crate) enum BulkAction {
     Deactivate,
     Activate,
     Revoke,
@@ -70,22 +70,34 @@ pub(crate) struct Bulk {
     dry_run: bool,
 }
 
+impl Bulk {
+    /// These tokens.
+    pub(crate) fn these(
+        action: BulkAction,
+        ids: Vec<String>,
+        reason: Option<String>,
+        dry_run: bool,
+    ) -> Self {
+        Self { action, ids: Some(ids), filter: None, reason, dry_run }
+    }
+}
+
 /// What became of one token.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-struct BulkResult {
+pub(crate) struct BulkResult {
     #[schema(value_type = String, example = "tok_01jgfjjy2g3q8n5r7s9t1v3w5x")]
-    id: TokenId,
+    pub(crate) id: TokenId,
     /// Whether it is as it was asked for now; with `dry_run`, whether it would be.
-    ok: bool,
+    pub(crate) ok: bool,
     /// Why it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<String>,
+    pub(crate) message: Option<String>,
 }
 
 /// What became of each token.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct BulkResults {
-    results: Vec<BulkResult>,
+    pub(crate) results: Vec<BulkResult>,
 }
 
 /// Deactivate, activate or revoke many tokens. Each is changed by itself or not, and tells.

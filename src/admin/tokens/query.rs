@@ -10,42 +10,42 @@ use crate::token::TokenState;
 use serde::Deserialize;
 
 /// Parameters of the list of tokens.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct TokensQuery {
     /// Rows in a page, 1 to 200; 50 if nothing is said.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 200)]
-    pub(super) limit: Option<String>,
+    pub(crate) limit: Option<String>,
     /// The `next_cursor` of the page before.
-    pub(super) cursor: Option<String>,
+    pub(crate) cursor: Option<String>,
     /// `activated`, `deactivated`, `expired` or `revoked`.
-    pub(super) status: Option<String>,
+    pub(crate) status: Option<String>,
     /// The tokens of one user: an identity, or `me`.
-    pub(super) owner: Option<String>,
+    pub(crate) owner: Option<String>,
     /// `any`, `idle_ttl`, `max_ttl` or `none`: the violations that are not ignored.
-    pub(super) violation: Option<String>,
+    pub(crate) violation: Option<String>,
     /// A role that they carry: `org_member`, or `service/role`.
-    pub(super) role: Option<String>,
+    pub(crate) role: Option<String>,
     /// Those that end before this time.
     #[param(value_type = Option<String>, format = DateTime)]
-    pub(super) expires_before: Option<String>,
+    pub(crate) expires_before: Option<String>,
     /// Those that were used, and not since this time.
     #[param(value_type = Option<String>, format = DateTime)]
-    pub(super) used_before: Option<String>,
+    pub(crate) used_before: Option<String>,
     /// `true` for those that were never used, `false` for the others.
     #[param(value_type = Option<bool>)]
-    pub(super) never_used: Option<String>,
+    pub(crate) never_used: Option<String>,
     /// A text in the token's name or in its owner's name or e-mail address.
-    pub(super) q: Option<String>,
+    pub(crate) q: Option<String>,
     /// A field of the rows by its name; with `-` before it the largest first. `-created_at` if
     /// nothing is said.
-    pub(super) sort: Option<String>,
+    pub(crate) sort: Option<String>,
 }
 
 impl TokensQuery {
     /// What the tokens have to be like.
-    pub(super) fn filter(&self, desk: &Desk<'_>) -> Result<TokenFilter, Problem> {
+    pub(crate) fn filter(&self, desk: &Desk<'_>) -> Result<TokenFilter, Problem> {
         let time = |field, text: &Option<String>| {
             text.as_deref().map(|text| time(field, text)).transpose()
         };

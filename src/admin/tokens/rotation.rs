@@ -1,15 +1,16 @@
 //! `/orgs/{org}/tokens/{token}/rotate`: another secret for a token.
 
 use super::body::TtlWish;
-use super::{CreatedToken, Loaded, mint};
+use super::{CreatedToken, Loaded, TokenBody, mint};
 use crate::admin::Shared;
-use crate::admin::desk::{self, Step};
+use crate::admin::desk::{self, Step, Versioned};
 use crate::admin::etag::{self, Precondition};
 use crate::admin::extract::{Call, OptionalJson, Params};
-use crate::admin::idempotency::IdempotencyKey;
+use crate::admin::idempotency::{IdempotencyKey, Once};
 use crate::admin::openapi::ChangeProblems;
 use crate::admin::problem::Problem;
 use crate::governance::token::{Life, Overlap, RotateToken};
+use crate::secret::Secret;
 use crate::time::Ttl;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -19,7 +20,7 @@ use serde::Deserialize;
 /// What ends the old secret before its time.
 #[derive(Clone, Copy, Debug, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Until {
+pub(crate) enum Until {
     /// The first use of the new one.
     FirstUse,
 }
@@ -30,12 +31,12 @@ enum Until {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rotation {
     /// For how long the old secret stays good beside the new one; never beyond its own expiry.
-    overlap: Option<Ttl>,
+    pub(crate) overlap: Option<Ttl>,
     /// `first_use`: the old secret is over as soon as the new one is used.
-    until: Option<Until>,
+    pub(crate) until: Option<Until>,
     /// How long the token lives from now on: 1 minute to 60 months, or `"longest"` for all that
     /// policy allows.
-    ttl: Option<TtlWish>,
+    pub(crate) ttl: Option<TtlWish>,
 }
 
 /// Give a token another secret. Only the token's own user may, because only they see it.
@@ -66,9 +67,23 @@ pub(crate) async fn rotate(
     body: OptionalJson<Rotation>,
 ) -> Result<Response, Problem> {
     let once = key.bind(&call.caller, &body.digest);
-    let (minted, secret) = mint(&state)?;
-    let wanted = body.value;
-    let done = desk::change(&state, call, move |desk| {
+    let (done, secret) = give(&state, call, params, precondition, once, body.value).await?;
+    let (token, is_new) = done.answer;
+    let answer = CreatedToken { token, secret: is_new.then(|| secret.expose().to_owned()) };
+    Ok(([(ETAG, etag::tag(done.version))], axum::Json(answer)).into_response())
+}
+
+/// Gives a token another secret. Answers the token, whether it has the secret, and the secret.
+pub(crate) async fn give(
+    state: &Shared,
+    call: Call,
+    params: Params,
+    precondition: Precondition,
+    once: Once,
+    wanted: Rotation,
+) -> Result<(Versioned<(TokenBody, bool)>, Secret), Problem> {
+    let (minted, secret) = mint(state)?;
+    let done = desk::change(state, call, move |desk| {
         let loaded = Loaded::named(desk, &params)?;
         // By the token's owner only, so the repeat of a rotation is nobody else's either.
         if once.made(desk.ledger())?.is_some() && loaded.token.owner == desk.caller.user() {
@@ -92,7 +107,5 @@ pub(crate) async fn rotate(
         Ok(step.with(|change| once.mark(change, id.clone(), desk.now())))
     })
     .await?;
-    let (token, is_new) = done.answer;
-    let answer = CreatedToken { token, secret: is_new.then(|| secret.expose().to_owned()) };
-    Ok(([(ETAG, etag::tag(done.version))], axum::Json(answer)).into_response())
+    Ok((done, secret))
 }

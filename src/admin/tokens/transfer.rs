@@ -19,13 +19,13 @@ use serde::Deserialize;
 pub(crate) struct Transfer {
     /// Identity of the new owner: an active user of the organization.
     #[schema(example = "usr_01jgfjjy2g3q8n5r7s9t1v3w5x")]
-    owner: String,
+    pub(crate) owner: String,
     /// Whether roles that the new owner does not hold are left out; otherwise they are refused.
     #[serde(default)]
-    narrow: bool,
+    pub(crate) narrow: bool,
     /// In your words, at most 500 characters.
     #[schema(max_length = 500)]
-    reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 /// Hand a token to another user. Its secret, its history and its use go on.

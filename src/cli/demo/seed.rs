@@ -4,6 +4,7 @@
 
 use super::super::init::random;
 use anyhow::Context;
+use bearward::access::{Reason, Verdicts};
 use bearward::audit::{Action, Actor, Draft, Origin, Target};
 use bearward::change::{Change, Write};
 use bearward::governance::closed;
@@ -13,8 +14,8 @@ use bearward::policy::{Ignores, Policies, TtlPolicy};
 use bearward::role::{RoleId, RoleName, RoleSet, RoleTable};
 use bearward::secret::Secret;
 use bearward::store::Ledger;
-use bearward::time::{Timestamp, Ttl, Unit};
-use bearward::token::{ApiToken, NOTIFY_BEFORE_EXPIRY, TokenStatus, Usage};
+use bearward::time::{Day, Timestamp, Ttl, Unit};
+use bearward::token::{ApiToken, DAYS_KEPT, NOTIFY_BEFORE_EXPIRY, TokenStatus, Usage};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -106,6 +107,7 @@ fn northwind(seeder: &mut Seeder<'_>) -> anyhow::Result<(OrgId, Issued, Named)> 
     for user in [olivia, adam, mia, max, dora] {
         seeder.change.writes.push(Write::User(user));
     }
+    seeder.requests(org, 2_900);
     Ok((org, owner, named))
 }
 
@@ -134,6 +136,7 @@ fn harbour(seeder: &mut Seeder<'_>) -> anyhow::Result<(OrgId, Issued)> {
     for user in [hana, hugo, ines] {
         seeder.change.writes.push(Write::User(user));
     }
+    seeder.requests(org, 11_400);
     Ok((org, owner))
 }
 
@@ -296,6 +299,30 @@ impl Seeder<'_> {
             self.change.writes.push(Write::Usage(id, usage));
         }
         Ok(Issued { id, secret })
+    }
+
+    /// Requests of the last weeks, so many on a working day.
+    fn requests(&mut self, org: OrgId, a_day: u64) {
+        for days_ago in 1..DAYS_KEPT {
+            let at = self.ago(days_ago.into());
+            let weekday = Day::of(at).since(Day::of(Timestamp::EPOCH)).rem_euclid(7);
+            // 1970-01-01 was a Thursday.
+            let is_weekend = matches!(weekday, 2 | 3);
+            // Neither even nor at random: every demo looks alike.
+            let unevenly = u64::from(days_ago) * 7_919 % 1_000;
+            let permitted = a_day * (700 + unevenly / 2) / 1_000;
+            let permitted = if is_weekend { permitted / 4 } else { permitted };
+            let mut verdicts = Verdicts { permitted, ..Verdicts::default() };
+            for (reason, one_in) in
+                [(Reason::Expired, 31), (Reason::Deactivated, 47), (Reason::InsufficientScope, 83)]
+            {
+                let at = Reason::ALL.iter().position(|known| *known == reason);
+                if let Some(count) = at.and_then(|at| verdicts.denied.get_mut(at)) {
+                    *count = permitted / one_in * (unevenly % 4);
+                }
+            }
+            self.change.writes.push(Write::Verdicts(org, at, Box::new(verdicts)));
+        }
     }
 
     fn status_change(&self, off: Off, governed: bool) -> StatusChange {

@@ -1,0 +1,214 @@
+//! Answers of the pages.
+
+use super::asset;
+use super::visitor::{Theme, Visitor};
+use crate::admin::desk::Desk;
+use crate::admin::problem::Problem;
+use crate::governance::Authority;
+use askama::Template;
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, SET_COOKIE};
+use http::{HeaderValue, StatusCode};
+
+/// Nothing but files of ours, and forms that lead to us.
+const CONTENT_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
+     img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; \
+     frame-ancestors 'none'";
+
+/// A page, a problem as a page, or another address.
+#[derive(Debug)]
+pub(super) struct Answer(Response);
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+/// What surrounds every page of somebody who is signed in.
+#[derive(Clone, Debug)]
+pub(super) struct Frame {
+    pub(super) title: String,
+    pub(super) theme: &'static str,
+    pub(super) style: String,
+    pub(super) script: String,
+    pub(super) proof: String,
+    pub(super) who: String,
+    pub(super) email: String,
+    pub(super) org: String,
+    /// Whether the list of all tokens is theirs to see.
+    pub(super) reads_all: bool,
+    pub(super) governs: bool,
+    pub(super) here: &'static str,
+    /// The address of the page.
+    pub(super) address: String,
+}
+
+/// A page that the menu leads to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Item {
+    pub(super) here: &'static str,
+    pub(super) address: &'static str,
+    pub(super) icon: &'static str,
+    pub(super) title: &'static str,
+}
+
+const fn item(
+    here: &'static str,
+    address: &'static str,
+    icon: &'static str,
+    title: &'static str,
+) -> Item {
+    Item { here, address, icon, title }
+}
+
+const OVERVIEW: Item = item("overview", "/governance/overview", "overview", "Overview");
+const TOKENS: Item = item("tokens", "/governance/tokens", "key", "API tokens");
+const SETTINGS: Item = item("settings", "/governance/settings", "settings", "Settings");
+const USERS: Item = item("users", "/governance/users", "users", "Users");
+const AUDIT: Item = item("audit", "/governance/audit", "audit", "Audit trail");
+const NOTICES: Item = item("notices", "/governance/notices", "mail", "Notices");
+const WEBHOOKS: Item = item("webhooks", "/governance/webhooks", "hook", "Webhooks");
+const MINE: Item = item("mine", "/account/tokens", "me", "My API tokens");
+
+impl Frame {
+    pub(super) fn of(
+        desk: &Desk<'_>,
+        visitor: &Visitor,
+        title: impl Into<String>,
+        here: &'static str,
+    ) -> Result<Self, Problem> {
+        let user = desk.user(desk.caller.user())?;
+        let org = desk.org(desk.caller.org())?;
+        let authority = desk.caller.authority();
+        Ok(Self {
+            who: user.name,
+            email: user.email,
+            org: org.name,
+            reads_all: authority >= Authority::Admin,
+            governs: authority == Authority::Owner,
+            proof: visitor.proof.clone(),
+            here,
+            address: visitor.here.clone(),
+            ..Self::bare(title, visitor.theme)
+        })
+    }
+
+    /// Around pages for anybody.
+    pub(super) fn bare(title: impl Into<String>, theme: Theme) -> Self {
+        Self {
+            title: title.into(),
+            theme: theme.name(),
+            style: asset::address("bearward.css"),
+            script: asset::address("bearward.js"),
+            proof: String::new(),
+            who: String::new(),
+            email: String::new(),
+            org: String::new(),
+            reads_all: false,
+            governs: false,
+            here: "",
+            address: String::new(),
+        }
+    }
+
+    /// The pages that are theirs to see, in groups.
+    pub(super) fn menu(&self) -> Vec<(&'static str, Vec<Item>)> {
+        let mut menu = Vec::new();
+        if self.governs {
+            menu.push(("Governance", vec![OVERVIEW, TOKENS, SETTINGS]));
+            menu.push(("Organization", vec![USERS, AUDIT, NOTICES, WEBHOOKS]));
+        } else if self.reads_all {
+            menu.push(("Governance", vec![TOKENS, SETTINGS]));
+            menu.push(("Organization", vec![USERS]));
+        }
+        menu.push(("My account", vec![MINE]));
+        menu
+    }
+
+    /// What stands for a face.
+    pub(super) fn initials(&self) -> String {
+        let firsts = self.who.split_whitespace().filter_map(|word| word.chars().next());
+        firsts.take(2).flat_map(char::to_uppercase).collect()
+    }
+}
+
+#[derive(Template)]
+#[template(path = "problem.html")]
+struct ProblemPage {
+    frame: Frame,
+    title: &'static str,
+    detail: String,
+}
+
+impl Answer {
+    pub(super) fn page(page: &impl Template) -> Self {
+        Self::with_status(StatusCode::OK, page)
+    }
+
+    pub(super) fn with_status(status: StatusCode, page: &impl Template) -> Self {
+        match page.render() {
+            Ok(html) => Self(dressed((status, html).into_response())),
+            Err(error) => Self(Problem::internal(&error).into_response()),
+        }
+    }
+
+    /// The problem that the API would answer with, to be read by a person.
+    pub(super) fn problem(problem: Problem, theme: Theme) -> Self {
+        let kind = problem.kind();
+        let page = ProblemPage {
+            frame: Frame::bare(kind.title(), theme),
+            title: kind.title(),
+            detail: problem.sentence(),
+        };
+        Self::telling(problem, &page)
+    }
+
+    /// A page that tells of a problem, with what the problem says beside its body.
+    pub(super) fn telling(problem: Problem, page: &impl Template) -> Self {
+        let (mut parts, _body) = problem.into_response().into_parts();
+        let told = Self::with_status(parts.status, page).0;
+        let (own, body) = told.into_parts();
+        parts.headers.remove(http::header::CONTENT_LENGTH);
+        parts.headers.remove(http::header::WWW_AUTHENTICATE);
+        for (name, value) in &own.headers {
+            parts.headers.insert(name, value.clone());
+        }
+        Self(Response::from_parts(parts, body))
+    }
+
+    /// To another page of ours.
+    pub(super) fn to(address: &str) -> Self {
+        let to = HeaderValue::from_str(address).unwrap_or(HeaderValue::from_static("/"));
+        Self(dressed((StatusCode::SEE_OTHER, [(LOCATION, to)]).into_response()))
+    }
+
+    /// To where one signs in, and from there on to `here`.
+    pub(super) fn sign_in(here: &str) -> Self {
+        if here == "/" {
+            return Self::to("/sign-in");
+        }
+        let next: String = form_urlencoded::byte_serialize(here.as_bytes()).collect();
+        Self::to(&format!("/sign-in?next={next}"))
+    }
+
+    pub(super) fn setting(mut self, cookie: &str) -> Self {
+        if let Ok(cookie) = HeaderValue::from_str(cookie) {
+            self.0.headers_mut().append(SET_COOKIE, cookie);
+        }
+        self
+    }
+}
+
+fn dressed(mut response: Response) -> Response {
+    let fixed = [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CONTENT_SECURITY_POLICY, CONTENT_POLICY),
+        // Without an Origin of their own, forms could not be told from those of other sites.
+        (REFERRER_POLICY, "same-origin"),
+    ];
+    for (name, value) in fixed {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}

@@ -1,0 +1,178 @@
+//! What the tokens of an organization come to at a glance: how many there are in each state, which
+//! are used most, when they end.
+
+use super::people::People;
+use super::{IDLE_DAYS, TokenRow};
+use crate::id::OrgId;
+use crate::policy::{Policies, PolicyKind, Violation};
+use crate::store::{Ledger, StoreError};
+use crate::time::{Day, Timestamp};
+use crate::token::{ApiToken, TokenState, Usage};
+use crate::usage::Uses;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+/// Days of the calendar of ends.
+pub const CALENDAR_DAYS: u16 = 90;
+/// Tokens that are named as those which are used most.
+pub const BUSIEST_NAMED_MAX: usize = 8;
+
+/// How many tokens there are in each state, and with violations that count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Those that are good for something, unless their owner is deactivated.
+    pub activated: u64,
+    /// Those that were switched off.
+    pub deactivated: u64,
+    /// Those whose life is over.
+    pub expired: u64,
+    /// Those that were switched off for good.
+    pub revoked: u64,
+    /// Those with a violation that nobody has ignored.
+    pub violating: u64,
+    /// Those that break the Idle Token TTL.
+    pub idle_ttl: u64,
+    /// Those that break the Max Token TTL.
+    pub max_ttl: u64,
+}
+
+impl Census {
+    /// All of them.
+    #[must_use]
+    pub const fn all(&self) -> u64 {
+        self.activated + self.deactivated + self.expired + self.revoked
+    }
+
+    pub(super) fn count(
+        &mut self,
+        token: &ApiToken,
+        usage: &Usage,
+        policies: &Policies,
+        now: Timestamp,
+    ) {
+        *match token.state(now) {
+            TokenState::Activated => &mut self.activated,
+            TokenState::Deactivated => &mut self.deactivated,
+            TokenState::Expired => &mut self.expired,
+            TokenState::Revoked => &mut self.revoked,
+        } += 1;
+        let mut broken = policies.violations(token, usage, now);
+        broken.retain(Violation::counts);
+        let breaks = |policy| u64::from(broken.iter().any(|broken| broken.policy == policy));
+        self.violating += u64::from(!broken.is_empty());
+        self.idle_ttl += breaks(PolicyKind::IdleTtl);
+        self.max_ttl += breaks(PolicyKind::MaxTtl);
+    }
+}
+
+/// What one pass over all tokens finds.
+#[derive(Clone, Debug)]
+pub struct Overview {
+    /// When.
+    pub as_of: Timestamp,
+    /// The states of all tokens.
+    pub census: Census,
+    /// Activated tokens whose owner is deactivated.
+    pub blocked: u64,
+    /// How many activated tokens end on each of the next days, today first.
+    pub ends: [u64; CALENDAR_DAYS as usize],
+    /// How many activated tokens went without a use for how long: the steps of [`IDLE_DAYS`], and
+    /// beyond the last.
+    pub idle: [u64; IDLE_DAYS.len() + 1],
+    /// Activated tokens that were never used.
+    pub never_used: u64,
+    /// Those that were used most, the most first.
+    pub busiest: Vec<TokenRow>,
+}
+
+impl Overview {
+    /// Reads all tokens of an organization. May block for as long as that takes.
+    pub fn of(
+        ledger: &dyn Ledger,
+        uses: &dyn Uses,
+        org: OrgId,
+        policies: &Policies,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let people = People::of(ledger, org)?;
+        let mut overview = Self {
+            as_of: now,
+            census: Census::default(),
+            blocked: 0,
+            ends: [0; CALENDAR_DAYS as usize],
+            idle: [0; IDLE_DAYS.len() + 1],
+            never_used: 0,
+            busiest: Vec::new(),
+        };
+        let mut busiest: BinaryHeap<Reverse<Busy>> = BinaryHeap::new();
+        let still = uses.still();
+        ledger.visit_tokens(org, None, &mut |token, stored| {
+            let usage = stored.merged(still.pending(token.id));
+            overview.census.count(&token, &usage, policies, now);
+            if token.state(now) == TokenState::Activated {
+                overview.count_live(&token, &usage, &people);
+            }
+            let uses = usage.use_count;
+            let is_more = |least: &Reverse<Busy>| uses > least.0.uses;
+            if uses > 0
+                && (busiest.len() < BUSIEST_NAMED_MAX || busiest.peek().is_some_and(is_more))
+            {
+                busiest.push(Reverse(Busy { uses, found: Box::new((token, usage)) }));
+                if busiest.len() > BUSIEST_NAMED_MAX {
+                    busiest.pop();
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        overview.busiest = busiest
+            .into_sorted_vec()
+            .into_iter()
+            .map(|Reverse(Busy { found, .. })| TokenRow::new(found.0, found.1, &people))
+            .collect();
+        Ok(overview)
+    }
+
+    fn count_live(&mut self, token: &ApiToken, usage: &Usage, people: &People) {
+        let now = self.as_of;
+        self.blocked += u64::from(people.known(token.owner).is_some_and(|owner| owner.deactivated));
+        let ahead = Day::of(token.expires_at).since(Day::of(now));
+        let ahead = usize::try_from(ahead).ok().and_then(|ahead| self.ends.get_mut(ahead));
+        if let Some(ends) = ahead {
+            *ends += 1;
+        }
+        // As the Idle Token TTL has it: a new life begins unused, and is not idle from the start.
+        let since = usage.last_used_at.unwrap_or(token.issued_at).max(token.issued_at);
+        let idle = now.since(since);
+        let whole = |days: u16| Duration::from_hours(24 * u64::from(days));
+        self.idle[IDLE_DAYS.partition_point(|&days| idle >= whole(days))] += 1;
+        self.never_used += u64::from(usage.last_used_at.is_none());
+    }
+}
+
+/// A token by its uses; which of equals comes first is not said.
+struct Busy {
+    uses: u64,
+    found: Box<(ApiToken, Usage)>,
+}
+
+impl Ord for Busy {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.uses, other.found.0.id).cmp(&(other.uses, self.found.0.id))
+    }
+}
+
+impl PartialOrd for Busy {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Busy {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Busy {}
