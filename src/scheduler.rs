@@ -24,10 +24,12 @@ use crate::usage::Uses;
 use crate::validation::{self, Due, RunState, Schedule, Trigger, Wanted};
 use pass::Pass;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use telling::Teller;
+use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
 /// How often the schedules are looked at when nobody rings.
@@ -59,7 +61,7 @@ pub enum Interrupted {
     /// The process is about to end.
     #[error("the process ends")]
     Stopped,
-    /// A thread ended before its work was done.
+    /// A step of it panicked.
     #[error("a step of the run ended before its end")]
     Lost,
 }
@@ -84,10 +86,12 @@ impl Stop {
 }
 
 impl Scheduler {
-    /// Works until it is asked to stop.
-    pub async fn work(self, stop: Stop) {
+    /// Works on the calling thread until it is asked to stop. In a runtime's hands are its pauses only.
+    pub fn work(self, stop: &Stop, runtime: &Runtime) {
         while !stop.is_asked() {
-            let pause = match self.look(&stop).await {
+            // What it works with is the store, which a panic leaves as it was committed last.
+            let looked = catch_unwind(AssertUnwindSafe(|| self.look(stop)));
+            let pause = match looked.unwrap_or(Err(Interrupted::Lost)) {
                 Ok(()) => LOOK_EVERY,
                 Err(Interrupted::Stopped) => return,
                 Err(error) => {
@@ -95,97 +99,86 @@ impl Scheduler {
                     PAUSE_AFTER_FAILURE
                 }
             };
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.bell.notified() => {}
-                () = stop.bell.notified() => {}
-            }
+            runtime.block_on(async {
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = self.bell.notified() => {}
+                    () = stop.bell.notified() => {}
+                }
+            });
         }
     }
 
     /// Tells and makes all that is due.
-    pub async fn look(&self, stop: &Stop) -> Result<(), Interrupted> {
-        let (ledger, now, stopped) = (Arc::clone(&self.ledger), (self.clock)(), stop.clone());
-        blocking(move || reminding::remind_all(&*ledger, now, &stopped)).await?;
-        for org in self.due().await? {
+    pub fn look(&self, stop: &Stop) -> Result<(), Interrupted> {
+        reminding::remind_all(&*self.ledger, (self.clock)(), stop)?;
+        for org in self.due()? {
             // More may be wanted while one is at work.
-            while self.next(org, stop).await? {}
+            while self.next(org, stop)? {}
         }
         Ok(())
     }
 
     /// Asks for the daily runs, and answers the organizations in which a run waits.
-    async fn due(&self) -> Result<Vec<OrgId>, Interrupted> {
-        let (ledger, now) = (Arc::clone(&self.ledger), (self.clock)());
-        blocking(move || {
-            let schedules = ledger.schedules()?;
-            let mut known: HashMap<OrgId, Schedule> =
-                schedules.into_iter().map(|schedule| (schedule.org, schedule)).collect();
-            let mut waiting = Vec::new();
-            for org in ledger.organizations()? {
-                let (schedule, is_new) = match known.remove(&org.id) {
-                    Some(schedule) => (schedule, false),
-                    None => (Schedule::new(org.id, now), true),
-                };
-                if org.governance == Governance::Deactivated {
-                    continue;
+    fn due(&self) -> Result<Vec<OrgId>, Interrupted> {
+        let (ledger, now) = (&*self.ledger, (self.clock)());
+        let schedules = ledger.schedules()?;
+        let mut known: HashMap<OrgId, Schedule> =
+            schedules.into_iter().map(|schedule| (schedule.org, schedule)).collect();
+        let mut waiting = Vec::new();
+        for org in ledger.organizations()? {
+            let (schedule, is_new) = match known.remove(&org.id) {
+                Some(schedule) => (schedule, false),
+                None => (Schedule::new(org.id, now), true),
+            };
+            if org.governance == Governance::Deactivated {
+                continue;
+            }
+            let mut is_wanted = schedule.queued.is_some() || schedule.running.is_some();
+            let mut writes = Vec::new();
+            match schedule.due(now) {
+                Due::Later if is_new => {
+                    writes.push(validation::Write::Next(org.id, schedule.next_at));
                 }
-                let mut is_wanted = schedule.queued.is_some() || schedule.running.is_some();
-                let mut writes = Vec::new();
-                match schedule.due(now) {
-                    Due::Later if is_new => {
-                        writes.push(validation::Write::Next(org.id, schedule.next_at));
-                    }
-                    Due::Later => {}
-                    Due::Moved(next_at) => writes.push(validation::Write::Next(org.id, next_at)),
-                    Due::Now { next_at } => {
-                        // In one transaction: neither without the other, so never twice.
-                        let trigger = Trigger::Scheduled;
-                        let wanted = Wanted { org: org.id, trigger, by: None, at: now };
-                        writes.push(validation::Write::Next(org.id, next_at));
-                        writes.push(validation::Write::Wanted(wanted));
-                        is_wanted = true;
-                    }
-                }
-                if !writes.is_empty() {
-                    commit(&*ledger, writes)?;
-                }
-                if is_wanted {
-                    waiting.push(org.id);
+                Due::Later => {}
+                Due::Moved(next_at) => writes.push(validation::Write::Next(org.id, next_at)),
+                Due::Now { next_at } => {
+                    // In one transaction: neither without the other, so never twice.
+                    let trigger = Trigger::Scheduled;
+                    let wanted = Wanted { org: org.id, trigger, by: None, at: now };
+                    writes.push(validation::Write::Next(org.id, next_at));
+                    writes.push(validation::Write::Wanted(wanted));
+                    is_wanted = true;
                 }
             }
-            Ok(waiting)
-        })
-        .await
+            if !writes.is_empty() {
+                commit(ledger, writes)?;
+            }
+            if is_wanted {
+                waiting.push(org.id);
+            }
+        }
+        Ok(waiting)
     }
 
     /// Makes the next run of an organization, the one that was broken off first. Answers whether
     /// there was one.
-    async fn next(&self, org: OrgId, stop: &Stop) -> Result<bool, Interrupted> {
-        let (ledger, uses) = (Arc::clone(&self.ledger), Arc::clone(&self.uses));
-        let now = (self.clock)();
-        let clock = Arc::clone(&self.clock);
-        let mut pass = match blocking(move || begin(ledger, &*uses, org, now)).await? {
+    fn next(&self, org: OrgId, stop: &Stop) -> Result<bool, Interrupted> {
+        let begun = begin(Arc::clone(&self.ledger), &*self.uses, org, (self.clock)())?;
+        let teller = match begun {
             None => return Ok(false),
-            Some(Begun::Judging(pass)) => *pass,
-            Some(Begun::Telling(teller)) => {
-                blocking(move || teller.finish(clock())).await?;
-                return Ok(true);
-            }
-        };
-        loop {
-            if stop.is_asked() {
-                return Err(Interrupted::Stopped);
-            }
-            match blocking(move || pass.step()).await? {
-                (further, true) => pass = further,
-                (done, false) => {
-                    blocking(move || done.finish(clock())).await?;
-                    return Ok(true);
+            Some(Begun::Telling(teller)) => *teller,
+            Some(Begun::Judging(mut pass)) => loop {
+                if stop.is_asked() {
+                    return Err(Interrupted::Stopped);
                 }
-            }
-            tokio::task::yield_now().await;
-        }
+                if !pass.step()? {
+                    break pass.judged()?;
+                }
+            },
+        };
+        teller.finish((self.clock)())?;
+        Ok(true)
     }
 }
 
@@ -255,12 +248,6 @@ fn through_at(
 fn commit(ledger: &dyn Ledger, writes: Vec<validation::Write>) -> Result<(), CommitError> {
     let writes = writes.into_iter().map(Write::Validation).collect();
     ledger.commit(Change { writes, ..Change::default() }).wait().map(|_committed| ())
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Interrupted> + Send + 'static,
-) -> Result<T, Interrupted> {
-    tokio::task::spawn_blocking(work).await.unwrap_or(Err(Interrupted::Lost))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The control side: what runs beside the workers, on a runtime of its own.
+//! The control side: what runs beside the workers, on threads of its own.
 
 use super::{CONTROL_THREADS, StartError};
 use crate::admin;
@@ -6,18 +6,23 @@ use crate::notifier::{Bell, Notifier};
 use crate::scheduler::{Scheduler, Stop};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 
-/// The admin port, the scheduler and the notifier, on a runtime of their own.
+/// What the scheduler leaves to the other threads: a tenth of a processor's time is its own when they
+/// want all of it, so that it soon gives back what others wait for.
+const SCHEDULER_NICE: i32 = 10;
+
+/// The admin port and the notifier, on a runtime of their own, and the scheduler's thread.
 pub(super) struct Control {
     pub(super) address: SocketAddr,
     runtime: Runtime,
     stop: Mutex<Option<oneshot::Sender<()>>>,
     served: tokio::task::JoinHandle<()>,
     stop_scheduler: Stop,
-    validating: tokio::task::JoinHandle<()>,
+    validating: JoinHandle<()>,
     silence: watch::Sender<bool>,
     deliveries: tokio::task::JoinHandle<()>,
 }
@@ -49,7 +54,7 @@ impl Control {
         let (silence, silenced) = watch::channel(false);
         let deliveries = runtime.spawn(notifier.run(doorbell, silenced));
         let stop_scheduler = Stop::default();
-        let validating = runtime.spawn(scheduler.work(stop_scheduler.clone()));
+        let validating = schedule(scheduler, stop_scheduler.clone())?;
         let stop = Mutex::new(Some(stop));
         Ok(Self { address, runtime, stop, served, stop_scheduler, validating, silence, deliveries })
     }
@@ -58,10 +63,25 @@ impl Control {
         drop(self.stop.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.stop_scheduler.ask();
         let _panicked = self.runtime.block_on(self.served);
-        let _panicked = self.runtime.block_on(self.validating);
+        let _panicked = self.validating.join();
         // After the last change, so that what it tells goes out if it can at once.
         drop(self.silence);
         let _panicked = self.runtime.block_on(self.deliveries);
         self.runtime.shutdown_timeout(Duration::from_secs(1));
     }
+}
+
+/// Runs the scheduler on a thread of its own, which the others go before: a run over a million tokens
+/// takes a processor for a second.
+fn schedule(scheduler: Scheduler, stop: Stop) -> Result<JoinHandle<()>, StartError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.map_err(StartError::Thread)?;
+    let work = move || {
+        // Of the calling thread, as Linux has it: setpriority(2).
+        if let Err(error) = rustix::process::setpriority_process(None, SCHEDULER_NICE) {
+            tracing::warn!(%error, "validation runs have the priority of requests");
+        }
+        scheduler.work(&stop, &runtime);
+    };
+    thread::Builder::new().name("scheduler".into()).spawn(work).map_err(StartError::Thread)
 }

@@ -84,7 +84,7 @@ impl Pass {
     }
 
     /// Reads one stretch. Answers whether there may be more.
-    pub(super) fn step(mut self) -> Result<(Self, bool), Interrupted> {
+    pub(super) fn step(&mut self) -> Result<bool, Interrupted> {
         let stretch = self.ledger.tokens_after(self.org.id, self.after)?;
         let roles = self.ledger.roles();
         let origin = Origin::default();
@@ -119,8 +119,7 @@ impl Pass {
             self.write_flags()?;
             self.flags = rest;
         }
-        let more = stretch.len() == STRETCH_TOKENS_MAX;
-        Ok((self, more))
+        Ok(stretch.len() == STRETCH_TOKENS_MAX)
     }
 
     /// Takes the steps of policies that are enforced. One whose token, policies or exemptions changed
@@ -169,11 +168,6 @@ impl Pass {
         commit(&*self.ledger, vec![Write::Telling { org, run, telling }])?;
         let Self { ledger, org, run, owed, .. } = self;
         Ok(Teller { ledger, org, run, telling, owed: Some(owed) })
-    }
-
-    /// Writes down what it found, tells the owners, and forgets what it compared with.
-    pub(super) fn finish(self, now: Timestamp) -> Result<(), Interrupted> {
-        self.judged()?.finish(now)
     }
 
     fn write_flags(&mut self) -> Result<(), Interrupted> {

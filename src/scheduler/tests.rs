@@ -55,11 +55,6 @@ impl Uses for Waiting {
     }
 }
 
-fn block_on<T>(work: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime").block_on(work)
-}
-
 /// A scheduler over a store with one organization: tokens live 100 days, and 10 are allowed.
 struct Bench {
     store: Arc<MemoryStore>,
@@ -101,7 +96,7 @@ impl Bench {
     }
 
     fn look(&self) {
-        block_on(self.scheduler.look(&Stop::default())).expect("the store works");
+        self.scheduler.look(&Stop::default()).expect("the store works");
     }
 
     fn validate(&self) -> Counts {
@@ -286,7 +281,8 @@ fn a_run_that_was_broken_off_is_repeated_under_its_number() {
     bench.want();
     // Broken off after the first stretch, with some flags on disk already.
     let ledger = Arc::clone(&bench.store) as Arc<dyn Ledger>;
-    let (pass, more) = begun(ledger, &bench, NOW + 1).step().expect("readable");
+    let mut pass = begun(ledger, &bench, NOW + 1);
+    let more = pass.step().expect("readable");
     assert!(more);
     drop(pass);
     let stray = validation::Segment { org: ORG, run: 2, number: 3, flags: bench.flags() };
@@ -343,7 +339,7 @@ fn a_stop_ends_a_run_between_two_stretches() {
     bench.want();
     let stop = Stop::default();
     stop.ask();
-    let stopped = block_on(bench.scheduler.look(&stop));
+    let stopped = bench.scheduler.look(&stop);
     assert!(matches!(stopped, Err(Interrupted::Stopped)), "{stopped:?}");
     assert!(matches!(bench.runs()[0].state, RunState::Running { .. }));
     bench.look();
@@ -424,7 +420,8 @@ fn a_broken_off_run_takes_its_steps_once() {
     bench.set_now(NOW + 2 * DAY);
     bench.want();
     let ledger = Arc::clone(&bench.store) as Arc<dyn Ledger>;
-    let (pass, more) = begun(ledger, &bench, NOW + 2 * DAY).step().expect("readable");
+    let mut pass = begun(ledger, &bench, NOW + 2 * DAY);
+    let more = pass.step().expect("readable");
     assert!(more);
     drop(pass);
     assert_eq!(standing(&bench, 999).0, Standing::Deactivated);
@@ -449,12 +446,13 @@ fn a_step_is_not_taken_upon_policies_that_changed_meanwhile() {
     bench.set_now(NOW + 2 * DAY);
     bench.want();
     let ledger = Arc::clone(&bench.store) as Arc<dyn Ledger>;
-    let pass = begun(ledger, &bench, NOW + 2 * DAY);
+    let mut pass = begun(ledger, &bench, NOW + 2 * DAY);
     // Between its reading of the policies and its first step.
     let relaxed = Organization { policies: Policies::default(), ..org() };
     bench.put([Write::Organization(relaxed)]);
-    let (pass, _) = pass.step().expect("readable");
-    pass.finish(at(NOW + 2 * DAY)).expect("writable");
+    pass.step().expect("readable");
+    let teller = pass.judged().expect("writable");
+    teller.finish(at(NOW + 2 * DAY)).expect("writable");
     assert_eq!(bench.counts().deactivated, 0);
     assert_eq!(standing(&bench, 1), (Standing::Activated, None));
     let mark = bench.flags()[0].max_ttl.expect("as it was read");

@@ -113,7 +113,8 @@ fn a_run_that_was_broken_off_while_telling_tells_each_owner_once() {
     bench.put((1..=100).map(|number| Write::Token(token_of(number, number.into()))));
     bench.want();
     let ledger = Arc::clone(&bench.store) as Arc<dyn Ledger>;
-    let (pass, more) = begun(ledger, &bench, NOW).step().expect("readable");
+    let mut pass = begun(ledger, &bench, NOW);
+    let more = pass.step().expect("readable");
     assert!(!more);
     let mut teller = pass.judged().expect("writable");
     assert_eq!(told(&bench), [], "nobody is told before what they are told of is stored");
@@ -161,7 +162,8 @@ fn the_grace_period_begins_when_the_warning_is_in_the_outbox() {
     bench.want();
     // The process ends after judging, and is started again three days later.
     let ledger = Arc::clone(&bench.store) as Arc<dyn Ledger>;
-    let (pass, _) = begun(ledger, &bench, NOW).step().expect("readable");
+    let mut pass = begun(ledger, &bench, NOW);
+    pass.step().expect("readable");
     drop(pass.judged().expect("writable"));
     assert_eq!(told(&bench), []);
     bench.set_now(NOW + 3 * DAY);
