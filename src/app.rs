@@ -19,6 +19,7 @@ use crate::gateway::{Gateway, LogWriter, Plan, Shared};
 use crate::governance::catalogue::Catalogue;
 use crate::listener::Listener;
 use crate::notifier::{Bell, Caller, Mailer, NoTls, Notifier, UnusableServer};
+use crate::phase::Ticks;
 use crate::role::{RoleName, RoleTable};
 use crate::scheduler::Scheduler;
 use crate::seal::{self, KeyError, Seal, Shut};
@@ -178,26 +179,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
     let (log_writer, log) = access_log(config.gateway.access_log.as_ref())?;
 
     let config = Arc::new(config);
-    let listener = {
-        let (config, board) = (Arc::clone(&config), Arc::clone(&board));
-        let (counters, shared) = (counters.clone(), Arc::clone(&shared));
-        Listener::start(
-            gateway_socket,
-            workers,
-            &Arc::clone(&config).limits,
-            move |number, ticks| {
-                Gateway::new(
-                    Arc::clone(&shared),
-                    &config,
-                    ticks.clone(),
-                    board.shard(number),
-                    Arc::clone(&counters[number]),
-                    log_writer.clone(),
-                )
-            },
-        )
-        .map_err(StartError::Thread)?
-    };
+    let listener = listen(gateway_socket, &config, shared, &board, &counters, log_writer)?;
     let interval = config.gateway.usage_flush_interval;
     let flusher =
         Flusher::start(Arc::clone(&board), Arc::clone(&store), Arc::clone(&cache), interval)?;
@@ -254,6 +236,30 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         keeper,
         log,
     })
+}
+
+/// Starts the workers, each with a gateway of its own before what they share.
+fn listen(
+    socket: TcpListener,
+    config: &Arc<Config>,
+    shared: Arc<Shared>,
+    board: &Arc<Board<Entry>>,
+    counters: &[Arc<Counters>],
+    log: Option<LogWriter>,
+) -> Result<Listener, StartError> {
+    let (config, board, counters) = (Arc::clone(config), Arc::clone(board), counters.to_vec());
+    let (workers, limits) = (counters.len(), config.limits.clone());
+    let gateway = move |number: usize, ticks: &Ticks| {
+        Gateway::new(
+            Arc::clone(&shared),
+            &config,
+            ticks.clone(),
+            board.shard(number),
+            Arc::clone(&counters[number]),
+            log.clone(),
+        )
+    };
+    Listener::start(socket, workers, &limits, gateway).map_err(StartError::Thread)
 }
 
 impl Running {
