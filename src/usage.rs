@@ -200,7 +200,12 @@ pub struct Board<T> {
     /// Held for writing while a part of the uses is on its way into the store, so that a reader who
     /// holds it sees each use exactly once: pending, or stored.
     moving: RwLock<()>,
+    /// Who hears of what has moved.
+    listener: OnceLock<Box<Listener>>,
 }
+
+/// Hears which uses have just moved into the store, while nobody can hold them still.
+pub type Listener = dyn Fn(&[(TokenId, Usage)]) + Send + Sync;
 
 /// What was taken off the workers' lists.
 struct Gathered<T> {
@@ -249,7 +254,13 @@ impl<T: Tallied> Board<T> {
             shards: (0..writers.max(1)).map(|_writer| Arc::default()).collect(),
             gathered: Mutex::new(Gathered::default()),
             moving: RwLock::new(()),
+            listener: OnceLock::new(),
         }
+    }
+
+    /// Has `listener` hear of every use that moves into the store. The first one stays.
+    pub fn listen(&self, listener: Box<Listener>) {
+        let _another_one_listens = self.listener.set(listener);
     }
 
     /// The list of one writer.
@@ -315,6 +326,10 @@ impl<T: Tallied> Board<T> {
             let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
             for &(token, written) in part {
                 gathered.settle(token, written);
+            }
+            drop(gathered);
+            if let Some(listener) = self.listener.get() {
+                listener(part);
             }
         }
         Ok(rows.len())
