@@ -50,6 +50,7 @@ pub use pages::{OVERVIEW_KEPT_MAX, Overviews, browser_key};
 pub use serve::serve;
 
 use crate::config::OwnPorts;
+use crate::directory::Shelves;
 use crate::governance::catalogue::Catalogue;
 use crate::leak::Keys;
 use crate::seal::Seal;
@@ -106,6 +107,8 @@ pub struct AdminState {
     pub exports: Arc<Semaphore>,
     /// Answers about all tokens, for those who ask the same soon after.
     pub insights: Insights,
+    /// The tokens of large organizations, in memory for their lists.
+    pub shelves: Arc<Shelves>,
     /// The overviews of those who looked at them a moment ago.
     pub overviews: Overviews,
     /// The use of tokens that is not stored yet.

@@ -197,6 +197,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         backups: Backups::new(Arc::clone(&store) as _, directory_of(&config.store.path)),
         uses: Arc::clone(&board) as _,
         insights: Insights::default(),
+        shelves: pages::shelves(&store, &board),
         overviews: Overviews::default(),
         guesses: Guesses::default(),
         browsers: Arc::clone(&browsers),

@@ -2,8 +2,8 @@
 //!
 //! A page begins after the sort key of the last row of the page before (a keyset, carried in an
 //! opaque cursor), so rows that come and go meanwhile shift nothing. Reading one visits every row
-//! once and keeps no more of them than a page holds, so memory does not grow with the number of
-//! tokens.
+//! once and keeps no more of them than a page holds. The tokens of large organizations are visited in
+//! memory, as long as somebody looks at them ([`Shelves`]).
 
 mod catalogue;
 mod census;
@@ -12,6 +12,7 @@ mod excess;
 mod insight;
 mod people;
 mod preview;
+mod shelf;
 mod tokens;
 mod window;
 
@@ -24,8 +25,9 @@ pub use insight::{
 };
 pub use people::{People, Person, UserColumn, UserQuery, users};
 pub use preview::{OWNERS_NAMED_MAX, Preview};
+pub use shelf::{SHELF_IDLE, SHELVED_TOKENS_MAX, SHELVED_TOKENS_MIN, SHELVES_MAX, Shelves};
 pub use tokens::{
-    TokenColumn, TokenFilter, TokenQuery, TokenRow, ViolationFilter, counted, fitting, tokens,
+    Room, TokenColumn, TokenFilter, TokenQuery, TokenRow, ViolationFilter, fitting, tokens,
 };
 pub use window::{Asked, Column, Key, Page, Sort, Window};
 

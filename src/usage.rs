@@ -231,7 +231,12 @@ pub struct Board<T> {
     /// holds it sees each use exactly once: pending, or stored.
     moving: RwLock<()>,
     asked: Asked,
+    /// Who hears of what has moved.
+    listener: OnceLock<Box<Listener>>,
 }
+
+/// Hears which uses have just moved into the store, while nobody can hold them still.
+pub type Listener = dyn Fn(&[(TokenId, Usage)]) + Send + Sync;
 
 /// What was taken off the workers' lists.
 struct Gathered<T> {
@@ -283,6 +288,7 @@ impl<T: Tallied> Board<T> {
             gathered: Mutex::new(Gathered::default()),
             moving: RwLock::new(()),
             asked: Asked::default(),
+            listener: OnceLock::new(),
         }
     }
 
@@ -290,6 +296,11 @@ impl<T: Tallied> Board<T> {
     #[must_use]
     pub const fn asked(&self) -> &Asked {
         &self.asked
+    }
+
+    /// Has `listener` hear of every use that moves into the store. The first one stays.
+    pub fn listen(&self, listener: Box<Listener>) {
+        let _another_one_listens = self.listener.set(listener);
     }
 
     /// The list of one writer.
@@ -374,8 +385,12 @@ impl<T: Tallied> Board<T> {
             let _moving = self.moving.write().unwrap_or_else(PoisonError::into_inner);
             ledger.record_usage(part).wait()?;
             let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
-            for (token, written) in written {
+            for &(token, written) in &written {
                 gathered.settle(token, written);
+            }
+            drop(gathered);
+            if let Some(listener) = self.listener.get() {
+                listener(&written);
             }
         }
         Ok(count)

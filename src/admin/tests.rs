@@ -259,6 +259,7 @@ impl House {
             evidences: Arc::new(Stored(Arc::clone(&store) as Arc<dyn Facts>)),
             uses: Arc::clone(&pending) as Arc<dyn Uses>,
             insights: Insights::default(),
+            shelves: Arc::default(),
             overviews: Overviews::default(),
             guesses: Guesses::default(),
             browsers: Arc::clone(&browsers),

@@ -19,7 +19,7 @@ use super::openapi::{ChangeProblems, ReadProblems};
 use super::problem::Problem;
 use super::users::Because;
 use super::{NoRandom, Shared};
-use crate::directory::{self, Census, Page, People, TokenColumn, TokenQuery, TokenRow};
+use crate::directory::{self, Census, Page, People, Room, TokenColumn, TokenQuery, TokenRow};
 use crate::governance::token::{CreateToken, Existing, Life, policies_of};
 use crate::governance::{Plan, Refusal, words};
 use crate::id::{OrgId, TokenId, UserId};
@@ -90,9 +90,8 @@ pub(crate) fn listed(
     org: OrgId,
     asked: &TokensQuery,
 ) -> Result<(Page<TokenRow>, Policies), Problem> {
-    let query = query(desk, org, asked)?;
-    let page = directory::tokens(desk.ledger(), &*desk.state.uses, &query)?;
-    Ok((page, query.policies))
+    let (page, _census, policies) = counted(desk, org, asked)?;
+    Ok((page, policies))
 }
 
 /// As [`listed`], and how many there are in each state.
@@ -102,7 +101,14 @@ pub(crate) fn counted(
     asked: &TokensQuery,
 ) -> Result<(Page<TokenRow>, Census, Policies), Problem> {
     let query = query(desk, org, asked)?;
-    let (page, census) = directory::counted(desk.ledger(), &*desk.state.uses, &query)?;
+    let state = desk.state;
+    let room = Room {
+        ledger: desk.ledger(),
+        facts: &*state.facts,
+        uses: &*state.uses,
+        shelves: &state.shelves,
+    };
+    let (page, census) = directory::tokens(room, &query)?;
     Ok((page, census, query.policies))
 }
 

@@ -2,14 +2,29 @@
 
 use super::Running;
 use crate::admin::{self, NoRandom};
+use crate::cache::Entry;
 use crate::clock;
 use crate::config::Config;
+use crate::directory::Shelves;
 use crate::secret::Secret;
 use crate::session::browser::Limits;
+use crate::store::Ledger as _;
+use crate::store::redb::RedbStore;
+use crate::usage::Board;
+use std::sync::Arc;
 
 /// When their sessions end.
 pub(super) fn limits(config: &Config) -> Limits {
     Limits { idle: config.admin.session_idle, life: config.admin.session_life }
+}
+
+/// The tokens of large organizations, as commits and uses leave them.
+pub(super) fn shelves(store: &RedbStore, board: &Board<Entry>) -> Arc<Shelves> {
+    let shelves = Arc::new(Shelves::default());
+    store.follow(Arc::clone(&shelves) as _);
+    let listening = Arc::clone(&shelves);
+    board.listen(Box::new(move |uses| listening.used(uses)));
+    shelves
 }
 
 impl Running {

@@ -45,23 +45,19 @@ impl Census {
         self.activated + self.deactivated + self.expired + self.revoked
     }
 
-    pub(super) fn count(
-        &mut self,
-        token: &ApiToken,
-        usage: &Usage,
-        policies: &Policies,
-        now: Timestamp,
-    ) {
-        *match token.state(now) {
+    /// Counts a token in this state that breaks these policies.
+    pub(super) fn count(&mut self, state: TokenState, broken: &[Violation]) {
+        *match state {
             TokenState::Activated => &mut self.activated,
             TokenState::Deactivated => &mut self.deactivated,
             TokenState::Expired => &mut self.expired,
             TokenState::Revoked => &mut self.revoked,
         } += 1;
-        let mut broken = policies.violations(token, usage, now);
-        broken.retain(Violation::counts);
-        let breaks = |policy| u64::from(broken.iter().any(|broken| broken.policy == policy));
-        self.violating += u64::from(!broken.is_empty());
+        let breaks = |policy: PolicyKind| {
+            let mut counted = broken.iter().filter(|broken| broken.counts());
+            u64::from(counted.any(|broken| broken.policy == policy))
+        };
+        self.violating += u64::from(broken.iter().any(Violation::counts));
         self.idle_ttl += breaks(PolicyKind::IdleTtl);
         self.max_ttl += breaks(PolicyKind::MaxTtl);
     }
@@ -110,8 +106,9 @@ impl Overview {
         let still = uses.still();
         ledger.visit_tokens(org, None, &mut |token, stored| {
             let usage = stored.merged(still.pending(token.id));
-            overview.census.count(&token, &usage, policies, now);
-            if token.state(now) == TokenState::Activated {
+            let state = token.state(now);
+            overview.census.count(state, &policies.violations(&token, &usage, now));
+            if state == TokenState::Activated {
                 overview.count_live(&token, &usage, &people);
             }
             let uses = usage.use_count;

@@ -72,6 +72,20 @@ impl People {
         self.0.get(&id).cloned().unwrap_or_else(unknown)
     }
 
+    /// Whether a text, in lower case, is in their name or address.
+    pub(super) fn mentions(&self, id: UserId, search: &str) -> bool {
+        let says = |text: &Option<String>| {
+            text.as_ref().is_some_and(|text| text.to_lowercase().contains(search))
+        };
+        self.known(id).is_some_and(|person| says(&person.name) || says(&person.email))
+    }
+
+    /// What they are sorted by.
+    pub(super) fn key(&self, id: UserId) -> Key {
+        let name = self.known(id).and_then(|person| person.name.as_ref());
+        name.map_or(Key::Nothing, |name| Key::text(name))
+    }
+
     pub(super) fn known(&self, id: UserId) -> Option<&Person> {
         self.0.get(&id)
     }

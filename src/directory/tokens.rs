@@ -2,11 +2,12 @@
 
 use super::census::Census;
 use super::people::{People, Person};
+use super::shelf::Shelves;
 use super::window::{Asked, Column, Key, Page, Sort, Window};
 use crate::id::{OrgId, TokenId, UserId};
-use crate::policy::{Policies, PolicyKind};
+use crate::policy::{Policies, PolicyKind, Violation};
 use crate::role::{RoleId, RoleTable};
-use crate::store::{Ledger, StoreError};
+use crate::store::{Facts, Ledger, StoreError};
 use crate::time::Timestamp;
 use crate::token::{ApiToken, TokenState, Usage};
 use crate::usage::Uses;
@@ -68,8 +69,7 @@ pub enum ViolationFilter {
 }
 
 impl ViolationFilter {
-    fn fits(self, token: &ApiToken, usage: &Usage, query: &TokenQuery) -> bool {
-        let found = query.policies.violations(token, usage, query.now);
+    fn fits(self, found: &[Violation]) -> bool {
         let mut found = found.iter().filter(|violation| violation.counts());
         match self {
             Self::Any => found.next().is_some(),
@@ -99,22 +99,35 @@ pub struct TokenFilter {
 }
 
 impl TokenFilter {
-    fn fits(&self, token: &ApiToken, usage: &Usage, people: &People, query: &TokenQuery) -> bool {
-        self.fits_in_state(token, usage, query) && self.fits_otherwise(token, usage, people)
+    /// As far as state and violations go.
+    pub(super) fn fits_found(&self, state: TokenState, found: &[Violation]) -> bool {
+        self.state.is_none_or(|wanted| wanted == state)
+            && self.violation.is_none_or(|wanted| wanted.fits(found))
     }
 
-    fn fits_in_state(&self, token: &ApiToken, usage: &Usage, query: &TokenQuery) -> bool {
-        self.state.is_none_or(|state| state == token.state(query.now))
-            && self.violation.is_none_or(|wanted| wanted.fits(token, usage, query))
+    /// As far as times go.
+    pub(super) fn fits_times(&self, expires_at: Timestamp, used: Option<Timestamp>) -> bool {
+        self.expires_before.is_none_or(|end| expires_at < end)
+            && self.used_before.is_none_or(|end| used.is_some_and(|used| used < end))
+            && self.never_used.is_none_or(|never| used.is_none() == never)
     }
 
     fn fits_otherwise(&self, token: &ApiToken, usage: &Usage, people: &People) -> bool {
-        let used = usage.last_used_at;
-        self.role.is_none_or(|role| token.scope.contains(role))
-            && self.expires_before.is_none_or(|end| token.expires_at < end)
-            && self.used_before.is_none_or(|end| used.is_some_and(|used| used < end))
-            && self.never_used.is_none_or(|never| used.is_none() == never)
-            && self.search.as_ref().is_none_or(|search| mentions(token, people, search))
+        self.fits_times(token.expires_at, usage.last_used_at)
+            && self.role.is_none_or(|role| token.scope.contains(role))
+            && self.search.as_ref().is_none_or(|search| {
+                token.name.to_lowercase().contains(search) || people.mentions(token.owner, search)
+            })
+    }
+
+    /// What a state is sorted by.
+    pub(super) const fn place(state: TokenState) -> i64 {
+        match state {
+            TokenState::Activated => 0,
+            TokenState::Deactivated => 1,
+            TokenState::Expired => 2,
+            TokenState::Revoked => 3,
+        }
     }
 }
 
@@ -157,52 +170,61 @@ impl TokenRow {
     }
 }
 
-/// A page of tokens. May block for as long as it takes to visit all tokens of the organization.
-pub fn tokens(
-    ledger: &dyn Ledger,
-    uses: &dyn Uses,
-    query: &TokenQuery,
-) -> Result<Page<TokenRow>, StoreError> {
-    pass(ledger, uses, query, None)
+/// What lists of tokens are read from.
+#[derive(Clone, Copy)]
+pub struct Room<'a> {
+    /// The store.
+    pub ledger: &'a dyn Ledger,
+    /// The same, by secrets.
+    pub facts: &'a dyn Facts,
+    /// Use that is not stored yet.
+    pub uses: &'a dyn Uses,
+    /// The tokens of large organizations.
+    pub shelves: &'a Shelves,
 }
 
-/// As [`tokens`], and how many fit in each state: what is asked about states and violations does not
-/// count for that.
-pub fn counted(
-    ledger: &dyn Ledger,
-    uses: &dyn Uses,
-    query: &TokenQuery,
-) -> Result<(Page<TokenRow>, Census), StoreError> {
-    let mut census = Census::default();
-    let page = pass(ledger, uses, query, Some(&mut census))?;
+/// A page of tokens, and how many fit in each state: what is asked about states and violations does
+/// not count for that. May block for as long as it takes to visit all tokens of the organization.
+pub fn tokens(room: Room<'_>, query: &TokenQuery) -> Result<(Page<TokenRow>, Census), StoreError> {
+    // Those of one owner are few.
+    if query.owner.is_some() {
+        let (page, census, _visited) = pass(room, query)?;
+        return Ok((page, census));
+    }
+    if let Some(found) = room.shelves.page(room, query)? {
+        return Ok(found);
+    }
+    let (page, census, visited) = pass(room, query)?;
+    room.shelves.passed(query.org, visited, query.now);
     Ok((page, census))
 }
 
-fn pass(
-    ledger: &dyn Ledger,
-    uses: &dyn Uses,
-    query: &TokenQuery,
-    mut census: Option<&mut Census>,
-) -> Result<Page<TokenRow>, StoreError> {
-    let people = People::of(ledger, query.org)?;
-    let table = ledger.roles();
-    let still = uses.still();
+fn pass(room: Room<'_>, query: &TokenQuery) -> Result<(Page<TokenRow>, Census, usize), StoreError> {
+    let people = People::of(room.ledger, query.org)?;
+    let table = room.ledger.roles();
+    let still = room.uses.still();
+    let mut census = Census::default();
     let mut window = Window::new(query.asked.clone());
-    ledger.visit_tokens(query.org, query.owner, &mut |token, stored| {
+    let mut visited = 0;
+    room.ledger.visit_tokens(query.org, query.owner, &mut |token, stored| {
+        visited += 1;
         let usage = stored.merged(still.pending(token.id));
         if !query.filter.fits_otherwise(&token, &usage, &people) {
             return ControlFlow::Continue(());
         }
-        if let Some(census) = census.as_deref_mut() {
-            census.count(&token, &usage, &query.policies, query.now);
-        }
-        if query.filter.fits_in_state(&token, &usage, query) {
+        let (state, found) = judged(&token, &usage, query);
+        census.count(state, &found);
+        if query.filter.fits_found(state, &found) {
             let key = key(&token, &usage, &people, &table, query);
             window.offer(key, token.id.bits(), || TokenRow::new(token, usage, &people));
         }
         ControlFlow::Continue(())
     })?;
-    Ok(window.page())
+    Ok((window.page(), census, visited))
+}
+
+fn judged(token: &ApiToken, usage: &Usage, query: &TokenQuery) -> (TokenState, Vec<Violation>) {
+    (token.state(query.now), query.policies.violations(token, usage, query.now))
 }
 
 /// The tokens that fit, in the order of their making, up to one more than `most`. May block for as
@@ -218,21 +240,15 @@ pub fn fitting(
     let mut found = Vec::new();
     ledger.visit_tokens(query.org, query.owner, &mut |token, stored| {
         let usage = stored.merged(still.pending(token.id));
-        if query.filter.fits(&token, &usage, &people, query) {
+        let (state, broken) = judged(&token, &usage, query);
+        if query.filter.fits_otherwise(&token, &usage, &people)
+            && query.filter.fits_found(state, &broken)
+        {
             found.push(token.id);
         }
         if found.len() > most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     Ok(found)
-}
-
-fn mentions(token: &ApiToken, people: &People, search: &str) -> bool {
-    let says =
-        |text: Option<&String>| text.is_some_and(|text| text.to_lowercase().contains(search));
-    let owner = people.known(token.owner);
-    says(Some(&token.name))
-        || says(owner.and_then(|owner| owner.name.as_ref()))
-        || says(owner.and_then(|owner| owner.email.as_ref()))
 }
 
 fn key(
@@ -243,10 +259,7 @@ fn key(
     query: &TokenQuery,
 ) -> Key {
     let time = |time: Timestamp| Key::Number(time.millis());
-    let name = |user: Option<UserId>| {
-        let person = user.and_then(|user| people.known(user));
-        person.and_then(|person| person.name.as_ref()).map_or(Key::Nothing, |name| Key::text(name))
-    };
+    let name = |user: Option<UserId>| user.map_or(Key::Nothing, |user| people.key(user));
     match query.asked.sort.column {
         TokenColumn::Name => Key::text(&token.name),
         TokenColumn::Owner => name(Some(token.owner)),
@@ -257,12 +270,7 @@ fn key(
         TokenColumn::LastUsedAt => usage.last_used_at.map_or(Key::Nothing, time),
         TokenColumn::UseCount => Key::number(Some(usage.use_count)),
         TokenColumn::Scope => Key::text(&table.scope_text(&token.scope)),
-        TokenColumn::Status => Key::Number(match token.state(query.now) {
-            TokenState::Activated => 0,
-            TokenState::Deactivated => 1,
-            TokenState::Expired => 2,
-            TokenState::Revoked => 3,
-        }),
+        TokenColumn::Status => Key::Number(TokenFilter::place(token.state(query.now))),
         TokenColumn::Violations => {
             let found = query.policies.violations(token, usage, query.now);
             let counted = found.iter().filter(|violation| violation.counts()).count();

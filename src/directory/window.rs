@@ -28,11 +28,38 @@ impl Key {
         Self::Text(text.to_lowercase().chars().take(KEY_CHARS_MAX).collect())
     }
 
+    /// The key as it lies here.
+    pub(super) fn seen(&self) -> Seen<'_> {
+        match self {
+            Self::Nothing => Seen::Nothing,
+            Self::Number(number) => Seen::Number(*number),
+            Self::Text(text) => Seen::Text(text),
+        }
+    }
+
     /// The key of a number that may be large or missing.
     #[must_use]
     pub fn number(number: Option<u64>) -> Self {
         number
             .map_or(Self::Nothing, |number| Self::Number(i64::try_from(number).unwrap_or(i64::MAX)))
+    }
+}
+
+/// A key where it lies, in the order of [`Key`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Seen<'a> {
+    Nothing,
+    Number(i64),
+    Text(&'a str),
+}
+
+impl Seen<'_> {
+    fn key(self) -> Key {
+        match self {
+            Self::Nothing => Key::Nothing,
+            Self::Number(number) => Key::Number(number),
+            Self::Text(text) => Key::Text(text.to_owned()),
+        }
     }
 }
 
@@ -193,19 +220,38 @@ impl<C: Column, T> Window<C, T> {
 
     /// Offers a row; `value` is only made if the row is kept for now.
     pub fn offer(&mut self, key: Key, id: u128, value: impl FnOnce() -> T) {
-        let descending = self.asked.sort.descending;
-        let position = Position { key, id };
-        let is_past = |after| directed(descending, &position, after).is_le();
-        if self.asked.after.as_ref().is_some_and(is_past) {
-            return;
+        if self.is_wanted(key.seen(), id) {
+            self.keep(Position { key, id }, value());
         }
-        // One row more than the page holds tells whether there is a next page.
-        let is_full = self.kept.len() > self.asked.limit;
-        let beyond = |last: &Row<T>| directed(descending, &position, &last.position).is_ge();
-        if is_full && self.kept.peek().is_some_and(beyond) {
-            return;
+    }
+
+    /// As [`Window::offer`]; the key is only copied if the row is kept for now.
+    pub(super) fn offer_seen(&mut self, key: Seen<'_>, id: u128, value: impl FnOnce() -> T) {
+        if self.is_wanted(key, id) {
+            self.keep(Position { key: key.key(), id }, value());
         }
-        self.kept.push(Row { position, descending, value: value() });
+    }
+
+    fn is_wanted(&self, key: Seen<'_>, id: u128) -> bool {
+        let directed = |other: &Position| {
+            let order = key.cmp(&other.key.seen()).then(id.cmp(&other.id));
+            if self.asked.sort.descending { order.reverse() } else { order }
+        };
+        if self.asked.after.as_ref().is_some_and(|after| directed(after).is_le()) {
+            return false;
+        }
+        let beyond = |last: &Row<T>| directed(&last.position).is_ge();
+        !(self.is_full() && self.kept.peek().is_some_and(beyond))
+    }
+
+    /// One row more than the page holds tells whether there is a next page.
+    fn is_full(&self) -> bool {
+        self.kept.len() > self.asked.limit
+    }
+
+    fn keep(&mut self, position: Position, value: T) {
+        let is_full = self.is_full();
+        self.kept.push(Row { position, descending: self.asked.sort.descending, value });
         if is_full {
             self.kept.pop();
         }

@@ -16,6 +16,7 @@ async fn a1_a_fresh_store_admits_nobody() {
         evidences: Arc::new(Stored(Arc::clone(&store) as Arc<dyn Facts>)),
         uses: Arc::<Pending>::default(),
         insights: Insights::default(),
+        shelves: Arc::default(),
         overviews: Overviews::default(),
         guesses: Guesses::default(),
         browsers: Arc::default(),

@@ -263,6 +263,16 @@ fn insight_tells_of_tokens_that_requests_used_and_of_their_ends() {
         assert_eq!((told.code, told.err.as_str()), (0, ""), "{arguments:?}");
         serde_json::from_str(&told.out).expect("JSON")
     };
+    // The demo begins with requests of the weeks before.
+    let verdicts = || -> (u64, u64) {
+        let told = insight(&["verdicts"]);
+        let sum = |of: &dyn Fn(&Value) -> Option<u64>| -> u64 {
+            told["days"].as_array().expect("a list").iter().filter_map(of).sum()
+        };
+        let denied = sum(&|day| day["denied"]["deactivated"].as_u64());
+        (sum(&|day| day["permitted"].as_u64()), denied)
+    };
+    let verdicts_before = verdicts();
     let before = insight(&["stale", "--days", "1"]);
     let scope = ["--scope", "echo/caller"];
     let created =
@@ -289,15 +299,11 @@ fn insight_tells_of_tokens_that_requests_used_and_of_their_ends() {
     assert_eq!(demo.status(demo.token("deactivated")), 401);
     let begun = Instant::now();
     loop {
-        let told = insight(&["verdicts"]);
-        let sum = |of: &dyn Fn(&Value) -> Option<u64>| -> u64 {
-            told["days"].as_array().expect("a list").iter().filter_map(of).sum()
-        };
-        let permitted = sum(&|day| day["permitted"].as_u64());
-        if permitted >= 1 && sum(&|day| day["denied"]["deactivated"].as_u64()) == 1 {
+        let (permitted, denied) = verdicts();
+        if permitted > verdicts_before.0 && denied == verdicts_before.1 + 1 {
             break;
         }
-        assert!(begun.elapsed() < PATIENCE, "{told}");
+        assert!(begun.elapsed() < PATIENCE, "{permitted} {denied} after {verdicts_before:?}");
         thread::sleep(Duration::from_millis(100));
     }
     let table = demo.asked("insight", &["stale"]);
