@@ -164,7 +164,6 @@ fn percentiles(what: &str, mut took: Vec<Duration>) {
 
 struct Bench {
     store: Arc<RedbStore>,
-    runtime: tokio::runtime::Runtime,
     scheduler: Scheduler,
 }
 
@@ -179,7 +178,7 @@ impl Bench {
         self.store.commit(Change { writes, ..Change::default() }).wait().unwrap();
         println!("{what}: the policy is saved after {:.2?}", began.elapsed());
         let began = Instant::now();
-        self.runtime.block_on(self.scheduler.look(&Stop::default())).unwrap();
+        self.scheduler.look(&Stop::default()).unwrap();
         let took = began.elapsed();
         let RunState::Finished(found) = self.store.runs(ORG, None, 1).unwrap()[0].state else {
             panic!("the run is not through");
@@ -203,11 +202,6 @@ fn main() {
 
     let bench = Bench {
         store: Arc::clone(&store),
-        runtime: tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap(),
         scheduler: Scheduler {
             ledger: Arc::clone(&store) as _,
             uses: Arc::new(Idle),

@@ -7,7 +7,7 @@ use crate::policy::{Policies, TtlPolicy};
 use crate::role::RoleId;
 use crate::store::memory::MemoryStore;
 use crate::time::{Ttl, Unit};
-use crate::token::TokenState;
+use crate::token::{TokenState, Use};
 use crate::usage::Board;
 use proptest::prelude::*;
 
@@ -216,7 +216,8 @@ proptest! {
                     let token = TokenId::from_bits(u128::from(id) + 1);
                     // What is used is there.
                     if world.store.token(token).expect("readable").is_some() {
-                        world.board.note(token, Usage::once(at(day.into())));
+                        let usage = Usage::once(at(day.into()));
+                        world.board.note(Use { token, usage, needs: Vec::new() });
                     }
                 }
                 Step::Flush => {
