@@ -101,15 +101,15 @@ pub(crate) async fn list(
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewExemption {
     /// Identity of the token.
-    token: Option<String>,
+    pub(super) token: Option<String>,
     /// Identity of the user, for all of their tokens.
-    user: Option<String>,
-    policy: PolicyKind,
+    pub(super) user: Option<String>,
+    pub(super) policy: PolicyKind,
     /// When it is over: ahead, by at most 366 days.
     #[schema(value_type = String, format = DateTime)]
-    until: Timestamp,
+    pub(super) until: Timestamp,
     #[schema(max_length = 500)]
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
 impl NewExemption {

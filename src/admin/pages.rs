@@ -17,6 +17,7 @@ mod answer;
 mod asset;
 mod bulk;
 mod chart;
+mod exemptions;
 mod form;
 mod list;
 mod notices;
@@ -81,6 +82,8 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/governance/settings/policies", post(settings::policy))
         .route("/governance/settings/governance", post(settings::governance))
         .route("/governance/settings/validate", post(settings::validate))
+        .route("/governance/exemptions", get(exemptions::page).post(exemptions::make))
+        .route("/governance/exemptions/{exemption}/end", post(exemptions::end))
         .route("/governance/users", get(users::page).post(users::make))
         .route("/governance/users/{user}", get(users::one).post(users::change))
         .route("/governance/users/{user}/deactivate", post(users::deactivate))

@@ -53,6 +53,11 @@ await world(async (it) => {
     await policy.locator("button.main").click();
     await page.waitForSelector("#preview");
   });
+  const until = new Date(Date.now() + 9 * 86_400_000).toISOString();
+  await at("exemptions-none", "/governance/exemptions");
+  await it.api("POST", "/exemptions",
+    { token: it.token_ids.never_used, policy: "idle_ttl", until, reason: "For the audit in May" });
+  await at("exemptions", "/governance/exemptions");
   await at("users", "/governance/users");
   await at("user", "/governance/users", () => page.click("tbody tr:first-child td.name a"));
   await at("audit", "/governance/audit");

@@ -13,7 +13,7 @@ await world(async (it) => {
     assert.deepEqual(await page.locator("nav[aria-label=Pages] a").allInnerTexts(), ["My API tokens"]);
     const owned = await page.locator("td.name a").allTextContents();
     assert.ok(owned.includes("ci-deploy") && !owned.includes("ends-soon"), `${owned}`);
-    for (const path of ["overview", "tokens", "settings", "users", "audit", "notices", "webhooks"]) {
+    for (const path of ["overview", "tokens", "settings", "exemptions", "users", "audit", "notices", "webhooks"]) {
       const answer = await it.open(page, `/governance/${path}`);
       assert.equal(answer.status(), 403, path);
     }

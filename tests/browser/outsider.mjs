@@ -55,6 +55,7 @@ await world(async (it) => {
     const paths = [
       "/governance/overview", "/governance/tokens", "/governance/settings", "/governance/users",
       "/governance/audit", "/governance/notices", "/governance/webhooks", "/account/tokens",
+      "/governance/exemptions", `/governance/exemptions?token=${hostile}`,
       `/governance/users/${user.id}`, `/tokens/${made.token.id}`,
       `/governance/tokens?q=${hostile}`, `/governance/tokens?sort=${hostile}`,
       `/governance/tokens?${hostile}=1`, `/governance/users?q=${hostile}`,

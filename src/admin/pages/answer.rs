@@ -65,6 +65,7 @@ const fn item(
 const OVERVIEW: Item = item("overview", "/governance/overview", "overview", "Overview");
 const TOKENS: Item = item("tokens", "/governance/tokens", "key", "API tokens");
 const SETTINGS: Item = item("settings", "/governance/settings", "settings", "Settings");
+const EXEMPTIONS: Item = item("exemptions", "/governance/exemptions", "clock", "Exemptions");
 const USERS: Item = item("users", "/governance/users", "users", "Users");
 const AUDIT: Item = item("audit", "/governance/audit", "audit", "Audit trail");
 const NOTICES: Item = item("notices", "/governance/notices", "mail", "Notices");
@@ -116,10 +117,10 @@ impl Frame {
     pub(super) fn menu(&self) -> Vec<(&'static str, Vec<Item>)> {
         let mut menu = Vec::new();
         if self.governs {
-            menu.push(("Governance", vec![OVERVIEW, TOKENS, SETTINGS]));
+            menu.push(("Governance", vec![OVERVIEW, TOKENS, SETTINGS, EXEMPTIONS]));
             menu.push(("Organization", vec![USERS, AUDIT, NOTICES, WEBHOOKS]));
         } else if self.reads_all {
-            menu.push(("Governance", vec![TOKENS, SETTINGS]));
+            menu.push(("Governance", vec![TOKENS, SETTINGS, EXEMPTIONS]));
             menu.push(("Organization", vec![USERS]));
         }
         menu.push(("My account", vec![MINE]));

@@ -25,6 +25,11 @@ impl Fields {
         self.all(name).map(str::trim).find(|text| !text.is_empty())
     }
 
+    /// One field, as if it had been sent.
+    pub(super) fn said(name: &str, text: String) -> Self {
+        Self(vec![(name.to_owned(), text)])
+    }
+
     /// All texts of a field.
     pub(super) fn all<'f>(&'f self, name: &str) -> impl Iterator<Item = &'f str> {
         let named = self.0.iter().filter(move |(found, _)| found == name);

@@ -1,5 +1,7 @@
 //! The pages, as a browser meets them.
 
+mod exemptions;
+
 use super::*;
 
 const ORIGIN: &str = "http://localhost:8081";
@@ -355,8 +357,8 @@ async fn files_are_kept_and_colours_are_chosen() {
     }
 }
 
-const GOVERNANCE: [&str; 7] =
-    ["overview", "tokens", "settings", "users", "audit", "notices", "webhooks"];
+const GOVERNANCE: [&str; 8] =
+    ["overview", "tokens", "settings", "exemptions", "users", "audit", "notices", "webhooks"];
 
 #[tokio::test]
 async fn pages_of_governance_are_for_whom_the_api_is() {
@@ -373,9 +375,9 @@ async fn pages_of_governance_are_for_whom_the_api_is() {
             statuses
         }
     };
-    assert_eq!(statuses(house.owner.clone()).await, [200; 7]);
-    assert_eq!(statuses(house.admin.clone()).await, [403, 200, 200, 200, 403, 403, 403]);
-    assert_eq!(statuses(house.member.clone()).await, [403; 7]);
+    assert_eq!(statuses(house.owner.clone()).await, [200; 8]);
+    assert_eq!(statuses(house.admin.clone()).await, [403, 200, 200, 200, 200, 403, 403, 403]);
+    assert_eq!(statuses(house.member.clone()).await, [403; 8]);
     let admin = Browser::signed_in(&house, &house.admin).await;
     let fields = [("policy", "idle_ttl"), ("value", "3"), ("unit", "days"), ("active", "yes")];
     admin.post("/governance/settings/policies", &fields).await.expect(403);
