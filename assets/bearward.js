@@ -20,28 +20,29 @@ for (const menu of document.querySelectorAll("details[data-menu]")) {
   fold();
 }
 
-// Selecting all rows of a list, and saying how many are selected.
-for (const form of document.querySelectorAll("form[data-selection]")) {
-  const boxes = [...form.querySelectorAll("tbody input[type=checkbox]")];
+// Selecting all rows of a list, and saying how many are selected. Rows may be read anew meanwhile.
+function select(form) {
+  const boxes = () => [...form.querySelectorAll("tbody input[type=checkbox]")];
   const all = form.querySelector("input[data-all]");
   const told = form.querySelector("[data-told]");
   const buttons = form.querySelectorAll("button[data-needs-selection]");
-  if (!told) continue;
+  if (!told) return;
   const show = () => {
-    const count = boxes.filter((box) => box.checked).length;
+    const count = boxes().filter((box) => box.checked).length;
     told.textContent = count === 0 ? "Nothing selected" : `${count} selected`;
-    all.checked = count > 0 && count === boxes.length;
-    all.indeterminate = count > 0 && count < boxes.length;
+    all.checked = count > 0 && count === boxes().length;
+    all.indeterminate = count > 0 && count < boxes().length;
     for (const button of buttons) button.disabled = count === 0;
   };
   all.hidden = false;
   all.addEventListener("change", () => {
-    for (const box of boxes) box.checked = all.checked;
+    for (const box of boxes()) box.checked = all.checked;
     show();
   });
   form.addEventListener("change", show);
   show();
 }
+for (const form of document.querySelectorAll("form[data-selection]")) select(form);
 
 // Copying a secret.
 for (const button of document.querySelectorAll("button[data-copies]")) {
@@ -103,3 +104,105 @@ async function refresh(part) {
 }
 // Who cannot be reached is not asked again.
 for (const part of document.querySelectorAll("[data-refreshes]")) refresh(part).catch(() => {});
+
+// What others change is seen without a reload: the server says that something has changed, and what
+// the page shows of it is read anew. What somebody is about to type or has selected is left alone.
+const SOON = 700, LATER = 30_000, FAILURES_MAX = 10;
+
+function isTouched(field) {
+  if (field.type === "checkbox" || field.type === "radio") return field.checked !== field.defaultChecked;
+  if (field.options) return [...field.options].some((it) => it.selected !== it.defaultSelected) &&
+    field.selectedIndex > 0;
+  return field.type !== "hidden" && field.value !== field.defaultValue;
+}
+
+function isInUse(part) {
+  if (part.contains(document.activeElement)) return true;
+  const selection = window.getSelection();
+  if (!selection.isCollapsed && selection.containsNode(part, true)) return true;
+  // What stands for all rows follows from them.
+  const fields = [...part.querySelectorAll("input:not([data-all]), select, textarea")];
+  return fields.some(isTouched) || part.querySelector("details[open]") !== null;
+}
+
+// Whether all of a part is as it is now.
+function renew(part, fresh) {
+  if (!isInUse(part)) {
+    part.replaceWith(fresh);
+    localize(fresh);
+    for (const form of fresh.querySelectorAll("form[data-selection]")) select(form);
+    return true;
+  }
+  for (const row of part.querySelectorAll("tr[data-row]")) {
+    const other = fresh.querySelector(`tr[data-row="${row.dataset.row}"]`);
+    if (other && !isInUse(row)) {
+      row.replaceWith(other);
+      localize(other);
+    }
+  }
+  return false;
+}
+
+function live(main) {
+  const parts = () => [...document.querySelectorAll("[data-live]")];
+  let since = main.dataset.since, source = null, failures = 0;
+  let isAsking = false, isNews = false, isStale = false;
+
+  async function ask() {
+    isNews = true;
+    if (isAsking) return;
+    isAsking = true;
+    try {
+      while (isNews) {
+        isNews = false;
+        const headers = { "bearward-by-itself": "yes" };
+        const answer = await fetch(location.href, { headers });
+        if (!answer.ok || answer.redirected) return;
+        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        isStale = false;
+        for (const part of parts()) {
+          const fresh = page.getElementById(part.id);
+          if (fresh && !renew(part, fresh)) isStale = true;
+        }
+        await new Promise((later) => setTimeout(later, SOON));
+      }
+    } catch {
+      // Who cannot be reached is asked again when there is news.
+    } finally {
+      isAsking = false;
+    }
+  }
+
+  function close() {
+    source?.close();
+    source = null;
+  }
+
+  // Hidden pages listen to nothing: a browser has few connections.
+  function listen() {
+    if (document.hidden || source) return;
+    source = new EventSource(`/events?since=${since}`);
+    source.addEventListener("open", () => { failures = 0; });
+    source.addEventListener("changed", (event) => {
+      since = event.lastEventId;
+      const changed = event.data.split(" ");
+      const isShown = (part) => part.dataset.live === "list" || changed.includes(part.dataset.live);
+      if (changed.includes("list") || parts().some(isShown)) ask();
+    });
+    source.addEventListener("error", () => {
+      if (source?.readyState !== EventSource.CLOSED) return;
+      close();
+      failures += 1;
+      if (failures < FAILURES_MAX) setTimeout(listen, LATER);
+    });
+  }
+
+  document.addEventListener("visibilitychange", () => { if (document.hidden) close(); else listen(); });
+  window.addEventListener("pagehide", close);
+  window.addEventListener("pageshow", listen);
+  const retry = () => { if (isStale) setTimeout(ask, 0); };
+  document.addEventListener("focusout", retry);
+  document.addEventListener("change", retry);
+  listen();
+}
+if (document.querySelector("[data-live]")) live(document.querySelector("main[data-since]"));

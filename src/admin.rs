@@ -50,7 +50,7 @@ pub use pages::{OVERVIEW_KEPT_MAX, Overviews, browser_key};
 pub use serve::serve;
 
 use crate::config::OwnPorts;
-use crate::directory::Shelves;
+use crate::directory::{Shelves, Tidings};
 use crate::governance::catalogue::Catalogue;
 use crate::leak::Keys;
 use crate::seal::Seal;
@@ -109,6 +109,8 @@ pub struct AdminState {
     pub insights: Insights,
     /// The tokens of large organizations, in memory for their lists.
     pub shelves: Arc<Shelves>,
+    /// Those who listen for changes.
+    pub tidings: Arc<Tidings>,
     /// The overviews of those who looked at them a moment ago.
     pub overviews: Overviews,
     /// The use of tokens that is not stored yet.

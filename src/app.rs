@@ -14,6 +14,7 @@ use crate::cache::{Cache, Entry, Readers};
 use crate::change::{Change, Write};
 use crate::clock;
 use crate::config::{AccessLog, Config, OwnPorts, SealKey};
+use crate::directory::Tidings;
 use crate::gateway::route::{Routes, UnknownRole};
 use crate::gateway::{Gateway, LogWriter, Plan, Shared};
 use crate::governance::catalogue::Catalogue;
@@ -146,6 +147,7 @@ pub struct Running {
     flusher: Flusher,
     control: Control,
     browsers: Arc<Browsers>,
+    tidings: Arc<Tidings>,
     keeper: Keeper,
     log: Option<JoinHandle<()>>,
 }
@@ -190,6 +192,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
     let bell = Arc::new(Notify::new());
     let seal = Arc::new(seal_of(&config.seal)?);
     let browsers = Arc::new(Browsers::new(pages::limits(&config)));
+    let tidings = pages::tidings(&store);
     let router = admin::router(AdminState {
         ledger: Arc::clone(&store) as _,
         evidences: Arc::new(Cached(readers)),
@@ -198,6 +201,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         uses: Arc::clone(&board) as _,
         insights: Insights::default(),
         shelves: pages::shelves(&store, &board),
+        tidings: Arc::clone(&tidings),
         overviews: Overviews::default(),
         guesses: Guesses::default(),
         browsers: Arc::clone(&browsers),
@@ -234,6 +238,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         flusher,
         control,
         browsers,
+        tidings,
         keeper,
         log,
     })
@@ -289,6 +294,8 @@ impl Running {
         self.ready.store(false, Ordering::Release);
         self.listener.drain();
         self.flusher.stop();
+        // What is open for as long as somebody looks would be waited for.
+        self.tidings.close();
         self.control.stop();
         self.keeper.stop();
         flusher::last(&self.board, &self.cache, self.store.as_ref());

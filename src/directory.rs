@@ -13,6 +13,7 @@ mod insight;
 mod people;
 mod preview;
 mod shelf;
+mod tidings;
 mod tokens;
 mod window;
 
@@ -26,6 +27,9 @@ pub use insight::{
 pub use people::{People, Person, UserColumn, UserQuery, users};
 pub use preview::{OWNERS_NAMED_MAX, Preview};
 pub use shelf::{SHELF_IDLE, SHELVED_TOKENS_MAX, SHELVED_TOKENS_MIN, SHELVES_MAX, Shelves};
+pub use tidings::{
+    Audience, Changed, EARS_MAX, EARS_PER_USER_MAX, Listening, TOKENS_TOLD_MAX, Tidings, TooMany,
+};
 pub use tokens::{
     Room, TokenColumn, TokenFilter, TokenQuery, TokenRow, ViolationFilter, fitting, tokens,
 };

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 const CHUNKS_QUEUED_MAX: usize = 4;
 
 /// What comes next; `None` at the end.
-type Next = Option<io::Result<Bytes>>;
+pub(crate) type Next = Option<io::Result<Bytes>>;
 
 /// A body in pieces. An error among them breaks the answer off, so that it does not look complete, and
 /// so does a thread that ends in a panic.
@@ -22,6 +22,11 @@ pub(crate) struct Chunks {
 }
 
 impl Chunks {
+    /// A body of what is sent, as it is sent.
+    pub(crate) const fn told(chunks: mpsc::Receiver<Next>) -> Self {
+        Self { chunks, left: None }
+    }
+
     /// A body of so many bytes, if that is known, which `write` sends piece by piece. It may block,
     /// and is told `false` when nobody takes any more.
     pub(crate) fn written(

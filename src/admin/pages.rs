@@ -20,6 +20,7 @@ mod chart;
 mod exemptions;
 mod form;
 mod list;
+mod live;
 mod notices;
 mod overview;
 mod query;
@@ -63,7 +64,10 @@ fn hex(bytes: &[u8]) -> String {
 /// Whether a path is one of these, and not the API's.
 pub(super) fn is_page(path: &str) -> bool {
     let first = path.split('/').nth(1).unwrap_or_default();
-    matches!(first, "" | "sign-in" | "sign-out" | "theme" | "governance" | "account" | "tokens")
+    matches!(
+        first,
+        "" | "sign-in" | "sign-out" | "theme" | "events" | "governance" | "account" | "tokens"
+    )
 }
 
 pub(super) fn routes() -> Router<Shared> {
@@ -74,6 +78,7 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/sign-out", post(sign_in::leave))
         .route("/sign-out/everywhere", post(sign_in::leave_everywhere))
         .route("/theme", post(sign_in::theme))
+        .route("/events", get(live::events))
         .route("/assets/{name}", get(asset::file))
         .route("/governance/tokens", get(list::page))
         .route("/governance/tokens/switch", post(bulk::switch))

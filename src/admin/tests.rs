@@ -86,6 +86,7 @@ impl usage::Pending for &Pending {
 struct House {
     router: Router,
     store: Arc<MemoryStore>,
+    tidings: Arc<Tidings>,
     now: Arc<AtomicI64>,
     pending: Arc<Pending>,
     refusals: Arc<Refusals>,
@@ -252,6 +253,8 @@ impl House {
         let browsers = Arc::<Browsers>::default();
         let clock = Arc::clone(&now);
         let seal = Arc::new(Seal::new(&crate::secret::Key::default()).expect("a key"));
+        let tidings = Arc::new(Tidings::new(Arc::clone(&store) as Arc<dyn Facts>));
+        store.follow(Arc::clone(&tidings) as _);
         let router = router(AdminState {
             ledger: Arc::clone(&store) as Arc<dyn Ledger>,
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
@@ -260,6 +263,7 @@ impl House {
             uses: Arc::clone(&pending) as Arc<dyn Uses>,
             insights: Insights::default(),
             shelves: Arc::default(),
+            tidings: Arc::clone(&tidings),
             overviews: Overviews::default(),
             guesses: Guesses::default(),
             browsers: Arc::clone(&browsers),
@@ -284,6 +288,7 @@ impl House {
         Self {
             router,
             store,
+            tidings,
             now,
             pending,
             refusals,

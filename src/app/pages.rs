@@ -5,7 +5,7 @@ use crate::admin::{self, NoRandom};
 use crate::cache::Entry;
 use crate::clock;
 use crate::config::Config;
-use crate::directory::Shelves;
+use crate::directory::{Shelves, Tidings};
 use crate::secret::Secret;
 use crate::session::browser::Limits;
 use crate::store::Ledger as _;
@@ -25,6 +25,13 @@ pub(super) fn shelves(store: &RedbStore, board: &Board<Entry>) -> Arc<Shelves> {
     let listening = Arc::clone(&shelves);
     board.listen(Box::new(move |uses| listening.used(uses)));
     shelves
+}
+
+/// Those who listen for changes, and who hears of commits for them.
+pub(super) fn tidings(store: &Arc<RedbStore>) -> Arc<Tidings> {
+    let tidings = Arc::new(Tidings::new(Arc::clone(store) as _));
+    store.follow(Arc::clone(&tidings) as _);
+    tidings
 }
 
 impl Running {

@@ -95,6 +95,19 @@ impl Browsers {
         Some(session.shown)
     }
 
+    /// Whether the session of a browser's key is not over. No use of it.
+    pub fn lives(&self, key: &str, now: Timestamp) -> bool {
+        self.glanced(key, now).is_some()
+    }
+
+    /// The token that a browser's key stands for, as [`Browsers::shown`] says it. No use of the
+    /// session: what a page does by itself does not keep it alive.
+    pub fn glanced(&self, key: &str, now: Timestamp) -> Option<Digest> {
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let session = sessions.get(&Digest::of(key.as_bytes()))?;
+        (!session.is_over(&self.limits, now)).then_some(session.shown)
+    }
+
     /// Ends the session of a browser.
     pub fn end(&self, key: &str) {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
@@ -170,6 +183,10 @@ mod tests {
         browsers.begin("key", token(), whose(1), at(0));
         assert_eq!(browsers.shown("another", at(0)), None);
         assert_eq!(browsers.shown("key", at(9)), Some(token()));
+        // Whoever only glances does not keep it alive.
+        browsers.begin("left", token(), whose(1), at(0));
+        assert_eq!(browsers.glanced("left", at(9)), Some(token()));
+        assert!(!browsers.lives("left", at(10)) && !browsers.lives("right", at(0)));
         assert_eq!(browsers.shown("key", at(18)), Some(token()));
         assert_eq!(browsers.shown("key", at(24)), Some(token()));
         assert_eq!(browsers.shown("key", at(25)), None);

@@ -15,7 +15,9 @@ await world(async (it) => {
     bytes = 0;
     if (path) await it.open(page, path);
     await before?.();
-    await page.waitForLoadState("networkidle");
+    // A page that listens for changes is never without a connection.
+    await page.waitForLoadState("load");
+    await page.waitForTimeout(300);
     assert.ok(bytes < PAGE_BYTES_MAX, `${bytes} bytes`);
     const painted = await page.evaluate(
       () => performance.getEntriesByName("first-contentful-paint")[0].startTime);

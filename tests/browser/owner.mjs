@@ -165,6 +165,41 @@ await world(async (it) => {
     }, before);
   });
 
+  await step("what others change is seen without a reload, and what is selected stays", async () => {
+    const within = { timeout: 2_000 };
+    const id = it.token_ids.live;
+    const list = await it.signedIn(it.owner_token);
+    const one = await it.signedIn(it.owner_token);
+    await it.open(list, "/governance/tokens?sort=name");
+    await it.open(one, `/tokens/${id}`);
+    for (const open of [list, one]) await open.evaluate(() => { window.isSame = true; });
+    const row = `tr[data-row="${id}"]`;
+    const seen = (badge) => Promise.all([
+      list.waitForSelector(`${row} .badge.${badge}`, within),
+      one.waitForSelector(`#state .badge.${badge}`, within),
+    ]);
+    await it.api("POST", `/tokens/${id}/deactivate`, { reason: "by somebody else" });
+    await seen("deactivated");
+    assert.match(await text(one, "#facts"), /by somebody else/);
+    await one.waitForSelector("#doings form[action$='/activate']", within);
+    // A box that is ticked and a reason that is half typed stay as they are.
+    const other = list.locator(`tr[data-row]:not([data-row="${id}"]) input[name=id]`).first();
+    await other.check();
+    await one.fill("#doings input[name=reason]", "half of a sen");
+    await it.api("POST", `/tokens/${id}/activate`, {});
+    await seen("activated");
+    assert.ok(await other.isChecked());
+    assert.match(await text(list, "[data-told]"), /1 selected/);
+    assert.equal(await one.inputValue("#doings input[name=reason]"), "half of a sen");
+    await one.fill("#doings input[name=reason]", "");
+    await one.locator("#doings input[name=reason]").first().blur();
+    await one.waitForSelector("#doings form[action$='/deactivate']", within);
+    for (const open of [list, one]) {
+      assert.ok(await open.evaluate(() => window.isSame), "it was loaded anew");
+      await open.context().close();
+    }
+  });
+
   await step("a user is added, changed and deactivated", async () => {
     await it.open(page, "/governance/users");
     await page.click("summary:has-text('Add a user')");

@@ -42,6 +42,8 @@ pub(super) struct Frame {
     pub(super) here: &'static str,
     /// The address of the page.
     pub(super) address: String,
+    /// The commit from which on changes are news to the page.
+    pub(super) since: u64,
 }
 
 /// A page that the menu leads to.
@@ -91,6 +93,7 @@ impl Frame {
             proof: visitor.proof.clone(),
             here,
             address: visitor.here.clone(),
+            since: visitor.since.0,
             ..Self::bare(title, visitor.theme)
         })
     }
@@ -110,6 +113,7 @@ impl Frame {
             governs: false,
             here: "",
             address: String::new(),
+            since: 0,
         }
     }
 

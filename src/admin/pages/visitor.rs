@@ -4,12 +4,13 @@ use super::answer::Answer;
 use crate::admin::extract::{self, Call};
 use crate::admin::refused::{self, Visitor as Told};
 use crate::admin::{AdminState, Shared};
+use crate::org::Revision;
 use crate::session::{self, Refused};
 use crate::trails::Who;
 use axum::extract::FromRequestParts;
 use http::header::COOKIE;
 use http::request::Parts;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, Method};
 use sha2::{Digest as _, Sha256};
 
 /// The cookie that holds the key of a session.
@@ -26,6 +27,8 @@ pub(super) struct Visitor {
     pub(super) theme: Theme,
     /// The address of the page; the first page where a form was sent to another.
     pub(super) here: String,
+    /// The commit that what is read for the page is not older than.
+    pub(super) since: Revision,
 }
 
 /// The colours of the pages.
@@ -60,15 +63,44 @@ impl Theme {
     }
 }
 
+/// Somebody who is signed in, and whose page asks by itself: that does not keep the session alive.
+#[derive(Clone, Debug)]
+pub(super) struct Onlooker(pub(super) Visitor);
+
+/// What a request has that a page makes by itself, to see what others have changed.
+const BY_ITSELF: HeaderName = HeaderName::from_static("bearward-by-itself");
+
 impl FromRequestParts<Shared> for Visitor {
     type Rejection = Answer;
 
     async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, Answer> {
+        let is_asked = !parts.headers.contains_key(BY_ITSELF);
+        Self::known(parts, state, is_asked).await
+    }
+}
+
+impl FromRequestParts<Shared> for Onlooker {
+    type Rejection = Answer;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, Answer> {
+        Visitor::known(parts, state, false).await.map(Self)
+    }
+}
+
+impl Visitor {
+    /// Who is signed in. `is_asked` says whether that is a use of the session.
+    async fn known(parts: &Parts, state: &Shared, is_asked: bool) -> Result<Self, Answer> {
+        // Before anything is read that a page shows.
+        let since = state.tidings.last();
         let here = parts.uri.path_and_query().map_or("/", |here| here.as_str());
         let Some(key) = cookie(&parts.headers, SESSION) else { return Err(Answer::sign_in(here)) };
-        let Some(shown) = state.browsers.shown(key, (state.clock)()) else {
-            return Err(Answer::sign_in(here));
+        let now = (state.clock)();
+        let shown = if is_asked {
+            state.browsers.shown(key, now)
+        } else {
+            state.browsers.glanced(key, now)
         };
+        let Some(shown) = shown else { return Err(Answer::sign_in(here)) };
         let caller = match session::admit(&shown, extract::room(state)).await {
             Ok(caller) => caller,
             Err(turned) if turned.why == Refused::Unavailable => {
@@ -84,7 +116,7 @@ impl FromRequestParts<Shared> for Visitor {
         let call = Call { caller, shown, origin: refused::origin(&parts.extensions) };
         let here = if parts.method == Method::GET { here } else { "/" };
         let theme = Theme::of(&parts.headers);
-        Ok(Self { call, proof: proof(key), theme, here: here.to_owned() })
+        Ok(Self { call, proof: proof(key), theme, here: here.to_owned(), since })
     }
 }
 

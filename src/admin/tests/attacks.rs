@@ -17,6 +17,7 @@ async fn a1_a_fresh_store_admits_nobody() {
         uses: Arc::<Pending>::default(),
         insights: Insights::default(),
         shelves: Arc::default(),
+        tidings: Arc::new(Tidings::new(Arc::clone(&store) as Arc<dyn Facts>)),
         overviews: Overviews::default(),
         guesses: Guesses::default(),
         browsers: Arc::default(),

@@ -1,6 +1,7 @@
 //! The pages, as a browser meets them.
 
 mod exemptions;
+mod live;
 
 use super::*;
 
