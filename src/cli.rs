@@ -1,6 +1,7 @@
 //! The commands, a file each. What they say goes through [`say`] (results, standard output) and
 //! [`tell`] (everything else, standard error).
 
+mod api;
 mod audit;
 mod backup;
 mod check;
@@ -59,6 +60,8 @@ enum Command {
     Backup(backup::Arguments),
     /// Put a backup in the store's place, and say first what that brings back
     Restore(restore::Arguments),
+    /// Call the admin API, for what has no command of its own
+    Api(api::Arguments),
     /// Print the admin API's `OpenAPI` 3.1 document
     #[command(name = "openapi")]
     OpenApi,
@@ -79,6 +82,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Export(arguments) => export::run(&arguments),
         Command::Backup(arguments) => backup::run(&arguments),
         Command::Restore(arguments) => restore::run(&arguments),
+        Command::Api(arguments) => api::run(&arguments),
         Command::OpenApi => say(&bearward::app::openapi()),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };

@@ -310,6 +310,75 @@ fn insight_tells_of_tokens_that_requests_used_and_of_their_ends() {
     assert!(table.out.starts_with("IDLE DAYS"), "{}", table.out);
 }
 
+/// What has no command of its own, end to end over the command line.
+#[test]
+fn an_organization_is_governed_over_the_command_line() {
+    let demo = Demo::start(&[]);
+    let call = |arguments: &[&str]| -> Value {
+        let told = demo.asked("api", arguments);
+        assert_eq!((told.code, told.err.as_str()), (0, ""), "{arguments:?}");
+        if told.out.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_str(&told.out).expect("JSON")
+        }
+    };
+    let policies = r#"{"idle_ttl": {"active": true, "value": 1, "unit": "days"},
+                       "max_ttl": {"active": false, "value": 6, "unit": "months"}}"#;
+    let foreseen = call(&["POST", "/orgs/{org}/policies/preview", "--body", policies]);
+    assert!(foreseen["flagged"].as_u64() > Some(0), "{foreseen}");
+    let file = demo.home.path().join("policies.json");
+    fs::write(&file, policies).expect("the directory is writable");
+    let file = file.to_str().expect("text");
+    call(&["PUT", "/orgs/{org}/policies", "--body-file", file]);
+    let saved = call(&["get", "/api/v1/orgs/{org}/policies"]);
+    assert_eq!(
+        (&saved["idle_ttl"]["value"], &saved["idle_ttl"]["unit"]),
+        (&json!(1), &json!("days"))
+    );
+
+    let run = call(&["POST", "/orgs/{org}/validations"]);
+    let number = run["number"].as_u64().expect("a number");
+    let begun = Instant::now();
+    while call(&["GET", "/orgs/{org}/validations"])["items"].as_array().is_none_or(|runs| {
+        !runs.iter().any(|run| run["number"] == number && run["state"] == "finished")
+    }) {
+        assert!(begun.elapsed() < PATIENCE, "run {number} is not through");
+        thread::sleep(Duration::from_millis(20));
+    }
+    let broken = call(&["GET", "/orgs/{org}/tokens?violation=any&limit=1"]);
+    let token = text(&broken["items"][0], "id");
+    let until = bearward::clock::now().after(Duration::from_hours(240)).to_string();
+    let ignored = json!({"until": until, "reason": "known"}).to_string();
+    let path = format!("/orgs/{{org}}/tokens/{token}/violations/idle_ttl/ignore");
+    let told = call(&["POST", &path, "--body", &ignored]);
+    assert!(told["violations"].to_string().contains(&until), "{told}");
+
+    let exemption = json!({"token": token, "policy": "idle_ttl", "until": until}).to_string();
+    call(&["POST", "/orgs/{org}/exemptions", "--body", &exemption]);
+    assert_eq!(call(&["GET", "/orgs/{org}/exemptions"])["items"].as_array().map(Vec::len), Some(1));
+    let webhook = r#"{"url": "https://example.com/hook"}"#;
+    let made = call(&["POST", "/orgs/{org}/webhooks", "--body", webhook]);
+    let path = format!("/orgs/{{org}}/webhooks/{}", text(&made["webhook"], "id"));
+    assert_eq!(call(&["DELETE", &path]), Value::Null);
+    assert!(call(&["GET", "/orgs/{org}/notices"])["items"].is_array());
+    assert!(call(&["GET", "/scim/v2/Users"])["totalResults"].as_u64() > Some(0));
+    call(&["PATCH", "/orgs/{org}", "--body", r#"{"governance": "deactivated"}"#]);
+
+    for (arguments, expected) in [
+        (&["GET", "/orgs/{org}/policies"][..], "governance"),
+        (&["PUT", "/orgs/{org}/policies", "--body", "{"], "--body is not JSON"),
+        (&["GET", "orgs"], "is no path"),
+        (&["TRACE", "/me"], "expected GET, POST, PUT, PATCH or DELETE"),
+        (&["POST", "/orgs/{org}/users", "--body", r#"{"nmae": "x"}"#], "nmae"),
+        (&["GET", "/nowhere"], "bearward: "),
+    ] {
+        let told = demo.asked("api", arguments);
+        assert_ne!((told.code, told.out.is_empty()), (0, false), "{told:?}");
+        assert!(told.err.contains(expected), "{arguments:?}: {}", told.err);
+    }
+}
+
 #[test]
 fn what_the_admin_port_refuses_is_told_in_its_words() {
     let demo = Demo::start(&[]);
