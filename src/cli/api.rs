@@ -47,11 +47,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let (mut client, org) = arguments.access.connect()?;
     let path = path.replace(OWN_ORG, &org);
-    match client.call(arguments.method.clone(), &path, body.as_ref())? {
-        Value::Null => Ok(()),
-        answer if arguments.access.json => say(&answer.to_string()),
-        answer => say(&format!("{answer:#}")),
+    let answer = client.call(arguments.method.clone(), &path, body.as_ref())?;
+    if answer.is_null() {
+        return Ok(());
     }
+    say(&if arguments.access.json { answer.to_string() } else { format!("{answer:#}") })
 }
 
 fn method(text: &str) -> Result<Method, String> {

@@ -238,3 +238,6 @@ impl Drop for Listening {
         lock(&self.tidings.state).ears.retain(|ear| !Arc::ptr_eq(ear, &self.ear));
     }
 }
+
+#[cfg(test)]
+mod tests;
