@@ -281,6 +281,24 @@ impl Occasion<'_> {
         }
     }
 
+    /// Tells `to`, and the webhooks, what becomes of the tokens of a user who is removed: a line for
+    /// each, and as many notices as that takes. One for each token would be up to
+    /// [`TOKENS_PER_USER_MAX`] for each addressee, in one transaction.
+    fn tell_estate(
+        &self,
+        kind: notice::Kind,
+        user: &User,
+        to: Option<UserId>,
+        tokens: &[notice::Detail],
+        by: UserId,
+    ) -> impl Iterator<Item = notice::Draft> {
+        tokens.chunks(notice::DETAILS_MAX).map(move |part| notice::Draft {
+            to: to.into_iter().collect(),
+            details: part.to_vec(),
+            ..self.tell_user(kind, user, Some(by), None)
+        })
+    }
+
     /// Refuses with `refusal` if a role of `wanted` is not in `held`, naming what is missing.
     fn all_held(
         &self,

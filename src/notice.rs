@@ -53,7 +53,7 @@ pub enum Kind {
     /// A token has another secret.
     #[serde(rename = "token.regenerated")]
     Regenerated,
-    /// A token was switched off for good.
+    /// A token was switched off for good: one notice for all that go with a user who is removed.
     #[serde(rename = "token.revoked")]
     Revoked,
     /// Tokens that break a policy since their owner was last told: one notice for all of an owner's.
@@ -80,11 +80,14 @@ pub enum Kind {
     /// A token's secret was found where it should not be.
     #[serde(rename = "token.leaked")]
     Leaked,
+    /// A token has another owner: one notice for all that a user who is removed leaves to an heir.
+    #[serde(rename = "token.transferred")]
+    Transferred,
 }
 
 impl Kind {
     /// All kinds, in the order of their places.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Deactivated,
         Self::Reactivated,
         Self::Created,
@@ -98,6 +101,7 @@ impl Kind {
         Self::UserDeactivated,
         Self::UserActivated,
         Self::Leaked,
+        Self::Transferred,
     ];
 
     /// The text form.
@@ -117,6 +121,7 @@ impl Kind {
             Self::UserDeactivated => "user.deactivated",
             Self::UserActivated => "user.activated",
             Self::Leaked => "token.leaked",
+            Self::Transferred => "token.transferred",
         }
     }
 
@@ -142,7 +147,8 @@ impl Kind {
             | Self::Expired
             | Self::EnforcementStep
             | Self::SuccessorReady
-            | Self::Leaked => false,
+            | Self::Leaked
+            | Self::Transferred => false,
         }
     }
 

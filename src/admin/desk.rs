@@ -176,13 +176,14 @@ fn moving() -> Problem {
 
 /// As [`change`], for each of many by itself; the answers are in the order of the keys. So many changes
 /// are queued before the first is awaited that they share transactions, and so few that others find
-/// room.
+/// room. Where the caller's token ends midway, that is the answer of each that is still open: what
+/// was done before is told all the same.
 pub(crate) async fn each<K: Send + Sync + 'static, T: Send + 'static>(
     state: &Shared,
     call: Call,
     keys: Vec<K>,
     plan: impl Fn(&Desk<'_>, &K) -> Result<Step<T>, Problem> + Send + Sync + 'static,
-) -> Result<Vec<Result<T, Problem>>, Problem> {
+) -> Vec<Result<T, Problem>> {
     let (plan, call, keys) = (Arc::new(plan), Arc::new(call), Arc::new(keys));
     let mut done: Vec<Result<T, Problem>> = keys.iter().map(|_key| Err(moving())).collect();
     let mut open: Vec<usize> = (0..keys.len()).collect();
@@ -195,7 +196,16 @@ pub(crate) async fn each<K: Send + Sync + 'static, T: Send + 'static>(
                 let plan_all = move |desk: &Desk<'_>| {
                     Ok(part.into_iter().map(|at| (at, plan(desk, &keys[at]))).collect::<Vec<_>>())
                 };
-                blocking(move || attempt_at_desk(&state, &call, attempt, plan_all)).await?
+                blocking(move || attempt_at_desk(&state, &call, attempt, plan_all)).await
+            };
+            let steps = match steps {
+                Ok(steps) => steps,
+                Err(problem) => {
+                    for &at in part {
+                        done[at] = Err(problem.clone());
+                    }
+                    continue;
+                }
             };
             let mut queued = Vec::new();
             for (at, step) in steps {
@@ -221,7 +231,7 @@ pub(crate) async fn each<K: Send + Sync + 'static, T: Send + 'static>(
             break;
         }
     }
-    Ok(done)
+    done
 }
 
 /// At the first attempt by what authentication has found, later by the present records.

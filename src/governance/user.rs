@@ -7,7 +7,7 @@ use super::{
 use crate::audit::{Action, Target};
 use crate::change::{Change, RecordKey, Require, Write};
 use crate::id::{OrgId, UserId};
-use crate::notice::Kind;
+use crate::notice::{Detail, Kind};
 use crate::org::{StatusChange, User, UserStatus};
 use crate::role::{RoleId, RoleName, RoleSet, RoleTable};
 use crate::token::{ApiToken, Standing, TokenStatus};
@@ -321,7 +321,8 @@ pub fn remove(
     Ok(Plan::Change(Box::new(change), ()))
 }
 
-/// Whoever may remove a user may end the tokens that nobody is left to answer for.
+/// Whoever may remove a user may end the tokens that nobody is left to answer for. Webhooks are
+/// told; a mail would have nobody to read it.
 fn revoke_all(
     change: &mut Change,
     user: &User,
@@ -333,6 +334,7 @@ fn revoke_all(
     // None was made since these were read: each of them is there in the version that was read.
     change.requires.push(Require::CountBelow(user.id, count.saturating_add(1)));
     let governed = by.authority() == Authority::Owner;
+    let mut told = Vec::new();
     for token in tokens {
         change.requires.push(Require::Version(RecordKey::Token(token.id), token.version));
         let before = match token.standing() {
@@ -343,11 +345,18 @@ fn revoke_all(
         let fields = Fields::default().changed("status", before, "revoked");
         let subject = Subject::new(Target::Token(token.id), &token.name, fields);
         change.events.push(at.event(token.org, by.actor(), Action::TokenRevoked, subject));
+        told.push(line(&token));
         let status = StatusChange { at: at.now, by: Some(by.user()), reason: None, governed };
         change
             .writes
             .push(Write::Token(ApiToken { status: TokenStatus::Revoked(status), ..token }));
     }
+    change.notices.extend(at.tell_estate(Kind::Revoked, user, None, &told, by.user()));
+}
+
+/// What a notice about several tokens says of one.
+fn line(token: &ApiToken) -> Detail {
+    Detail::new("token", format!("{} ({})", token.name, token.id))
 }
 
 fn hand_over(
@@ -376,6 +385,7 @@ fn hand_over(
         // None was made since these were read: each of them is there in the version that was read.
         Require::CountBelow(user.id, count.saturating_add(1)),
     ]);
+    let mut told = Vec::new();
     for token in tokens.into_iter().filter(|token| token.standing() != Standing::Revoked) {
         change.requires.push(Require::Version(RecordKey::Token(token.id), token.version));
         let scope = token.scope.intersection(&user.roles);
@@ -384,8 +394,10 @@ fn hand_over(
             .changed("scope", at.roles.scope_text(&token.scope), at.roles.scope_text(&scope));
         let subject = Subject::new(Target::Token(token.id), &token.name, fields);
         change.events.push(at.event(token.org, by.actor(), Action::TokenUpdated, subject));
+        told.push(line(&token));
         change.writes.push(Write::Token(ApiToken { owner: to.id, scope, ..token }));
     }
+    change.notices.extend(at.tell_estate(Kind::Transferred, user, Some(to.id), &told, by.user()));
     Ok(())
 }
 

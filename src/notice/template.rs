@@ -5,7 +5,7 @@
 //! `{{detail.text}}` stands once for each detail. In HTML every value is escaped. The text begins
 //! with a line `Subject: ...` and an empty one.
 
-use super::Kind;
+use super::{About, Kind};
 use std::collections::HashMap;
 use std::fmt;
 
@@ -294,9 +294,13 @@ fn push_escaped(filled: &mut String, value: &str) {
     }
 }
 
-/// The sentence that a kind of notice begins with, about something of this name.
+/// The sentence that a kind of notice begins with.
 #[must_use]
-pub fn headline(kind: Kind, name: &str) -> String {
+pub fn headline(kind: Kind, about: &About) -> String {
+    let name: &str = match about {
+        About::Token(_, name) | About::User(_, name) => name,
+        About::Organization => "",
+    };
     match kind {
         Kind::Deactivated => format!("Your API token \"{name}\" was deactivated"),
         Kind::Reactivated => format!("Your API token \"{name}\" was activated again"),
@@ -314,6 +318,12 @@ pub fn headline(kind: Kind, name: &str) -> String {
         }
         Kind::UserDeactivated => "You were deactivated, and your API tokens with you".to_owned(),
         Kind::Leaked => format!("The API token \"{name}\" has leaked"),
+        Kind::Transferred => match about {
+            About::User(..) => format!("The API tokens of \"{name}\" have another owner"),
+            About::Token(..) | About::Organization => {
+                format!("The API token \"{name}\" has another owner")
+            }
+        },
         Kind::UserActivated => "You were activated again, and your API tokens with you".to_owned(),
     }
 }

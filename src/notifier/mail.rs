@@ -141,7 +141,7 @@ impl Letter {
             About::Organization => (says.org.to_string(), organization.clone()),
         };
         let mut values = Values::default();
-        values.set("headline", headline(says.kind, &name));
+        values.set("headline", headline(says.kind, &says.about));
         values.set("kind", says.kind.name());
         values.set("organization", organization);
         values.set("name", name);

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::change::Write;
+use crate::notice::{Addressee, Kind};
+use crate::token::Standing;
 
 impl House {
     async fn bulk(&self, by: &Member, body: Value) -> Answer {
@@ -126,6 +128,57 @@ async fn a_filter_never_hits_the_calling_token_and_a_dry_run_nothing() {
 }
 
 #[tokio::test]
+async fn the_calling_token_comes_last_wherever_it_stands() {
+    for place in [0, 2, 3] {
+        let house = House::new().await;
+        let own = house.owner.token;
+        let mut ids = house.furnished().await.to_vec();
+        ids.insert(place, own);
+        ids.push(own);
+        let body = json!({"action": "revoke", "ids": ids});
+        let answer = house.bulk(&house.owner, body).await.expect(200);
+        let results = answer.body["results"].as_array().expect("results").clone();
+        let told: Vec<_> = results.iter().map(|result| result["id"].clone()).collect();
+        assert_eq!(told, ids.iter().map(|id| json!(id)).collect::<Vec<_>>(), "as asked for");
+        assert!(results.iter().all(|result| result["ok"] == true), "{}", answer.text);
+        for id in ids {
+            assert_eq!(house.token(id).standing(), Standing::Revoked, "{place}");
+        }
+        house.get("/api/v1/me").by(&house.owner).send().await.expect(401);
+    }
+}
+
+#[tokio::test]
+async fn a_calling_token_that_ends_midway_takes_no_results_along() {
+    let house = House::new().await;
+    let mut seed = Seed { next: 10_000, writes: vec![] };
+    let owner = house.user(house.bystander.user);
+    let ids: Vec<TokenId> = (0..1_000).map(|_| seed.token(&owner, "crowd").0).collect();
+    let change = Change { writes: seed.writes, ..Change::default() };
+    house.store.commit(change).await.expect("the store takes it");
+    let is_off = |id: TokenId| house.token(id).standing() == Standing::Deactivated;
+    let ends = async {
+        while !is_off(ids[0]) {
+            tokio::task::yield_now().await;
+        }
+        let token = house.token(house.owner.token);
+        let status = TokenStatus::Revoked(deactivated(true));
+        house.write(Write::Token(ApiToken { status, ..token })).await;
+    };
+    let body = json!({"action": "deactivate", "ids": ids});
+    let (answer, ()) = tokio::join!(house.bulk(&house.owner, body), ends);
+    let answer = answer.expect(200);
+    let results = answer.body["results"].as_array().expect("results");
+    assert_eq!(results.len(), ids.len());
+    for (result, id) in results.iter().zip(&ids) {
+        assert_eq!(result["ok"], is_off(*id), "what is told is what was done");
+        assert!(result["ok"] == true || result["message"] == "the token is not valid");
+    }
+    let refused = results.iter().filter(|result| result["ok"] == false).count();
+    assert!(refused > 0, "it ended too late to matter");
+}
+
+#[tokio::test]
 async fn what_is_asked_of_many_is_bounded_and_clear() {
     let house = House::new().await;
     let many: Vec<TokenId> = (0..1_001).map(TokenId::from_bits).collect();
@@ -185,6 +238,12 @@ async fn a_token_goes_to_another_user_with_its_secret_and_history() {
     assert_eq!(me.body["user"]["name"], "By", "the same secret, another's now");
     let trail = house.get(&house.at("/audit?limit=1")).by(&house.owner).send().await.expect(200);
     assert_eq!(trail.body["items"][0]["reason"], "left");
+    let told = house.all_notices();
+    let mut to: Vec<_> = told.iter().map(|notice| notice.to).collect();
+    to.sort_by_key(|to| to.bits());
+    let both = [house.member.user, house.bystander.user];
+    assert_eq!(to, both.map(Addressee::User), "who has it now, and who had it");
+    assert!(told.iter().all(|notice| notice.says.kind == Kind::Transferred));
     let lacking = house.create_user(&house.owner, "l@example.com", &["org_member"]).await;
     let refused = give(json!({"owner": lacking})).await.problem(400, "invalid-request");
     assert_eq!(refused.field(), "owner");

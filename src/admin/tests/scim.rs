@@ -1,6 +1,7 @@
 //! Users by SCIM, as identity providers make, change, switch off and remove them.
 
 use super::*;
+use crate::notice::{Addressee, Kind};
 use std::fmt::Write as _;
 
 const USERS: &str = "/scim/v2/Users";
@@ -95,6 +96,19 @@ async fn a_removed_user_takes_their_tokens_along() {
     assert!(matches!(house.token(house.bystander.token).status, TokenStatus::Revoked(_)));
     house.get(&path).by(&house.owner).send().await.expect(404);
     house.ask("DELETE", &path).by(&house.owner).send().await.expect(404);
+}
+
+#[tokio::test]
+async fn webhooks_hear_of_the_tokens_that_go_with_their_user() {
+    let house = House::new().await;
+    let (webhook, _secret) = house.webhook().await;
+    let path = format!("{USERS}/{}", house.bystander.user);
+    house.ask("DELETE", &path).by(&house.owner).send().await.expect(204);
+    let all = house.all_notices();
+    let [told] = &all[..] else { panic!("one, to the webhook: {all:?}") };
+    assert_eq!(told.to, Addressee::Webhook(webhook.parse().expect("an identity")));
+    assert_eq!(told.says.kind, Kind::Revoked);
+    assert!(told.says.details[0].text.contains(&house.bystander.token.to_string()));
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use crate::id::{OrgId, TokenId};
 use crate::org::Revision;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Most tokens that one request switches.
 pub(crate) const BULK_TOKENS_MAX: usize = 1_000;
@@ -129,18 +130,30 @@ pub(crate) async fn switch(
         (None, None) => Err(Problem::field("ids", "expected this or filter")),
     })
     .await?;
-    let done = desk::each(&state, call, chosen.clone(), move |desk, &id| {
+    let plan = Arc::new(move |desk: &Desk<'_>, &id: &TokenId| -> Result<Step<()>, Problem> {
         let plan = planned(id, org, action, reason.as_ref(), desk)?;
         Ok(match plan {
             Plan::Change(change, _) if !dry_run => Step::Commit(change, ()),
             Plan::Change(..) | Plan::Nothing(_) => Step::Answer((), Revision::default()),
         })
-    })
-    .await?;
-    let results = chosen.into_iter().zip(done).map(|(id, done)| BulkResult {
-        id,
-        ok: done.is_ok(),
-        message: done.err().map(|problem| problem.detail().to_owned()),
+    });
+    let switch = |ids| {
+        let plan = Arc::clone(&plan);
+        desk::each(&state, call.clone(), ids, move |desk, id| plan(desk, id))
+    };
+    // The calling token comes last, and once: when it is off, nothing more is done for who showed it.
+    let own = call.caller.token();
+    let others = chosen.iter().copied().filter(|id| *id != own).collect();
+    let mut others = switch(others).await.into_iter();
+    let is_chosen = chosen.contains(&own);
+    let own_done = switch(is_chosen.then_some(own).into_iter().collect()).await.pop();
+    let results = chosen.into_iter().filter_map(|id| {
+        let done = if id == own { own_done.clone() } else { others.next() };
+        done.map(|done| BulkResult {
+            id,
+            ok: done.is_ok(),
+            message: done.err().map(|problem| problem.detail().to_owned()),
+        })
     });
     Ok(axum::Json(BulkResults { results: results.collect() }))
 }

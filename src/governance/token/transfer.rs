@@ -6,6 +6,7 @@ use crate::change::{RecordKey, Require, Write};
 use crate::governance::{
     Authority, Caller, Clash, Fields, Occasion, Plan, Refusal, Subject, TOKENS_PER_USER_MAX, closed,
 };
+use crate::notice::{Detail, Kind};
 use crate::org::User;
 use crate::token::ApiToken;
 
@@ -68,6 +69,14 @@ impl TransferToken<'_> {
         let subject = Subject::new(Target::Token(token.id), &token.name, fields)
             .because(self.reason.as_ref());
         change.events.push(at.event(token.org, by.actor(), Action::TokenUpdated, subject));
+        let mut told =
+            at.tell_owner(Kind::Transferred, &token, Some(by.user()), self.reason.as_ref());
+        // Who had it is told, too: they have to do without it, and may still know its secret.
+        told.to.push(from.id);
+        let person = |user: &User| format!("{} ({})", user.name, user.id);
+        told.details
+            .extend([Detail::new("former_owner", person(from)), Detail::new("owner", person(to))]);
+        change.notices.push(told);
         change.writes.push(Write::Token(token.clone()));
         Ok(Plan::Change(Box::new(change), token))
     }

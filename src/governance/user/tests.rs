@@ -1,7 +1,9 @@
 use super::*;
 use crate::governance::tests::{World, change, clash, forbidden, invalid, roles, user};
 use crate::id::TokenId;
+use crate::notice::{About, DETAILS_MAX};
 use crate::org::{EXTERNAL_ID_CHARS_MAX, Revision};
+use std::collections::HashSet;
 
 fn create(world: &World, by: &Caller, held: &[u32]) -> Result<Plan<User>, Refusal> {
     CreateUser {
@@ -199,6 +201,10 @@ fn removal_wants_the_tokens_revoked_or_handed_over() {
     assert_eq!(moved.scope, roles(&[2, 3]), "what had no effect does not come back");
     assert!(matches!(handed.writes[1], Write::RemoveUser(id) if id == world.member.id));
     assert_eq!(handed.events.len(), 2);
+    let [told] = &handed.notices[..] else { panic!("{:?}", handed.notices) };
+    assert_eq!((told.kind, &told.to[..]), (Kind::Transferred, &[heir.id][..]));
+    assert_eq!(told.about, About::User(world.member.id, world.member.name.clone()));
+    assert_eq!(told.details, [Detail::new("token", format!("{} ({})", token.name, token.id))]);
 }
 
 #[test]
@@ -247,6 +253,15 @@ fn more_tokens_than_a_user_may_own_are_not_handed_over() {
     let handed = change(&by, &hand(TOKENS_PER_USER_MAX));
     assert!(handed.requires.contains(&Require::CountBelow(world.admin.id, 1)));
     assert_eq!(clash(hand(TOKENS_PER_USER_MAX + 2)), Clash::TooManyTokens);
+    // The heir is told of each, and in no more notices than that takes.
+    let revoked =
+        remove(&world.member, Estate::Revoke { tokens: tokens(TOKENS_PER_USER_MAX) }, &by, &at);
+    for told in [handed.notices, change(&by, &revoked).notices] {
+        assert_eq!(told.len(), TOKENS_PER_USER_MAX as usize / DETAILS_MAX);
+        let lines = told.iter().flat_map(|told| &told.details);
+        let texts: HashSet<_> = lines.map(|line| &line.text).collect();
+        assert_eq!(texts.len(), TOKENS_PER_USER_MAX as usize, "each once, none left out");
+    }
 }
 
 /// What an identity provider asks for in one go.
@@ -339,6 +354,10 @@ fn a_removed_users_tokens_are_revoked_in_the_same_change() {
     assert!(removed.requires.contains(&Require::CountBelow(world.member.id, 3)));
     let actions: Vec<Action> = removed.events.iter().map(|event| event.action).collect();
     assert_eq!(actions, [Action::TokenRevoked, Action::TokenRevoked, Action::UserRemoved]);
+    let [told] = &removed.notices[..] else { panic!("{:?}", removed.notices) };
+    assert_eq!(told.kind, Kind::Revoked);
+    assert!(told.to.is_empty(), "nobody is left to read mail");
+    assert_eq!(told.details.len(), 2);
 
     let second = user(9, &[0, 1, 2]);
     let owner = change(&by, &remove(&second, Estate::Revoke { tokens: vec![] }, &by, &at));

@@ -1,4 +1,5 @@
 use super::*;
+use crate::id::TokenId;
 
 fn values() -> Values {
     let mut values = Values::default();
@@ -22,12 +23,13 @@ fn replaced(file: &str, text: &str) -> Result<Templates, Unusable> {
 fn what_is_built_in_is_good_for_every_kind() {
     let templates = Templates::default();
     assert!(templates.default.text.is_some() && templates.default.html.is_some());
+    let about = About::Token(TokenId::from_bits(1), "ci".to_owned());
     for kind in Kind::ALL {
         let mut values = values();
-        values.set("headline", headline(kind, "ci"));
+        values.set("headline", headline(kind, &about));
         values.set("kind", kind.name());
         let mail = templates.mail(kind, &values);
-        assert_eq!(mail.subject, headline(kind, "ci"));
+        assert_eq!(mail.subject, headline(kind, &about));
         assert!(mail.text.starts_with(&mail.subject), "{}", mail.text);
         for part in [&mail.text, &mail.html] {
             assert!(part.contains(kind.name()) && part.contains("orders/reader"), "{part}");

@@ -26,6 +26,9 @@ fn a_token_goes_to_a_user_who_holds_what_it_carries() {
     assert!(change.requires.contains(&Require::CountBelow(heir.id, TOKENS_PER_USER_MAX)));
     assert!(change.requires.contains(&Require::Version(RecordKey::User(heir.id), heir.version)));
     assert_eq!(change.events[0].reason.as_deref(), Some("left"));
+    let [told] = &change.notices[..] else { panic!("{:?}", change.notices) };
+    assert_eq!((told.kind, &told.to[..]), (Kind::Transferred, &[heir.id, world.member.id][..]));
+    assert_eq!(told.reason.as_deref(), Some("left"));
     let token = plan.expect("a change").record().clone();
     assert_eq!(token, ApiToken { owner: heir.id, ..was.clone() });
     let again = transfer(&world, &token, &heir, &heir).plan(&by, &world.occasion());
