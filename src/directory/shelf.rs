@@ -55,7 +55,7 @@ struct Shelf {
     org: OrgId,
     asked_at: Mutex<Timestamp>,
     news: Mutex<News>,
-    /// Taken by who holds uses still ([`Uses::still`]), or is moving them.
+    /// Taken by who holds uses still ([`crate::usage::Uses::still`]), or is moving them.
     rows: Mutex<Option<Rows>>,
 }
 
