@@ -1,4 +1,4 @@
-//! Validation runs of the real process: by the clock, on demand, and across crashes.
+//! Validation runs of the real process: by the clock, on demand, and across restarts.
 
 use crate::upstream::{Upstream, ok};
 use crate::world::{Setup, TokenWish, World, eventually};
