@@ -399,15 +399,25 @@ pub fn dead(
     if now >= token.expires_at {
         return Some(Reason::Expired);
     }
-    if !owner.active {
-        return Some(Reason::OwnerDeactivated);
+    if let Some(reason) = absent(owner, org) {
+        return Some(reason);
     }
     // A role held in another organization never counts, and neither does a token whose owner
     // is a member elsewhere: the store never makes one, so it is as good as unknown.
-    if owner.org != token.org || org.id != token.org || owner.id != token.owner {
+    if org.id != token.org || owner.id != token.owner {
         return Some(Reason::Unknown);
     }
     None
+}
+
+/// Why a user may do nothing in an organization, with whichever credential; `None` for a working
+/// member of it.
+#[must_use]
+pub fn absent(user: &OwnerFacts, org: &OrgFacts) -> Option<Reason> {
+    if !user.active {
+        return Some(Reason::OwnerDeactivated);
+    }
+    (user.org != org.id).then_some(Reason::Unknown)
 }
 
 #[cfg(test)]

@@ -191,7 +191,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
     let catalogue = Arc::new(ArcSwap::from_pointee(catalogue_of(&config)));
     let bell = Arc::new(Notify::new());
     let seal = Arc::new(seal_of(&config.seal)?);
-    let browsers = Arc::new(Browsers::new(pages::limits(&config)));
+    let browsers = pages::browsers(&store, &config);
     let tidings = pages::tidings(&store);
     let router = admin::router(AdminState {
         ledger: Arc::clone(&store) as _,

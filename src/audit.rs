@@ -36,6 +36,19 @@ pub enum Actor {
     System,
     /// Somebody whom nobody knows.
     Unknown,
+    /// A user, in a session of the pages that the identity provider vouched for.
+    Session {
+        /// The user.
+        user: UserId,
+    },
+}
+
+impl Actor {
+    /// A user, with a token or without one.
+    #[must_use]
+    pub fn user(user: UserId, token: Option<TokenId>) -> Self {
+        token.map_or(Self::Session { user }, |token| Self::User { user, token })
+    }
 }
 
 /// What was done. The text forms are stable.

@@ -8,7 +8,8 @@
 //!
 //! **Invariants.**
 //! - A plan requires the versions of the caller's token, user and organization: a credential that is
-//!   switched off while its change is on the way changes nothing.
+//!   switched off while its change is on the way changes nothing. Who has no token, being in a session
+//!   that an identity provider vouched for, is held to those of the user and the organization.
 //! - A change that takes access away is marked restrictive, and no other.
 //! - Whatever changes a record writes an audit event with it, and tells whom it concerns; neither
 //!   event nor notice holds a secret.
@@ -105,15 +106,16 @@ pub fn reduced(roles: &RoleSet) -> RoleSet {
     roles.difference(&implied)
 }
 
-/// Who asks: a user through a live token. Only [`Caller::admitted`] makes one.
+/// Who asks: a user through a live token, or in a session that an identity provider vouched for.
+/// Only [`Caller::admitted`] and [`Caller::vouched`] make one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     user: UserId,
     org: OrgId,
-    token: TokenId,
+    token: Option<TokenId>,
     roles: RoleSet,
     operator: bool,
-    versions: [Require; 3],
+    versions: Vec<Require>,
 }
 
 impl Caller {
@@ -130,12 +132,31 @@ impl Caller {
         Ok(Self {
             user: owner.id,
             org: org.id,
-            token: token.id,
+            token: Some(token.id),
             roles: token.scope.intersection(&closed(&owner.roles)),
             operator: owner.operator,
-            versions: [
+            versions: vec![
                 Require::Version(RecordKey::Token(token.id), token.version),
                 Require::Version(RecordKey::User(owner.id), owner.version),
+                Require::Version(RecordKey::Organization(org.id), org.version),
+            ],
+        })
+    }
+
+    /// Admits a user for whom an identity provider vouched, with all the roles that they hold; or
+    /// says why not.
+    pub fn vouched(user: &OwnerFacts, org: &OrgFacts) -> Result<Self, Reason> {
+        if let Some(reason) = access::absent(user, org) {
+            return Err(reason);
+        }
+        Ok(Self {
+            user: user.id,
+            org: org.id,
+            token: None,
+            roles: closed(&user.roles),
+            operator: user.operator,
+            versions: vec![
+                Require::Version(RecordKey::User(user.id), user.version),
                 Require::Version(RecordKey::Organization(org.id), org.version),
             ],
         })
@@ -153,13 +174,15 @@ impl Caller {
         self.org
     }
 
-    /// The token that authenticated the call.
+    /// The token that authenticated the call; none in a session that an identity provider vouched
+    /// for.
     #[must_use]
-    pub const fn token(&self) -> TokenId {
+    pub const fn token(&self) -> Option<TokenId> {
         self.token
     }
 
-    /// The effective roles: the token's scope as far as its owner holds it now.
+    /// The effective roles: the token's scope as far as its owner holds it now; without a token, all
+    /// that the user holds now.
     #[must_use]
     pub const fn roles(&self) -> &RoleSet {
         &self.roles
@@ -179,8 +202,8 @@ impl Caller {
 
     /// The caller in the audit trail.
     #[must_use]
-    pub const fn actor(&self) -> Actor {
-        Actor::User { user: self.user, token: self.token }
+    pub fn actor(&self) -> Actor {
+        Actor::user(self.user, self.token)
     }
 
     fn needs(&self, authority: Authority) -> Result<(), Refusal> {
@@ -201,7 +224,7 @@ impl Caller {
 
     /// The change that this caller's requirements go before.
     fn change(&self) -> Change {
-        Change { requires: self.versions.to_vec(), ..Change::default() }
+        Change { requires: self.versions.clone(), ..Change::default() }
     }
 }
 

@@ -5,7 +5,8 @@
 //! that is fenced against stale ones can stand there.
 //!
 //! Who signed in to the pages shows a cookie in place of the token ([`browser`]); the token that it
-//! stands for is judged at each request all the same, by [`admit`].
+//! stands for is judged at each request all the same, by [`admit`]. Who signed in at an identity
+//! provider has no token: then it is the user who is judged at each request, by [`recognize`].
 //!
 //! **Invariant.** Unknown, expired, deactivated, blocked and revoked tokens get one answer: nobody
 //! learns from it that a secret was good once.
@@ -43,15 +44,15 @@ pub enum Refused {
     Unavailable,
 }
 
-/// Whose token it is.
+/// Whose call it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Whose {
     /// The organization.
     pub org: OrgId,
     /// The user.
     pub user: UserId,
-    /// The token.
-    pub token: TokenId,
+    /// The token; none of somebody for whom an identity provider vouched.
+    pub token: Option<TokenId>,
 }
 
 impl From<&Caller> for Whose {
@@ -74,6 +75,15 @@ impl From<Refused> for TurnedAway {
     fn from(why: Refused) -> Self {
         Self { why, whose: None }
     }
+}
+
+/// What a caller has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// A secret, of which this is the digest.
+    Secret(Digest),
+    /// Themself, to the identity provider, which vouched for this user.
+    Vouched(UserId),
 }
 
 /// The facts about a token could not be had.
@@ -191,7 +201,8 @@ pub async fn admit(digest: &Digest, room: Room<'_>) -> Result<Caller, TurnedAway
     let now = (room.clock)();
     let used = Usage::once(now);
     let turned_away = || {
-        let whose = Whose { org: found.org.id, user: found.owner.id, token: found.token.id };
+        let token = Some(found.token.id);
+        let whose = Whose { org: found.org.id, user: found.owner.id, token };
         TurnedAway { why: Refused::Dead, whose: Some(whose) }
     };
     if let SecretFacts::Former(former) = &found.secret {
@@ -206,7 +217,7 @@ pub async fn admit(digest: &Digest, room: Room<'_>) -> Result<Caller, TurnedAway
         .map_err(|_one_answer_for_all| turned_away())?;
     room.evidences.used(digest, &found, now);
     room.uses.touch(
-        caller.token(),
+        found.token.id,
         match found.secret {
             SecretFacts::Present | SecretFacts::Heir => used,
             SecretFacts::Former(_) => used.by_former_secret(),
@@ -215,21 +226,48 @@ pub async fn admit(digest: &Digest, room: Room<'_>) -> Result<Caller, TurnedAway
     Ok(caller)
 }
 
-/// Admits a caller again by the store's present records and the secret that was shown, when a change
-/// met a newer state. May block.
+/// Admits a user for whom the identity provider vouched, by the store's present records.
+pub async fn recognize(user: UserId, ledger: &Arc<dyn Ledger>) -> Result<Caller, Refused> {
+    let ledger = Arc::clone(ledger);
+    match tokio::task::spawn_blocking(move || vouched(&*ledger, user)).await {
+        Ok(Ok(recognized)) => recognized,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "a user cannot be read");
+            Err(Refused::Unavailable)
+        }
+        Err(error) => {
+            tracing::error!(%error, "a look-up ended before its answer");
+            Err(Refused::Unavailable)
+        }
+    }
+}
+
+fn vouched(ledger: &dyn Ledger, user: UserId) -> Result<Result<Caller, Refused>, StoreError> {
+    let Some(user) = ledger.user(user)? else { return Ok(Err(Refused::Dead)) };
+    let Some(org) = ledger.organization(user.org)? else { return Ok(Err(Refused::Dead)) };
+    let admitted = Caller::vouched(&OwnerFacts::from(&user), &OrgFacts::from(&org));
+    Ok(admitted.map_err(|_one_answer_for_all| Refused::Dead))
+}
+
+/// Admits a caller again by the store's present records and what was shown, when a change met a newer
+/// state. May block.
 pub fn again(
     ledger: &dyn Ledger,
     caller: &Caller,
-    shown: &Digest,
+    shown: &Shown,
     now: Timestamp,
 ) -> Result<Result<Caller, Refused>, StoreError> {
-    let token = ledger.token(caller.token())?;
+    let secret = match shown {
+        Shown::Secret(secret) => secret,
+        Shown::Vouched(user) => return vouched(ledger, *user),
+    };
+    let token = caller.token().map(|token| ledger.token(token)).transpose()?.flatten();
     let user = ledger.user(caller.user())?;
     let org = ledger.organization(caller.org())?;
     let (Some((token, _)), Some(user), Some(org)) = (token, user, org) else {
         return Ok(Err(Refused::Dead));
     };
-    match SecretFacts::of(&token, shown) {
+    match SecretFacts::of(&token, secret) {
         Some(SecretFacts::Present | SecretFacts::Heir) => {}
         Some(SecretFacts::Former(former)) if !access::over(&former, false, now) => {}
         Some(SecretFacts::Former(_)) | None => return Ok(Err(Refused::Dead)),

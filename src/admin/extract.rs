@@ -8,8 +8,7 @@ use super::refused::{self, Visitor};
 use super::{AdminState, BODY_BYTES_MAX, BODY_TIMEOUT, Shared};
 use crate::audit::Origin;
 use crate::governance::Caller;
-use crate::secret::Digest;
-use crate::session;
+use crate::session::{self, Shown};
 use crate::trails::Who;
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, MatchedPath, RawPathParams, Request};
@@ -26,8 +25,8 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) caller: Caller,
-    /// The secret that was shown.
-    pub(crate) shown: Digest,
+    /// The secret that was shown, or for whom the identity provider vouched.
+    pub(crate) shown: Shown,
     pub(crate) origin: Origin,
 }
 
@@ -50,7 +49,7 @@ impl FromRequestParts<Shared> for Call {
             admitted.map_err(|turned| refused::answer(state, turned, &parts.extensions))?;
         Visitor::tell(&parts.extensions, Who::Live((&caller).into()));
         known_parameters(parts)?;
-        Ok(Self { caller, shown, origin: refused::origin(&parts.extensions) })
+        Ok(Self { caller, shown: Shown::Secret(shown), origin: refused::origin(&parts.extensions) })
     }
 }
 

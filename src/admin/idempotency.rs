@@ -5,6 +5,7 @@ use super::Shared;
 use super::problem::{Kind, Problem};
 use crate::change::{Change, Creation, Require};
 use crate::governance::Caller;
+use crate::id::TokenId;
 use crate::store::Ledger;
 use crate::time::Timestamp;
 use axum::extract::FromRequestParts;
@@ -79,7 +80,7 @@ impl IdempotencyKey {
             }
             digest.finalize().into()
         };
-        let caller = caller.token().bits().to_be_bytes();
+        let caller = caller.token().map_or(caller.user().bits(), TokenId::bits).to_be_bytes();
         Once::Keyed {
             key: digest(&[b"creation", &caller, &key]),
             request: digest(&[self.target.as_bytes(), body]),

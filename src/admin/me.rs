@@ -59,8 +59,9 @@ pub(crate) async fn read(
     let (me, version) = desk::read(&state, call, |desk| {
         let user = desk.user(desk.caller.user())?;
         let organization = desk.org(desk.caller.org())?;
-        let token = desk.ledger().token(desk.caller.token())?;
-        let (token, _) = token.ok_or_else(Problem::not_found)?;
+        // Only bearers of a token get here.
+        let token = desk.caller.token().ok_or_else(Problem::not_found)?;
+        let (token, _) = desk.ledger().token(token)?.ok_or_else(Problem::not_found)?;
         let version = token.version;
         let token = CallingToken {
             id: token.id,

@@ -7,15 +7,18 @@ use crate::clock;
 use crate::config::Config;
 use crate::directory::{Shelves, Tidings};
 use crate::secret::Secret;
-use crate::session::browser::Limits;
+use crate::session::browser::{Browsers, Limits};
 use crate::store::Ledger as _;
 use crate::store::redb::RedbStore;
 use crate::usage::Board;
 use std::sync::Arc;
 
-/// When their sessions end.
-pub(super) fn limits(config: &Config) -> Limits {
-    Limits { idle: config.admin.session_idle, life: config.admin.session_life }
+/// Who is signed in, and hears who is switched off.
+pub(super) fn browsers(store: &RedbStore, config: &Config) -> Arc<Browsers> {
+    let limits = Limits { idle: config.admin.session_idle, life: config.admin.session_life };
+    let browsers = Arc::new(Browsers::new(limits));
+    store.follow(Arc::clone(&browsers) as _);
+    browsers
 }
 
 /// The tokens of large organizations, as commits and uses leave them.

@@ -18,6 +18,7 @@ pub fn row(line: &Line) -> String {
         ActorLine::Offline => ("offline".to_owned(), String::new()),
         ActorLine::System => ("system".to_owned(), String::new()),
         ActorLine::Unknown => ("unknown".to_owned(), String::new()),
+        ActorLine::Session { user } => (user.to_string(), String::new()),
     };
     let text = |json: Option<serde_json::Value>| {
         json.and_then(|json| json.as_str().map(str::to_owned)).unwrap_or_default()

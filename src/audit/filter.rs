@@ -7,7 +7,7 @@ use crate::time::Timestamp;
 /// Who did it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActorFilter {
-    /// This user, whichever token they used.
+    /// This user, with whichever token or session.
     User(UserId),
     /// Somebody on the machine itself.
     Offline,
@@ -50,7 +50,9 @@ impl Filter {
 impl ActorFilter {
     fn is(self, actor: &Actor) -> bool {
         match (self, actor) {
-            (Self::User(asked), Actor::User { user, .. }) => asked == *user,
+            (Self::User(asked), Actor::User { user, .. } | Actor::Session { user }) => {
+                asked == *user
+            }
             (Self::Offline, Actor::Offline)
             | (Self::System, Actor::System)
             | (Self::Unknown, Actor::Unknown) => true,
@@ -98,6 +100,9 @@ mod tests {
         ] {
             assert_eq!(filter.admits(&said), admits, "{filter:?}");
         }
+        let session = Draft { actor: Actor::Session { user }, ..said.clone() };
+        assert!(Filter { actor: Some(ActorFilter::User(user)), ..any() }.admits(&session));
+        assert!(!Filter { token: Some(token), ..any() }.admits(&session));
         let offline = Draft { actor: Actor::Offline, ..said.clone() };
         assert!(Filter { actor: Some(ActorFilter::Offline), ..any() }.admits(&offline));
         let system = Draft { actor: Actor::System, ..said };

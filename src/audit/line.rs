@@ -30,6 +30,12 @@ pub enum ActorLine {
     System,
     /// Somebody whom nobody knows.
     Unknown,
+    /// A user, in a session that the identity provider vouched for.
+    Session {
+        /// The user.
+        #[schema(value_type = String)]
+        user: UserId,
+    },
 }
 
 /// Of what kind it is that something was done to.
@@ -118,6 +124,7 @@ impl From<Event> for Line {
                 Actor::Offline => ActorLine::Offline,
                 Actor::System => ActorLine::System,
                 Actor::Unknown => ActorLine::Unknown,
+                Actor::Session { user } => ActorLine::Session { user },
             },
             action: said.action,
             target: TargetLine { r#type, id: said.target.id(), name: said.target_name },
@@ -160,6 +167,7 @@ impl TryFrom<Line> for Event {
                     ActorLine::Offline => Actor::Offline,
                     ActorLine::System => Actor::System,
                     ActorLine::Unknown => Actor::Unknown,
+                    ActorLine::Session { user } => Actor::Session { user },
                 },
                 action: line.action,
                 target: target.map_err(|_unspecific| NotAnEvent("target.id"))?,
@@ -203,7 +211,13 @@ mod tests {
     #[test]
     fn nothing_is_lost_in_a_line() {
         let (user, token) = (UserId::from_bits(1), TokenId::from_bits(2));
-        let actors = [Actor::User { user, token }, Actor::Offline, Actor::System, Actor::Unknown];
+        let actors = [
+            Actor::User { user, token },
+            Actor::Offline,
+            Actor::System,
+            Actor::Unknown,
+            Actor::Session { user },
+        ];
         let targets =
             [Target::Organization(OrgId::from_bits(3)), Target::User(user), Target::Token(token)];
         for actor in actors {

@@ -64,7 +64,7 @@ fn key(column: EventColumn, event: &Event) -> Key {
         EventColumn::Seq => Key::number(Some(event.seq)),
         EventColumn::At => Key::Number(said.at.millis()),
         EventColumn::Actor => match said.actor {
-            Actor::User { user, .. } => Key::text(&user.to_string()),
+            Actor::User { user, .. } | Actor::Session { user } => Key::text(&user.to_string()),
             Actor::Offline => Key::text("offline"),
             Actor::System => Key::text("system"),
             Actor::Unknown => Key::text("unknown"),

@@ -120,7 +120,7 @@ impl Founding {
         let token = owner_token(&organization, &owner, self.token, self.digest, FIRST_TOKEN, at);
         let token = ApiToken {
             created_by: by.map(Caller::user),
-            minted_by: by.map(Caller::token),
+            minted_by: by.and_then(Caller::token),
             ..token
         };
         Ok(Founded { organization, owner, token })

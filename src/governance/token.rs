@@ -94,7 +94,7 @@ impl CreateToken<'_> {
             org: org.id,
             owner: owner.id,
             created_by: Some(by.user()),
-            minted_by: Some(by.token()),
+            minted_by: by.token(),
             name,
             scope: self.scope,
             digest: self.digest,

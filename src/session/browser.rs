@@ -4,13 +4,19 @@
 //! signed in with. Nothing is admitted by a session: each request of it is judged by its token, as
 //! if the token itself had been shown ([`super::admit`]). A session can only end sooner than that.
 //!
+//! Where an identity provider vouched for somebody, it is their user in place of the token
+//! ([`super::recognize`]). Such a session ends with the commit that switches the user off, used or
+//! not: there is no token that could be told from another one when they are switched on again.
+//!
 //! Sessions are in memory alone: a restart signs everybody out.
 
-use super::Whose;
+use super::{Shown, Whose};
 use crate::id::UserId;
+use crate::org::Revision;
 use crate::secret::Digest;
+use crate::store::{Fact, FactKey, Follower};
 use crate::time::Timestamp;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -43,13 +49,15 @@ impl Default for Limits {
 pub struct Browsers {
     limits: Limits,
     sessions: Mutex<HashMap<Digest, Session>>,
+    /// Users from whom something is being taken away, until that is committed.
+    barred: Mutex<HashSet<UserId>>,
     links: Mutex<Vec<Link>>,
 }
 
 #[derive(Debug)]
 struct Session {
     user: UserId,
-    shown: Digest,
+    shown: Shown,
     began: Timestamp,
     last: Timestamp,
 }
@@ -68,8 +76,8 @@ impl Browsers {
         Self { limits, ..Self::default() }
     }
 
-    /// Begins a session of a browser that holds `key`, for the bearer of the token that was `shown`.
-    pub fn begin(&self, key: &str, shown: Digest, whose: Whose, now: Timestamp) {
+    /// Begins a session of a browser that holds `key`, for whoever has `shown` that.
+    pub fn begin(&self, key: &str, shown: Shown, whose: Whose, now: Timestamp) {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.retain(|_key, session| !session.is_over(&self.limits, now));
         let is_theirs = |session: &Session| session.user == whose.user;
@@ -82,8 +90,8 @@ impl Browsers {
         sessions.insert(Digest::of(key.as_bytes()), session);
     }
 
-    /// The token that a browser's key stands for, unless its session is over. A use of the session.
-    pub fn shown(&self, key: &str, now: Timestamp) -> Option<Digest> {
+    /// What a browser's key stands for, unless its session is over. A use of the session.
+    pub fn shown(&self, key: &str, now: Timestamp) -> Option<Shown> {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         let digest = Digest::of(key.as_bytes());
         let session = sessions.get_mut(&digest)?;
@@ -92,7 +100,7 @@ impl Browsers {
             return None;
         }
         session.last = session.last.max(now);
-        Some(session.shown)
+        self.unbarred(session.shown)
     }
 
     /// Whether the session of a browser's key is not over. No use of it.
@@ -100,18 +108,34 @@ impl Browsers {
         self.glanced(key, now).is_some()
     }
 
-    /// The token that a browser's key stands for, as [`Browsers::shown`] says it. No use of the
-    /// session: what a page does by itself does not keep it alive.
-    pub fn glanced(&self, key: &str, now: Timestamp) -> Option<Digest> {
+    /// What a browser's key stands for, as [`Browsers::shown`] says it. No use of the session: what a
+    /// page does by itself does not keep it alive.
+    pub fn glanced(&self, key: &str, now: Timestamp) -> Option<Shown> {
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         let session = sessions.get(&Digest::of(key.as_bytes()))?;
-        (!session.is_over(&self.limits, now)).then_some(session.shown)
+        if session.is_over(&self.limits, now) { None } else { self.unbarred(session.shown) }
+    }
+
+    /// The facts about tokens say themselves which of them are barred.
+    fn unbarred(&self, shown: Shown) -> Option<Shown> {
+        match shown {
+            Shown::Secret(_) => Some(shown),
+            Shown::Vouched(user) => {
+                let barred = self.barred.lock().unwrap_or_else(PoisonError::into_inner);
+                (!barred.contains(&user)).then_some(shown)
+            }
+        }
     }
 
     /// Ends the session of a browser.
     pub fn end(&self, key: &str) {
+        self.end_known(&Digest::of(key.as_bytes()));
+    }
+
+    /// Ends the session of a browser whose key has this digest.
+    pub fn end_known(&self, key: &Digest) {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.remove(&Digest::of(key.as_bytes()));
+        sessions.remove(key);
     }
 
     /// Ends all sessions of a user; how many there were.
@@ -144,6 +168,28 @@ impl Browsers {
     }
 }
 
+/// What is taken away is in force before it is recorded, for those without a token, too.
+impl Follower for Browsers {
+    fn bar(&self, keys: &[FactKey]) {
+        let mut barred = self.barred.lock().unwrap_or_else(PoisonError::into_inner);
+        barred.extend(keys.iter().filter_map(|key| match key {
+            FactKey::Owner(user) => Some(*user),
+            FactKey::Token(_) | FactKey::Organization(_) => None,
+        }));
+    }
+
+    fn apply(&self, _revision: Revision, facts: &[Fact]) {
+        for fact in facts {
+            let Fact::Owner(user, facts) = fact else { continue };
+            if !facts.as_ref().is_some_and(|facts| facts.active) {
+                let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+                sessions.retain(|_key, session| session.shown != Shown::Vouched(*user));
+            }
+            self.barred.lock().unwrap_or_else(PoisonError::into_inner).remove(user);
+        }
+    }
+}
+
 impl Session {
     fn is_over(&self, limits: &Limits, now: Timestamp) -> bool {
         now >= self.began.after(limits.life) || now >= self.last.after(limits.idle)
@@ -161,7 +207,9 @@ fn end_idlest(sessions: &mut HashMap<Digest, Session>, among: impl Fn(&Session) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::OwnerFacts;
     use crate::id::{OrgId, TokenId};
+    use crate::role::RoleSet;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_millis(1_800_000_000_000 + 1000 * seconds)
@@ -169,11 +217,15 @@ mod tests {
 
     fn whose(user: u128) -> Whose {
         let (org, token) = (OrgId::from_bits(1), TokenId::from_bits(1));
-        Whose { org, user: UserId::from_bits(user), token }
+        Whose { org, user: UserId::from_bits(user), token: Some(token) }
     }
 
-    fn token() -> Digest {
+    fn secret() -> Digest {
         Digest::of(b"a token")
+    }
+
+    fn token() -> Shown {
+        Shown::Secret(secret())
     }
 
     #[test]
@@ -228,12 +280,49 @@ mod tests {
     #[test]
     fn a_link_is_good_once_and_not_for_long() {
         let browsers = Browsers::default();
-        browsers.offer("code", token(), at(0));
+        browsers.offer("code", secret(), at(0));
         assert_eq!(browsers.redeem("edoc", at(1)), None);
-        assert_eq!(browsers.redeem("code", at(599)), Some(token()));
+        assert_eq!(browsers.redeem("code", at(599)), Some(secret()));
         assert_eq!(browsers.redeem("code", at(599)), None);
-        browsers.offer("code", token(), at(0));
+        browsers.offer("code", secret(), at(0));
         assert_eq!(browsers.redeem("code", at(600)), None);
         assert_eq!(browsers.redeem("code", at(1)), None);
+    }
+
+    fn facts(user: UserId, active: bool) -> Fact {
+        let (org, roles) = (OrgId::from_bits(1), RoleSet::empty());
+        let version = Revision(2);
+        let facts = OwnerFacts { id: user, org, active, roles, operator: false, version };
+        Fact::Owner(user, Some(facts))
+    }
+
+    #[test]
+    fn whom_a_provider_vouched_for_is_out_with_the_commit_that_says_so() {
+        let (one, other) = (UserId::from_bits(1), UserId::from_bits(2));
+        for gone in [facts(one, false), Fact::Owner(one, None)] {
+            let browsers = Browsers::default();
+            browsers.begin("one", Shown::Vouched(one), whose(1), at(0));
+            browsers.begin("by token", token(), whose(1), at(0));
+            browsers.begin("other", Shown::Vouched(other), whose(2), at(0));
+            browsers.bar(&[FactKey::Owner(one)]);
+            assert_eq!(browsers.shown("one", at(1)), None, "before it is recorded");
+            assert_eq!(browsers.glanced("one", at(1)), None);
+            assert!(!browsers.lives("one", at(1)));
+            assert_eq!(browsers.shown("by token", at(1)), Some(token()), "its facts say so");
+            browsers.apply(Revision(2), &[gone]);
+            browsers.apply(Revision(3), &[facts(one, true)]);
+            assert_eq!(browsers.shown("one", at(1)), None, "it does not come back to life");
+            assert_eq!(browsers.shown("other", at(1)), Some(Shown::Vouched(other)));
+        }
+    }
+
+    #[test]
+    fn who_loses_a_role_goes_on_without_it() {
+        let one = UserId::from_bits(1);
+        let browsers = Browsers::default();
+        browsers.begin("one", Shown::Vouched(one), whose(1), at(0));
+        browsers.bar(&[FactKey::Owner(one)]);
+        browsers.apply(Revision(2), &[facts(one, true)]);
+        assert_eq!(browsers.shown("one", at(1)), Some(Shown::Vouched(one)));
     }
 }

@@ -98,7 +98,7 @@ async fn at(
 #[tokio::test]
 async fn a_live_token_is_admitted_and_its_use_is_counted() {
     let (caller, touched) = at(Some("Bearer foreign-token"), Ok(Some(found())), 999).await;
-    assert_eq!(caller.expect("admitted").token(), TokenId::from_bits(3));
+    assert_eq!(caller.expect("admitted").token(), Some(TokenId::from_bits(3)));
     assert_eq!(touched, 1);
 }
 
@@ -124,7 +124,7 @@ async fn every_dead_token_gets_one_answer_and_counts_no_use() {
         let whose = Whose {
             org: OrgId::from_bits(1),
             user: UserId::from_bits(2),
-            token: TokenId::from_bits(3),
+            token: Some(TokenId::from_bits(3)),
         };
         assert_eq!(turned.whose, is_known.then_some(whose), "for the audit trail alone");
     }

@@ -167,8 +167,7 @@ fn write(ledger: &dyn Ledger, mut events: Vec<Draft>) -> Result<(), WriteError> 
 
 fn event(refusal: &Refusal, org: OrgId, at: Timestamp) -> Draft {
     let whose = refusal.who.whose();
-    let actor =
-        whose.map_or(Actor::Unknown, |Whose { user, token, .. }| Actor::User { user, token });
+    let actor = whose.map_or(Actor::Unknown, |Whose { user, token, .. }| Actor::user(user, token));
     Draft::new(org, at, actor, Action::CallRefused, Target::Organization(org))
         .from(refusal.origin.clone())
         .telling("request", &refusal.request)

@@ -106,7 +106,7 @@ impl Row {
             },
             alerts: violations.iter().map(|found| alert(found, policies, desk)).collect(),
             blocked,
-            own: token.id == desk.caller.token(),
+            own: Some(token.id) == desk.caller.token(),
             name: token.name,
         }
     }

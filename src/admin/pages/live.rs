@@ -11,8 +11,7 @@ use crate::admin::problem::{Kind, Problem};
 use crate::directory::{Audience, Changed, Listening};
 use crate::governance::Caller;
 use crate::org::Revision;
-use crate::secret::Digest;
-use crate::session;
+use crate::session::{self, Shown};
 use crate::store::StoreError;
 use axum::body::Body;
 use axum::extract::State;
@@ -76,7 +75,7 @@ fn seen(headers: &HeaderMap, uri: &Uri) -> Option<Revision> {
 struct Sitting {
     state: Shared,
     caller: Caller,
-    shown: Digest,
+    shown: Shown,
     key: Arc<str>,
 }
 

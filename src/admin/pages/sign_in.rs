@@ -13,7 +13,7 @@ use crate::admin::{NoRandom, Shared};
 use crate::audit::{Action, Draft, Target};
 use crate::governance::Authority;
 use crate::secret::Digest;
-use crate::session::{self, Refused, TurnedAway, Whose};
+use crate::session::{self, Refused, Shown, TurnedAway, Whose};
 use crate::trails::Who;
 use askama::Template;
 use axum::extract::{Path, State};
@@ -116,7 +116,8 @@ async fn admitted(
     Told::tell(extensions, Who::Live((&caller).into()));
     let key =
         super::browser_key(&*state.random).map_err(|error: NoRandom| Problem::internal(&error))?;
-    Ok((Call { caller, shown, origin: refused::origin(extensions) }, key))
+    let (shown, origin) = (Shown::Secret(shown), refused::origin(extensions));
+    Ok((Call { caller, shown, origin }, key))
 }
 
 /// Writes who came and went into the audit trail.

@@ -31,7 +31,7 @@ impl Told {
             when: When::of(line.at, desk.now()),
             what: words(line.action),
             who: match line.actor {
-                ActorLine::User { user, .. } => person(desk, user),
+                ActorLine::User { user, .. } | ActorLine::Session { user } => person(desk, user),
                 ActorLine::Offline => "the machine".to_owned(),
                 ActorLine::System => "Bearward".to_owned(),
                 ActorLine::Unknown => "somebody unknown".to_owned(),

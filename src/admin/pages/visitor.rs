@@ -1,11 +1,12 @@
-//! Who looks at a page: the bearer of the token that their session was begun with.
+//! Who looks at a page: the bearer of the token that their session was begun with, or the user for
+//! whom the identity provider vouched then.
 
 use super::answer::Answer;
 use crate::admin::extract::{self, Call};
 use crate::admin::refused::{self, Visitor as Told};
 use crate::admin::{AdminState, Shared};
 use crate::org::Revision;
-use crate::session::{self, Refused};
+use crate::session::{self, Refused, Shown};
 use crate::trails::Who;
 use axum::extract::FromRequestParts;
 use http::header::COOKIE;
@@ -101,12 +102,18 @@ impl Visitor {
             state.browsers.glanced(key, now)
         };
         let Some(shown) = shown else { return Err(Answer::sign_in(here)) };
-        let caller = match session::admit(&shown, extract::room(state)).await {
-            Ok(caller) => caller,
-            Err(turned) if turned.why == Refused::Unavailable => {
-                return Err(Answer::problem(turned.why.into(), Theme::of(&parts.headers)));
+        let caller = match shown {
+            Shown::Secret(secret) => {
+                session::admit(&secret, extract::room(state)).await.map_err(|turned| turned.why)
             }
-            // The session dies with its token.
+            Shown::Vouched(user) => session::recognize(user, &state.ledger).await,
+        };
+        let caller = match caller {
+            Ok(caller) => caller,
+            Err(why @ Refused::Unavailable) => {
+                return Err(Answer::problem(why.into(), Theme::of(&parts.headers)));
+            }
+            // The session dies with its token, or with its user.
             Err(_dead) => {
                 state.browsers.end(key);
                 return Err(Answer::sign_in(here));

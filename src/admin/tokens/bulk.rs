@@ -143,12 +143,12 @@ pub(crate) async fn switch(
     };
     // The calling token comes last, and once: when it is off, nothing more is done for who showed it.
     let own = call.caller.token();
-    let others = chosen.iter().copied().filter(|id| *id != own).collect();
+    let others = chosen.iter().copied().filter(|id| Some(*id) != own).collect();
     let mut others = switch(others).await.into_iter();
-    let is_chosen = chosen.contains(&own);
-    let own_done = switch(is_chosen.then_some(own).into_iter().collect()).await.pop();
+    let own = own.filter(|own| chosen.contains(own));
+    let own_done = switch(own.into_iter().collect()).await.pop();
     let results = chosen.into_iter().filter_map(|id| {
-        let done = if id == own { own_done.clone() } else { others.next() };
+        let done = if Some(id) == own { own_done.clone() } else { others.next() };
         done.map(|done| BulkResult {
             id,
             ok: done.is_ok(),
@@ -202,7 +202,7 @@ fn by_filter(filter: BulkFilter, org: OrgId, desk: &Desk<'_>) -> Result<Vec<Toke
     // One more: the calling token may be among them.
     let most = BULK_TOKENS_MAX + 1;
     let mut found = directory::fitting(desk.ledger(), &*desk.state.uses, &query, most)?;
-    found.retain(|id| *id != desk.caller.token());
+    found.retain(|id| Some(*id) != desk.caller.token());
     if found.len() > BULK_TOKENS_MAX {
         let detail = format!("more than {BULK_TOKENS_MAX} tokens fit this; narrow it down");
         return Err(Problem::field("filter", detail));

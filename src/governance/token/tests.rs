@@ -42,7 +42,7 @@ fn s5_a_member_makes_a_token_for_themself() {
     let token = plan.expect("a change").record().clone();
     assert_eq!(token.owner, world.member.id);
     assert_eq!(token.created_by, Some(world.member.id));
-    assert_eq!(token.minted_by, Some(by.token()));
+    assert_eq!(token.minted_by, by.token());
     assert!(change.requires.contains(&Require::DigestFree(token.digest)));
     assert!(change.requires.contains(&Require::CountBelow(token.owner, TOKENS_PER_USER_MAX)));
     let told: Vec<&str> =

@@ -584,9 +584,10 @@ fn variants_keep_their_numbers() {
         Actor::Offline,
         Actor::System,
         Actor::Unknown,
+        Actor::Session { user },
     ];
     let encoded = actors.iter().map(|actor| encode(actor).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(encoded), [0, 0, 0, 1, 2, 3]);
+    assert_eq!(numbers(encoded), [0, 0, 0, 1, 2, 3, 4, 0]);
     let org = OrgId::from_bits(0);
     let targets = [
         Target::Organization(org),

@@ -65,7 +65,7 @@ fn refusal(who: Who, last: u8) -> Refusal {
 
 fn whose(user: u128) -> Whose {
     let (user, token) = (UserId::from_bits(user), TokenId::from_bits(9));
-    Whose { org: OTHERS, user, token }
+    Whose { org: OTHERS, user, token: Some(token) }
 }
 
 fn live(user: u128) -> Who {
