@@ -19,7 +19,8 @@ use crate::gateway::route::{Routes, UnknownRole};
 use crate::gateway::{Gateway, LogWriter, Plan, Shared};
 use crate::governance::catalogue::Catalogue;
 use crate::listener::Listener;
-use crate::notifier::{Bell, Caller, Mailer, NoTls, Notifier, UnusableServer};
+use crate::notifier::{Bell, Caller, Mailer, Notifier, UnusableServer};
+use crate::outbound::NoTls;
 use crate::phase::Ticks;
 use crate::role::{RoleName, RoleTable};
 use crate::scheduler::Scheduler;
@@ -101,7 +102,7 @@ pub enum StartError {
     /// The mail server.
     #[error(transparent)]
     Mail(#[from] UnusableServer),
-    /// Webhooks.
+    /// Calls of webhooks and of the identity provider.
     #[error(transparent)]
     Calls(#[from] NoTls),
     /// The key that secrets are sealed under.

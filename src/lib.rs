@@ -27,6 +27,7 @@
 //! - What is held in memory: [`cache`], [`usage`], [`session`], [`directory`],
 //!   [`rotation`], [`trails`].
 //! - Settings and figures: [`config`], [`telemetry`].
+//! - Calls that we make ourselves: [`outbound`].
 //! - The edges: [`listener`], [`upstream`], [`gateway`], [`admin`], [`scheduler`], [`notifier`].
 //! - [`app`] puts them together.
 //!
@@ -53,6 +54,7 @@ pub mod listener;
 pub mod notice;
 pub mod notifier;
 pub mod org;
+pub mod outbound;
 pub mod phase;
 pub mod policy;
 pub mod role;

@@ -14,7 +14,7 @@
 mod call;
 mod mail;
 
-pub use call::{Caller, NoTls};
+pub use call::Caller;
 pub use mail::{Mailer, UnusableServer};
 
 use crate::audit::{Action, Actor, Draft, FieldChange, Origin, Target};
@@ -298,18 +298,4 @@ fn organization(ledger: &dyn Ledger, id: OrgId) -> Result<String, StoreError> {
 /// The text of an identity that stays the same at every attempt.
 fn delivery(id: NoticeId) -> String {
     id.to_string()
-}
-
-/// An error with what is below it, for people.
-fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(below) = cause {
-        let below_text = below.to_string();
-        if !text.contains(&below_text) {
-            text = format!("{text}: {below_text}");
-        }
-        cause = below.source();
-    }
-    text
 }

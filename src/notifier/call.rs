@@ -1,10 +1,11 @@
 //! Calls to webhooks: signed, to an address that may be called, and never further.
 
 use super::delivery;
-use crate::config::{Authorities, OwnPort, OwnPorts, Webhooks};
+use crate::config::{OwnPort, OwnPorts, Webhooks};
 use crate::id::UserId;
 use crate::notice::target::{Target, may_call};
 use crate::notice::{About, Detail, Notice, Outcome, Webhook};
+use crate::outbound::{self, Client, NoTls, told};
 use crate::seal::Seal;
 use crate::store::{Ledger, StoreError};
 use crate::time::Timestamp;
@@ -12,24 +13,14 @@ use aws_lc_rs::hmac;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, pem};
-use rustls::{ClientConfig, RootCertStore};
+use http_body_util::Full;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
-use tokio_rustls::TlsConnector;
 
-/// Largest answer that is read; what is beyond it is nobody's business.
+/// Largest body of an answer that is read; what is beyond it is nobody's business.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// Most addresses of a name that are tried in one attempt.
-const ADDRESSES_MAX: usize = 4;
 
 /// Calls webhooks.
 pub struct Caller {
@@ -37,41 +28,15 @@ pub struct Caller {
     settings: Webhooks,
     /// What it never connects to: the admin port.
     own: OwnPorts,
-    tls: TlsConnector,
-}
-
-/// Why no webhook could ever be called.
-#[derive(Debug, thiserror::Error)]
-pub enum NoTls {
-    /// No version of TLS, or an authority that is none.
-    #[error("cannot prepare TLS for webhooks: {0}")]
-    Tls(#[from] rustls::Error),
-    /// Not in PEM form.
-    #[error("cannot read `webhooks.authorities`: {0}")]
-    Pem(#[from] pem::Error),
+    client: Client,
 }
 
 impl Caller {
     /// Prepares with the authorities that the system trusts and those of the configuration. Nothing
     /// is connected to yet.
     pub fn new(seal: Arc<Seal>, settings: Webhooks, own: OwnPorts) -> Result<Self, NoTls> {
-        let mut roots = RootCertStore::empty();
-        let found = rustls_native_certs::load_native_certs();
-        for error in found.errors {
-            tracing::warn!(%error, "some of the system's certificate authorities cannot be read");
-        }
-        let (_usable, _unusable) = roots.add_parsable_certificates(found.certs);
-        if let Authorities::Also(text) = &settings.authorities {
-            for certificate in CertificateDer::pem_slice_iter(text) {
-                roots.add(certificate?)?;
-            }
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self { seal, settings, own, tls: TlsConnector::from(Arc::new(config)) })
+        let client = Client::new(&settings.authorities)?;
+        Ok(Self { seal, settings, own, client })
     }
 
     /// Tells a webhook, once. `now` goes into the signature.
@@ -88,54 +53,40 @@ impl Caller {
         let target = Target::parse(&call.url).map_err(|error| refused(&error))?;
         let secret =
             self.seal.open(&call.owner, &call.sealed_secret).map_err(|error| failed(&error))?;
-        let stream = self.connect(&target).await?;
+        let stream = self.client.connect(&target, |address| self.judge(address)).await;
+        let stream = stream.map_err(outcome)?;
         let request = request(&target, call, &secret, now).map_err(|error| refused(&error))?;
-        if target.is_secure {
-            let name =
-                ServerName::try_from(target.host.clone()).map_err(|error| refused(&error))?;
-            let stream = self.tls.connect(name, stream).await;
-            send(stream.map_err(|error| failed(&error))?, request).await
-        } else {
-            send(stream, request).await
-        }
+        let answer = self.client.exchange(&target, stream, request, ANSWER_BYTES_MAX).await;
+        // A little of the body was read, so that whoever sends it is not cut off in the middle.
+        judged(answer.map_err(outcome)?.status)
     }
 
-    /// Connects to an address that may be called. It is the address which is connected to that is
-    /// judged, so a name that resolves differently the next time gains nothing.
-    async fn connect(&self, target: &Target) -> Result<TcpStream, Outcome> {
-        let found: Vec<SocketAddr> = match target.literal() {
-            Some(address) => vec![SocketAddr::new(address, target.port)],
-            None => lookup_host((target.host.as_str(), target.port))
-                .await
-                .map_err(|error| Outcome::Failed(format!("{}: {error}", target.host)))?
-                .take(ADDRESSES_MAX)
-                .collect(),
-        };
-        let mut last = None;
-        for address in found {
-            if !may_call(address.ip(), &self.settings.allow) {
-                let why = format!("{} is not an address that webhooks may call", address.ip());
-                return Err(Outcome::Refused(why));
-            }
-            // No network that is allowed holds the administration.
-            if let Some(own @ OwnPort::Admin) = self.own.reached(address) {
-                return Err(Outcome::Refused(format!("{address} {own}")));
-            }
-            match TcpStream::connect(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = Some(failed(&error)),
-            }
+    /// Whether an address may be called.
+    fn judge(&self, address: SocketAddr) -> Result<(), String> {
+        if !may_call(address.ip(), &self.settings.allow) {
+            return Err(format!("{} is not an address that webhooks may call", address.ip()));
         }
-        Err(last.unwrap_or_else(|| Outcome::Failed(format!("{} has no address", target.host))))
+        // No network that is allowed holds the administration.
+        if let Some(own @ OwnPort::Admin) = self.own.reached(address) {
+            return Err(format!("{address} {own}"));
+        }
+        Ok(())
+    }
+}
+
+fn outcome(failed: outbound::Failed) -> Outcome {
+    match failed {
+        outbound::Failed::Refused(why) => Outcome::Refused(why),
+        outbound::Failed::Unanswered(why) => Outcome::Failed(why),
     }
 }
 
 fn failed(error: &dyn std::error::Error) -> Outcome {
-    Outcome::Failed(super::told(error))
+    Outcome::Failed(told(error))
 }
 
 fn refused(error: &dyn std::error::Error) -> Outcome {
-    Outcome::Refused(super::told(error))
+    Outcome::Refused(told(error))
 }
 
 fn request(
@@ -171,40 +122,6 @@ fn sign(secret: &[u8], timestamp: i64, body: &[u8]) -> String {
         let _always = write!(text, "{byte:02x}");
         text
     })
-}
-
-/// Sends the request and judges the answer. Where the answer points is not gone to.
-async fn send(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    request: Request<Full<Bytes>>,
-) -> Result<(), Outcome> {
-    let mut builder = http1::Builder::new();
-    builder.max_buf_size(ANSWER_BYTES_MAX);
-    let (mut sender, connection) =
-        builder.handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
-    let exchange = async move {
-        let answer = sender.send_request(request).await.map_err(|error| failed(&error))?;
-        let status = answer.status();
-        // A little of the body is read, so that whoever sends it is not cut off in the middle.
-        let mut body = answer.into_body();
-        let mut seen = 0;
-        while seen < ANSWER_BYTES_MAX
-            && let Some(Ok(frame)) = body.frame().await
-        {
-            seen += frame.data_ref().map_or(0, Bytes::len);
-        }
-        judged(status)
-    };
-    // The connection is polled beside the exchange and ends with it.
-    tokio::pin!(exchange);
-    tokio::select! {
-        biased;
-        outcome = &mut exchange => outcome,
-        ended = connection => match ended {
-            Ok(()) => exchange.await,
-            Err(error) => Err(failed(&error)),
-        },
-    }
 }
 
 fn judged(status: StatusCode) -> Result<(), Outcome> {

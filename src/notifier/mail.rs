@@ -4,6 +4,7 @@ use crate::config::{Authorities, Smtp, SmtpTls};
 use crate::id::{OrgId, UserId};
 use crate::notice::template::{Mail, Templates, Values, headline};
 use crate::notice::{About, Notice, Outcome};
+use crate::outbound::told;
 use crate::store::{Ledger, StoreError};
 use crate::time::Timestamp;
 use lettre::message::header::{HeaderName, HeaderValue};
@@ -62,8 +63,8 @@ impl Mailer {
         };
         match tokio::time::timeout(self.patience, self.transport.send(message)).await {
             Ok(Ok(_response)) => Outcome::Delivered,
-            Ok(Err(error)) if is_final(&error) => Outcome::Refused(super::told(&error)),
-            Ok(Err(error)) => Outcome::Failed(super::told(&error)),
+            Ok(Err(error)) if is_final(&error) => Outcome::Refused(told(&error)),
+            Ok(Err(error)) => Outcome::Failed(told(&error)),
             Err(_elapsed) => Outcome::Failed("the mail server took too long".to_owned()),
         }
     }

@@ -39,8 +39,8 @@ const MIDDLE: &[&str] = &["cache", "directory", "rotation", "session", "trails",
 /// Read by the edges, above nothing but L0.
 const SETTINGS: &[&str] = &["config", "telemetry"];
 
-/// What the edges share: deadlines, and how connections are taken and written to.
-const BENEATH_EDGES: &[&str] = &["phase", "socket"];
+/// What the edges share: deadlines, how connections are taken and written to, and how they are made.
+const BENEATH_EDGES: &[&str] = &["outbound", "phase", "socket"];
 
 /// Which rooms a room may import beside itself. A room that is not here does not exist: whoever
 /// builds one decides first where it stands.
