@@ -53,8 +53,10 @@ use crate::config::OwnPorts;
 use crate::directory::{Shelves, Tidings};
 use crate::governance::catalogue::Catalogue;
 use crate::leak::Keys;
+use crate::provider::Provider;
 use crate::seal::Seal;
 use crate::session::Evidences;
+use crate::session::attempts::Attempts;
 use crate::session::browser::Browsers;
 use crate::store::{Facts, Ledger};
 use crate::time::Timestamp;
@@ -119,6 +121,10 @@ pub struct AdminState {
     pub guesses: Guesses,
     /// Who is signed in to the pages.
     pub browsers: Arc<Browsers>,
+    /// Who vouches for those without a token, if anybody does.
+    pub provider: Option<Provider>,
+    /// Sign-ins that are under way there.
+    pub attempts: Attempts,
     /// What was refused, on its way into the audit trail.
     pub refusals: Arc<Refusals>,
     /// The roles that can be given, as the configuration names them now.

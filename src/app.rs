@@ -22,10 +22,12 @@ use crate::listener::Listener;
 use crate::notifier::{Bell, Caller, Mailer, Notifier, UnusableServer};
 use crate::outbound::NoTls;
 use crate::phase::Ticks;
+use crate::provider::Provider;
 use crate::role::{RoleName, RoleTable};
 use crate::scheduler::Scheduler;
 use crate::seal::{self, KeyError, Seal, Shut};
 use crate::session::Cached;
+use crate::session::attempts::Attempts;
 use crate::session::browser::Browsers;
 use crate::store::redb::{KeySource, OpenError, RedbStore};
 use crate::store::{self, CommitError, Facts, Ledger, StoreError};
@@ -207,6 +209,8 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         guesses: Guesses::default(),
         browsers: Arc::clone(&browsers),
         facts: Arc::clone(&store) as _,
+        provider: provider(&config, own_ports)?,
+        attempts: Attempts::default(),
         partners: config.leaks.clone(),
         leaks: Leaks::default(),
         refusals,
@@ -364,6 +368,12 @@ fn notifier(
     Ok((notifier, bell))
 }
 
+/// Who vouches for those who sign in without a token, if anybody does.
+fn provider(config: &Config, own_ports: OwnPorts) -> Result<Option<Provider>, NoTls> {
+    let settings = config.oidc.clone();
+    settings.map(|oidc| Provider::new(oidc, own_ports, Arc::new(clock::now))).transpose()
+}
+
 /// What a reload cannot move, where it is moved.
 fn moved(old: &Config, new: &Config) -> Option<&'static str> {
     let kept = [
@@ -388,6 +398,7 @@ fn read_once(old: &Config, new: &Config) -> impl Iterator<Item = &'static str> {
         ("webhooks", old.webhooks == new.webhooks),
         ("seal", old.seal == new.seal),
         ("leaks", old.leaks == new.leaks),
+        ("oidc", old.oidc == new.oidc),
     ];
     kept.into_iter().filter_map(|(section, same)| (!same).then_some(section))
 }

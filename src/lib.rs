@@ -22,13 +22,14 @@
 //!
 //! - Pure, without clock, I/O or runtime: [`time`], [`id`], [`role`], [`secret`], [`credential`],
 //!   [`org`], [`token`], [`policy`], [`exemption`], [`validation`], [`audit`], [`notice`],
-//!   [`change`], [`inventory`], [`leak`], [`access`], [`http1`], [`governance`].
+//!   [`change`], [`inventory`], [`leak`], [`oidc`], [`access`], [`http1`], [`governance`].
 //! - What survives, and what time it is: [`store`], [`seal`], [`clock`].
 //! - What is held in memory: [`cache`], [`usage`], [`session`], [`directory`],
 //!   [`rotation`], [`trails`].
 //! - Settings and figures: [`config`], [`telemetry`].
 //! - Calls that we make ourselves: [`outbound`].
-//! - The edges: [`listener`], [`upstream`], [`gateway`], [`admin`], [`scheduler`], [`notifier`].
+//! - The edges: [`listener`], [`upstream`], [`gateway`], [`provider`], [`admin`], [`scheduler`],
+//!   [`notifier`].
 //! - [`app`] puts them together.
 //!
 //! The library is there for the `bearward` command and for tests; its interface is not stable.
@@ -53,10 +54,12 @@ pub mod leak;
 pub mod listener;
 pub mod notice;
 pub mod notifier;
+pub mod oidc;
 pub mod org;
 pub mod outbound;
 pub mod phase;
 pub mod policy;
+pub mod provider;
 pub mod role;
 pub mod rotation;
 pub mod scheduler;

@@ -11,6 +11,7 @@
 //! **Invariant.** Unknown, expired, deactivated, blocked and revoked tokens get one answer: nobody
 //! learns from it that a secret was good once.
 
+pub mod attempts;
 pub mod browser;
 
 use crate::access::{self, OrgFacts, OwnerFacts, SecretFacts, TokenFacts};

@@ -6,7 +6,8 @@
 //! scripts.
 //!
 //! **Invariants.**
-//! - A cookie authorizes pages and nothing of the API; a bearer token nothing of the pages.
+//! - A cookie authorizes pages and nothing of the API; a bearer token nothing of the pages. The cookie
+//!   of a sign-in that is under way authorizes nothing.
 //! - A form that changes something carries the proof of its session: [`form::Form`] is not to be
 //!   had without.
 //! - Text becomes HTML by the templates alone, which escape it; scripts and styles are files of
@@ -22,6 +23,7 @@ mod form;
 mod list;
 mod live;
 mod notices;
+mod oidc;
 mod overview;
 mod query;
 mod settings;
@@ -40,6 +42,7 @@ pub use overview::{OVERVIEW_KEPT_MAX, Overviews};
 pub(super) use visitor::proof;
 
 use super::{NoRandom, Random, Shared};
+use crate::provider::CALLBACK;
 use axum::Router;
 use axum::routing::{get, post};
 use std::fmt::Write as _;
@@ -75,6 +78,8 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/", get(sign_in::home))
         .route("/sign-in", get(sign_in::page).post(sign_in::enter))
         .route("/sign-in/{code}", get(sign_in::link))
+        .route("/sign-in/oidc", get(oidc::begin))
+        .route(CALLBACK, get(oidc::back))
         .route("/sign-out", post(sign_in::leave))
         .route("/sign-out/everywhere", post(sign_in::leave_everywhere))
         .route("/theme", post(sign_in::theme))

@@ -12,6 +12,7 @@ mod lists;
 mod many;
 mod matrix;
 mod notices;
+mod oidc;
 mod pages;
 mod rotation;
 mod scim;
@@ -231,6 +232,16 @@ impl Ask<'_> {
 
 impl House {
     async fn new() -> Self {
+        Self::with_provider(|_org, _clock| None).await
+    }
+
+    /// With somebody who vouches for users of the organization.
+    async fn with_provider(
+        provider: impl FnOnce(
+            OrgId,
+            &Arc<dyn Fn() -> Timestamp + Send + Sync>,
+        ) -> Option<crate::provider::Provider>,
+    ) -> Self {
         let store = MemoryStore::new();
         let catalogue = catalogue();
         let roles = Write::Roles(catalogue.role_names());
@@ -255,6 +266,9 @@ impl House {
         let seal = Arc::new(Seal::new(&crate::secret::Key::default()).expect("a key"));
         let tidings = Arc::new(Tidings::new(Arc::clone(&store) as Arc<dyn Facts>));
         store.follow(Arc::clone(&tidings) as _);
+        store.follow(Arc::clone(&browsers) as _);
+        let clock: Arc<dyn Fn() -> Timestamp + Send + Sync> =
+            Arc::new(move || Timestamp::from_millis(clock.load(Ordering::Relaxed)));
         let router = router(AdminState {
             ledger: Arc::clone(&store) as Arc<dyn Ledger>,
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
@@ -267,6 +281,8 @@ impl House {
             overviews: Overviews::default(),
             guesses: Guesses::default(),
             browsers: Arc::clone(&browsers),
+            provider: provider(org, &clock),
+            attempts: Attempts::default(),
             facts: Arc::clone(&store) as Arc<dyn Facts>,
             partners: Keys::default(),
             leaks: Leaks::default(),
@@ -281,7 +297,7 @@ impl House {
                 .into(),
             own_ports: OwnPorts { gateway: None, admin: Some(ADMIN) },
             random: Arc::new(system_random),
-            clock: Arc::new(move || Timestamp::from_millis(clock.load(Ordering::Relaxed))),
+            clock,
             ready: Arc::new(|| true),
             metrics: Arc::new(|| "# EOF\n".to_owned()),
         });

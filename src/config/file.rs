@@ -97,6 +97,20 @@ impl<'a> Table<'a> {
             .collect()
     }
 
+    /// The values of keys that the user chose, in the order of the file.
+    pub(super) fn every<T>(self, read: impl Fn(&Entry<'a>) -> Option<T>) -> Vec<(String, T)> {
+        let mut fields: Vec<_> = self.fields.into_iter().flat_map(|map| map.iter()).collect();
+        fields.sort_by_key(|(name, _)| name.span().start);
+        fields
+            .into_iter()
+            .filter_map(|(name, value)| {
+                let key = self.key_of(name.get_ref());
+                let entry = Entry { report: self.report, key, value };
+                Some((name.get_ref().clone().into_owned(), read(&entry)?))
+            })
+            .collect()
+    }
+
     /// Whether nothing stands in it.
     pub(super) fn is_empty(&self) -> bool {
         self.fields.is_none_or(toml::map::Map::is_empty)

@@ -4,6 +4,7 @@
 
 mod leaks;
 mod notices;
+mod oidc;
 mod route;
 pub(super) mod value;
 
@@ -75,6 +76,9 @@ fn config(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config>
         .into_iter()
         .filter_map(|(name, table)| upstream(name.parse(), table, ports, surroundings))
         .collect();
+    let oidc = Some(root.section("oidc")).filter(|table| !table.is_empty());
+    let known = oidc::Known { organization_roles: &organization_roles, services: &services };
+    let oidc = oidc.map(|table| oidc::oidc(table, admin.as_ref(), &known, surroundings));
     let known = route::Known {
         organization_roles: &organization_roles,
         services: &services,
@@ -91,6 +95,7 @@ fn config(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config>
         notices,
         webhooks,
         leaks,
+        oidc: oidc.map_or(Some(None), |oidc| oidc.map(Some))?,
         seal: seal?,
         smtp: smtp.map_or(Some(None), |smtp| smtp.map(Some))?,
         identity,

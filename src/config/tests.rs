@@ -607,3 +607,105 @@ fn who_signs_reports_is_known_by_a_key_of_the_curve() {
     let many: Vec<String> = (0..17).map(|n| item(&n.to_string(), PARTNERS_KEY)).collect();
     assert!(error_of(&keys(&many)).contains("leaks.keys: holds more than 16 keys"));
 }
+
+const ORG: &str = "org_01jgfjjy2g3q8n5r7s9t1v3w5x";
+
+/// A good `[oidc]` with more lines after it.
+fn oidc_and(more: &str) -> String {
+    good_and(&format!(
+        "services.orders.roles = ['reader']\n[oidc]\nissuer = 'https://login.example.com/realm'\n\
+         client_id = 'bearward'\npublic_url = 'http://localhost:8081'\n\
+         organization = '{ORG}'\n{more}"
+    ))
+}
+
+#[test]
+fn a_provider_vouches_where_the_configuration_says_so() {
+    assert_eq!(parse(&good_and("[oidc]")).expect("good").oidc, None);
+    let oidc = parse(&oidc_and("")).expect("good").oidc.expect("a provider");
+    assert_eq!(oidc.name, "login.example.com");
+    assert_eq!(oidc.scopes, "openid email profile");
+    assert_eq!(oidc.user_claim, UserClaim::ExternalId("sub".to_owned()));
+    assert_eq!((oidc.create_users, oidc.sync_roles, &oidc.roles), (false, false, &None));
+    assert!(oidc.client_secret.is_none());
+    let more = "user_claim = 'email'\nscopes = ['openid', 'groups']\nname = 'Login'\n\
+                create_users = true\nroles_claim = 'groups'\n\
+                roles = { owners = ['org_owner'], \"a b\" = ['org_member', 'orders/reader'] }";
+    let oidc = parse(&oidc_and(more)).expect("good").oidc.expect("a provider");
+    assert_eq!((oidc.scopes.as_str(), oidc.user_claim), ("openid groups", UserClaim::Email));
+    let roles = oidc.roles.expect("roles");
+    let names: Vec<_> =
+        roles.of.iter().map(|(value, roles)| (value.as_str(), roles.len())).collect();
+    assert_eq!(names, [("owners", 1), ("a b", 2)]);
+    // The sample's own lines.
+    let section = SAMPLE.split("[oidc]").nth(1).and_then(|rest| rest.split("\n\n").next());
+    let section = section.expect("a section").replace("\n#   ", "\n");
+    let section: String = section
+        .lines()
+        .filter(|line| !line.starts_with("client_secret") && !line.starts_with("authorities"))
+        .fold(String::new(), |text, line| format!("{text}{line}\n"));
+    let text = good_and(&format!(
+        "admin.hosts = ['bearward.example.com']\nservices.orders.roles = ['reader']\n[oidc]{section}"
+    ));
+    // What gives roles has no meaning while both switches are off, as they are by themselves.
+    assert!(errors_of(&text)[0].contains("has no meaning"), "{:?}", errors_of(&text));
+    let text = text.replace("create_users = false", "create_users = true");
+    let oidc = parse(&text).expect("good").oidc.expect("a provider");
+    assert_eq!(oidc.roles.map(|roles| roles.of.len()), Some(2));
+}
+
+#[test]
+fn every_error_of_a_provider_is_told_with_its_key() {
+    let with = |key: &str, value: &str| {
+        let text = oidc_and("");
+        let was = text.lines().find(|line| line.starts_with(&format!("{key} = ")));
+        let text = match was {
+            Some(was) => text.replace(was, &format!("{key} = {value}")),
+            None => format!("{text}\n{key} = {value}"),
+        };
+        let errors = errors_of(&text);
+        assert_eq!(errors.len(), 1, "{key} = {value}: {errors:#?}");
+        errors[0].clone()
+    };
+    for (key, value, says) in [
+        ("issuer", "'http://login.example.com'", "in the clear"),
+        ("issuer", "'login.example.com'", "is not an address"),
+        ("issuer", "'https://login.example.com/?a=b'", "no query"),
+        ("public_url", "'http://bearward.example.com'", "in the clear"),
+        ("public_url", "'https://bearward.example.com'", "admin.hosts"),
+        ("public_url", "'http://localhost:8081/'", "more than an origin"),
+        ("public_url", "'http://localhost:80'", "leave it away"),
+        ("organization", "'Acme'", "is not an organization"),
+        ("client_id", "''", "1 to 256"),
+        ("client_secret", "'in the clear'", "is a secret"),
+        ("client_secret", "{ env = 'NOT_THERE' }", "is not set"),
+        ("scopes", "['email']", "openid"),
+        ("scopes", "['openid', 'a b']", "is not a scope"),
+        ("user_claim", "''", "1 to 256"),
+        ("create_users", "true", "roles_claim"),
+        ("roles_claim", "'groups'", "needs `roles`"),
+        ("roles", "{ a = ['org_owner'] }", "needs `roles_claim`"),
+        ("timeout", "'1h'", "out of range"),
+        ("authorities", "'/nowhere.pem'", "cannot read"),
+        ("client", "'x'", "is not a key that exists here"),
+    ] {
+        let error = with(key, value);
+        assert!(error.contains(says) && error.contains("oidc"), "{key} = {value}: {error}");
+    }
+    let roles = |map: &str| {
+        let errors = errors_of(&oidc_and(&format!(
+            "sync_roles = true\nroles_claim = 'groups'\nroles = {map}"
+        )));
+        assert_eq!(errors.len(), 1, "{map}: {errors:#?}");
+        errors[0].clone()
+    };
+    for (map, says) in [
+        ("{ a = [] }", "stands for no role"),
+        ("{ a = ['org_boss'] }", "is no organization role"),
+        ("{ a = ['orders/boss'] }", "is no role of a service"),
+        ("{ a = 'org_owner' }", "expected a list"),
+    ] {
+        assert!(roles(map).contains(says), "{map}: {}", roles(map));
+    }
+    assert!(errors_of(&good_and("[oidc]\nissuer = 'https://x.example'")).len() >= 3, "all at once");
+}

@@ -73,6 +73,18 @@ pub enum Forbidden {
     /// The organization has switched governance off.
     #[error("governance is deactivated in this organization")]
     GovernanceDeactivated,
+    /// Somebody whom the identity provider knows, and nobody here.
+    #[error("nobody here is known by what the identity provider says")]
+    Stranger,
+    /// It could be more than one.
+    #[error("several users here are known by what the identity provider says")]
+    SeveralUsers,
+    /// None of what the identity provider says of somebody stands for a role.
+    #[error("the identity provider gives no role that counts here")]
+    NoRole,
+    /// A new user needs an address.
+    #[error("the identity provider does not say that it has verified an e-mail address")]
+    NoAddress,
     /// Deactivated by an owner.
     #[error("an owner of the organization deactivated this, so only an owner activates it")]
     OwnersDecision,

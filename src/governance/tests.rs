@@ -182,6 +182,24 @@ fn s2_nobody_is_admitted_by_a_dead_token() {
 }
 
 #[test]
+fn who_is_vouched_for_has_all_of_their_roles_and_no_token() {
+    let world = World::new();
+    let facts = OrgFacts::from(&world.org);
+    let caller = Caller::vouched(&OwnerFacts::from(&world.member), &facts).expect("a member");
+    assert_eq!((caller.token(), caller.roles()), (None, &world.member.roles));
+    assert_eq!(caller.actor(), Actor::Session { user: world.member.id });
+    let requires = [
+        Require::Version(RecordKey::User(world.member.id), world.member.version),
+        Require::Version(RecordKey::Organization(world.org.id), world.org.version),
+    ];
+    assert_eq!(caller.change().requires, requires);
+    let off = OwnerFacts { active: false, ..OwnerFacts::from(&world.member) };
+    assert_eq!(Caller::vouched(&off, &facts), Err(Reason::OwnerDeactivated));
+    let elsewhere = OwnerFacts { org: OrgId::from_bits(9), ..OwnerFacts::from(&world.member) };
+    assert_eq!(Caller::vouched(&elsewhere, &facts), Err(Reason::Unknown));
+}
+
+#[test]
 fn the_operator_needs_an_owners_token() {
     let mut world = World::new();
     world.owner.operator = true;

@@ -13,6 +13,7 @@ use crate::role::{RoleId, RoleName, RoleSet, RoleTable};
 use crate::token::{ApiToken, Standing, TokenStatus};
 
 mod provision;
+pub mod sign_in;
 
 pub use provision::Provision;
 

@@ -54,6 +54,14 @@ impl Guesses {
         }
     }
 
+    /// How long an address has to wait with the next one, if it does; nothing is counted.
+    pub fn waits(&self, from: IpAddr, now: Timestamp) -> Option<Duration> {
+        let due = self.cells[self.cell_of(from)].load(Ordering::Relaxed);
+        let patience = millis(GUESS_INTERVAL) * i64::from(GUESSES_MAX - 1);
+        let wait = due.saturating_sub(patience).saturating_sub(now.millis());
+        (wait > 0).then(|| Duration::from_millis(wait.unsigned_abs()))
+    }
+
     fn cell_of(&self, from: IpAddr) -> usize {
         let hash = match from.to_canonical() {
             IpAddr::V4(address) => self.hasher.hash_one(address),
@@ -80,9 +88,14 @@ mod tests {
     fn patience_ends_and_comes_back() {
         let guesses = Guesses::default();
         let count = |millis| guesses.count([127, 0, 0, 1].into(), at(millis));
+        let waits = |millis| guesses.waits([127, 0, 0, 1].into(), at(millis));
         for _ in 0..GUESSES_MAX {
+            assert_eq!(waits(0), None);
             assert_eq!(count(0), Ok(()));
         }
+        assert_eq!(waits(0), Some(GUESS_INTERVAL));
+        assert_eq!(waits(5_999), Some(Duration::from_millis(1)));
+        assert_eq!(waits(6_000), None);
         assert_eq!(count(0), Err(GUESS_INTERVAL));
         // To try on moves nothing.
         assert_eq!(count(5_999), Err(Duration::from_millis(1)));

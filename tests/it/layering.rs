@@ -24,6 +24,7 @@ const PURE: &[&str] = &[
     "inventory",
     "leak",
     "notice",
+    "oidc",
     "org",
     "policy",
     "role",
@@ -56,7 +57,8 @@ fn table() -> BTreeMap<&'static str, Option<BTreeSet<&'static str>>> {
     table.extend(BENEATH_EDGES.iter().map(|&room| (room, rooms(&[PURE, SETTINGS]))));
     table.insert("listener", edge(&[]));
     table.insert("upstream", edge(&[]));
-    table.insert("admin", edge(&[]));
+    table.insert("provider", edge(&[]));
+    table.insert("admin", edge(&["provider"]));
     table.insert("scheduler", edge(&[]));
     table.insert("notifier", edge(&[]));
     table.insert("gateway", edge(&["listener", "upstream"]));

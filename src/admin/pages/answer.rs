@@ -1,13 +1,16 @@
 //! Answers of the pages.
 
 use super::asset;
+use super::sign_in;
 use super::visitor::{Theme, Visitor};
 use crate::admin::desk::Desk;
 use crate::admin::problem::Problem;
 use crate::governance::Authority;
 use askama::Template;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, SET_COOKIE};
+use http::header::{
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, REFRESH, SET_COOKIE,
+};
 use http::{HeaderValue, StatusCode};
 
 /// Nothing but files of ours, and forms that lead to us.
@@ -190,11 +193,25 @@ impl Answer {
 
     /// To where one signs in, and from there on to `here`.
     pub(super) fn sign_in(here: &str) -> Self {
-        if here == "/" {
-            return Self::to("/sign-in");
+        Self::to(&sign_in::address(here))
+    }
+
+    /// To an address that the configuration or the identity provider gives, which does not learn
+    /// where somebody comes from.
+    pub(super) fn away(address: &str) -> Self {
+        let mut answer = Self::to(address);
+        answer.0.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        answer
+    }
+
+    /// The same page, which goes on by itself to another page of ours. What it is gone on from
+    /// tells nobody its address, which has a code in it.
+    pub(super) fn going_on_to(mut self, address: &str) -> Self {
+        if let Ok(refresh) = HeaderValue::from_str(&format!("0;url={address}")) {
+            self.0.headers_mut().insert(REFRESH, refresh);
         }
-        let next: String = form_urlencoded::byte_serialize(here.as_bytes()).collect();
-        Self::to(&format!("/sign-in?next={next}"))
+        self.0.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        self
     }
 
     pub(super) fn setting(mut self, cookie: &str) -> Self {

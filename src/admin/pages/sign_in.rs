@@ -9,7 +9,7 @@ use super::visitor::{self, SESSION, THEME, Theme, Visitor};
 use crate::admin::extract::{self, Call};
 use crate::admin::problem::{Kind, Problem};
 use crate::admin::refused::{self, Visitor as Told};
-use crate::admin::{NoRandom, Shared};
+use crate::admin::{AdminState, NoRandom, Shared};
 use crate::audit::{Action, Draft, Target};
 use crate::governance::Authority;
 use crate::secret::Digest;
@@ -27,7 +27,25 @@ struct SignInPage {
     next: String,
     /// The code of a link, in place of a token.
     code: Option<String>,
+    /// The identity provider, where there is one.
+    provider: Option<String>,
     problem: Option<String>,
+}
+
+impl SignInPage {
+    fn of(state: &AdminState, headers: &HeaderMap, next: &str) -> Self {
+        Self {
+            frame: Frame::bare("Sign in", Theme::of(headers)),
+            next: next.to_owned(),
+            code: None,
+            provider: state.provider.as_ref().map(|provider| provider.settings().name.clone()),
+            problem: None,
+        }
+    }
+
+    fn provider_address(&self) -> String {
+        with_next("/sign-in/oidc", &self.next)
+    }
 }
 
 /// Where somebody lands first: what is theirs to see.
@@ -40,19 +58,49 @@ pub(super) async fn home(visitor: Visitor) -> Answer {
 }
 
 /// The form.
-pub(super) async fn page(headers: HeaderMap, uri: Uri) -> Answer {
+pub(super) async fn page(State(state): State<Shared>, headers: HeaderMap, uri: Uri) -> Answer {
+    Answer::page(&SignInPage::of(&state, &headers, &next_of(&uri)))
+}
+
+/// Where somebody wanted to go, as an address says it; nothing if it does not.
+pub(super) fn next_of(uri: &Uri) -> String {
     let query = uri.query().unwrap_or_default();
     let next = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "next");
-    let next = next.map_or_else(String::new, |(_, next)| own(&next).to_owned());
-    let frame = Frame::bare("Sign in", Theme::of(&headers));
-    Answer::page(&SignInPage { frame, next, code: None, problem: None })
+    next.map_or_else(String::new, |(_, next)| own(&next).to_owned())
+}
+
+/// The address of the form, for who wants to go on to `next`.
+pub(super) fn address(next: &str) -> String {
+    with_next("/sign-in", next)
+}
+
+fn with_next(path: &str, next: &str) -> String {
+    if next.is_empty() || next == "/" {
+        return path.to_owned();
+    }
+    let next: String = form_urlencoded::byte_serialize(next.as_bytes()).collect();
+    format!("{path}?next={next}")
+}
+
+/// The form, for somebody who is not let in.
+pub(super) fn refused(
+    state: &AdminState,
+    headers: &HeaderMap,
+    problem: Problem,
+    said: String,
+) -> Answer {
+    let page = SignInPage { problem: Some(said), ..SignInPage::of(state, headers, "") };
+    Answer::telling(problem, &page)
 }
 
 /// The form of a link, which is used up when it is sent and not when it is looked at: programs that
 /// preview links do that, too.
-pub(super) async fn link(headers: HeaderMap, Path(code): Path<String>) -> Answer {
-    let frame = Frame::bare("Sign in", Theme::of(&headers));
-    Answer::page(&SignInPage { frame, next: String::new(), code: Some(code), problem: None })
+pub(super) async fn link(
+    State(state): State<Shared>,
+    headers: HeaderMap,
+    Path(code): Path<String>,
+) -> Answer {
+    Answer::page(&SignInPage { code: Some(code), ..SignInPage::of(&state, &headers, "") })
 }
 
 /// Begins a session, with a token or with the code of a link.
@@ -82,9 +130,8 @@ pub(super) async fn enter(
         }
         Err(problem) => {
             let said = said(&problem, fields.has("code"));
-            let frame = Frame::bare("Sign in", Theme::of(&headers));
-            let next = next.to_owned();
-            Answer::telling(problem, &SignInPage { frame, next, code: None, problem: Some(said) })
+            let page = SignInPage::of(&state, &headers, next);
+            Answer::telling(problem, &SignInPage { problem: Some(said), ..page })
         }
     }
 }

@@ -21,6 +21,8 @@ async fn a1_a_fresh_store_admits_nobody() {
         overviews: Overviews::default(),
         guesses: Guesses::default(),
         browsers: Arc::default(),
+        provider: None,
+        attempts: Attempts::default(),
         facts: Arc::clone(&store) as Arc<dyn Facts>,
         partners: Keys::default(),
         leaks: Leaks::default(),

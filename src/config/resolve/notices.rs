@@ -165,7 +165,7 @@ fn login(user: &Entry<'_>, password: &Entry<'_>, surroundings: Surroundings<'_>)
 }
 
 /// The certificates of a PEM file, each of which can vouch for others.
-fn pem(entry: &Entry<'_>, surroundings: Surroundings<'_>) -> Option<Vec<u8>> {
+pub(super) fn pem(entry: &Entry<'_>, surroundings: Surroundings<'_>) -> Option<Vec<u8>> {
     let path = entry.path(surroundings)?;
     let text = match file::read_limited(&path) {
         Ok(text) => text,
