@@ -9,7 +9,7 @@ import { createInterface } from "node:readline";
 import { join } from "node:path";
 import assert from "node:assert/strict";
 
-const tools = createRequire(join(process.env.BROWSER_TOOLS, "tools.js"));
+export const tools = createRequire(join(process.env.BROWSER_TOOLS, "tools.js"));
 const { chromium } = tools("playwright-core");
 const axe = readFileSync(tools.resolve("axe-core/axe.min.js"), "utf8");
 const shots = process.env.SHOTS;
@@ -42,8 +42,8 @@ async function startDemo() {
 }
 
 /** Runs `work` in a world of its own, and takes that down again. */
-export async function world(work) {
-  const demo = await startDemo();
+export async function world(work, start = startDemo) {
+  const demo = await start();
   const options = { executablePath: browserProgram(), args: [] };
   if (process.getuid() === 0) options.args.push("--no-sandbox");
   let browser;
@@ -54,10 +54,16 @@ export async function world(work) {
     assert.deepEqual(strange, [], "pages asked somebody else, or ran what they should not");
   } finally {
     await browser?.close();
-    const gone = new Promise((done) => demo.child.once("exit", done));
-    demo.child.kill("SIGTERM");
-    await gone;
+    await ended(demo.child);
+    await demo.after?.();
   }
+}
+
+/** Ends a process, and waits for it. */
+export async function ended(child) {
+  const gone = new Promise((done) => child.once("exit", done));
+  child.kill("SIGTERM");
+  await gone;
 }
 
 /** One thing after the other; a failure says in which. */
@@ -86,9 +92,15 @@ class World {
       ...options,
     });
     context.setDefaultTimeout(10_000);
+    // What an identity provider's pages want of others does not leave this machine.
+    const isElsewhere = ({ hostname }) => !["localhost", "127.0.0.1"].includes(hostname);
+    await context.route(isElsewhere, (route) => route.abort());
     const page = await context.newPage();
     page.on("request", (request) => {
-      if (!request.url().startsWith(this.admin)) this.strange.push(request.url());
+      const ours = [this.admin, this.provider].filter(Boolean);
+      const isTheirs = this.provider && request.frame().url().startsWith(this.provider);
+      if (isTheirs || ours.some((origin) => request.url().startsWith(origin))) return;
+      this.strange.push(request.url());
     });
     page.on("pageerror", (error) => this.strange.push(`error: ${error.message}`));
     page.on("console", (message) => {

@@ -36,6 +36,11 @@ fn a5_a_stranger_gets_nowhere_and_markup_is_text() {
 }
 
 #[test]
+fn who_signs_in_at_the_identity_provider() {
+    run("oidc.mjs");
+}
+
+#[test]
 fn every_page_looks_as_it_should() {
     run("looks.mjs");
 }
