@@ -95,6 +95,11 @@ ${more}
     }
     throw new Error("the gateway is not ready");
   };
+  it.restart = async (algorithm, more) => {
+    await ended(it.child);
+    it.configure(algorithm, more);
+    await it.serve();
+  };
   it.configure("RS256");
   const made = execFileSync(process.env.BEARWARD, ["init", "--config", file, "--json"], { env });
   const { org, user, token } = JSON.parse(made);
@@ -184,7 +189,7 @@ await world(async (it) => {
 
   await step("a user makes a token, with their own roles", async () => {
     await it.open(member, "/account/tokens");
-    await member.click("summary:has-text('Make a token')");
+    // It is open, as they have none yet.
     const roles = await member.locator("#make input[name=role]").evaluateAll((all) => all.map((one) => one.value));
     assert.deepEqual(roles, ["org_member"]);
     await member.fill("#make input[name=name]", "of a session");
@@ -197,29 +202,31 @@ await world(async (it) => {
 
   await step("an address is good once, and in its own browser", async () => {
     const page = await it.visitor();
-    let back;
-    await page.route(`**${callback}?*`, async (route) => {
-      back = route.request().url();
-      await route.abort();
-    });
+    // Redirects are not stopped but by the debugger.
+    const debug = await page.context().newCDPSession(page);
+    const caught = new Promise((found) => debug.on("Fetch.requestPaused", ({ requestId, request }) => {
+      debug.send("Fetch.failRequest", { requestId, errorReason: "Aborted" });
+      found(request.url);
+    }));
+    await debug.send("Fetch.enable", { patterns: [{ urlPattern: `*${callback}*` }] });
     await it.open(page, "/sign-in");
     await page.click("#provider");
     await atTheProvider(page, "sub_member").catch(() => null);
-    while (!back) await page.waitForTimeout(20);
+    const late = new Promise((_, fail) => setTimeout(fail, 10_000, new Error("nobody came back")).unref());
+    const back = await Promise.race([caught, late]);
+    await debug.send("Fetch.disable");
     const thief = await it.visitor();
     assert.equal((await thief.goto(back)).status(), 401);
     assert.match(await alert(thief), /another browser/);
-    await page.unroute(`**${callback}?*`);
     const wrong = await page.goto(back.replace(/state=[^&]+/, "state=another"));
     assert.equal(wrong.status(), 401);
     await page.goto(back);
     await arrives(page, "/account/tokens");
     assert.equal((await page.goto(back)).status(), 401, "it is good twice");
     // A code that was used, in a sign-in of its own: the provider refuses it.
-    await thief.route(`${it.provider}/auth?*`, (route) => route.abort());
     await it.open(thief, "/sign-in");
     const asked = thief.waitForRequest(`${it.provider}/auth?*`);
-    await thief.click("#provider").catch(() => null);
+    await thief.click("#provider");
     const state = new URL((await asked).url()).searchParams.get("state");
     const used = await thief.goto(back.replace(/state=[^&]+/, `state=${state}`));
     assert.equal(used.status(), 401);
@@ -262,14 +269,12 @@ await world(async (it) => {
 
   for (const algorithm of algorithms.slice(1)) {
     await step(`a token that is signed with ${algorithm} is a proof`, async () => {
-      await ended(it.child);
-      it.configure(algorithm, `
+      await it.restart(algorithm, `
 user_claim = "email"
 create_users = true
 roles_claim = "groups"
 roles = { staff = ["org_member", "orders/reader"] }
 `);
-      await it.serve();
       const page = await comes("sub_new");
       await arrives(page, "/account/tokens");
       await page.context().close();
