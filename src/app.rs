@@ -22,7 +22,6 @@ use crate::listener::Listener;
 use crate::notifier::{Bell, Caller, Mailer, Notifier, UnusableServer};
 use crate::outbound::NoTls;
 use crate::phase::Ticks;
-use crate::provider::Provider;
 use crate::role::{RoleName, RoleTable};
 use crate::scheduler::Scheduler;
 use crate::seal::{self, KeyError, Seal, Shut};
@@ -209,7 +208,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         guesses: Guesses::default(),
         browsers: Arc::clone(&browsers),
         facts: Arc::clone(&store) as _,
-        provider: provider(&config, own_ports)?,
+        provider: pages::provider(&config, own_ports)?,
         attempts: Attempts::default(),
         partners: config.leaks.clone(),
         leaks: Leaks::default(),
@@ -366,12 +365,6 @@ fn notifier(
         random: Arc::new(|| getrandom::u64().unwrap_or_default()),
     };
     Ok((notifier, bell))
-}
-
-/// Who vouches for those who sign in without a token, if anybody does.
-fn provider(config: &Config, own_ports: OwnPorts) -> Result<Option<Provider>, NoTls> {
-    let settings = config.oidc.clone();
-    settings.map(|oidc| Provider::new(oidc, own_ports, Arc::new(clock::now))).transpose()
 }
 
 /// What a reload cannot move, where it is moved.

@@ -4,8 +4,10 @@ use super::Running;
 use crate::admin::{self, NoRandom};
 use crate::cache::Entry;
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, OwnPorts};
 use crate::directory::{Shelves, Tidings};
+use crate::outbound::NoTls;
+use crate::provider::Provider;
 use crate::secret::Secret;
 use crate::session::browser::{Browsers, Limits};
 use crate::store::Ledger as _;
@@ -19,6 +21,12 @@ pub(super) fn browsers(store: &RedbStore, config: &Config) -> Arc<Browsers> {
     let browsers = Arc::new(Browsers::new(limits));
     store.follow(Arc::clone(&browsers) as _);
     browsers
+}
+
+/// Who vouches for those who sign in without a token, if anybody does.
+pub(super) fn provider(config: &Config, own_ports: OwnPorts) -> Result<Option<Provider>, NoTls> {
+    let settings = config.oidc.clone();
+    settings.map(|oidc| Provider::new(oidc, own_ports, Arc::new(clock::now))).transpose()
 }
 
 /// The tokens of large organizations, as commits and uses leave them.

@@ -26,7 +26,8 @@ impl Signer {
     }
 
     fn ed(id: &'static str) -> Self {
-        let pair = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new());
+        // The library reads no other version of the form.
+        let pair = Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new());
         let key = EncodingKey::from_ed_der(pair.expect("a key").as_ref());
         Self { algorithm: Algorithm::EdDSA, key, id }
     }
