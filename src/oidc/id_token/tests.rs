@@ -166,15 +166,15 @@ fn a_signature_is_of_a_key_that_is_published_for_it() {
     let mine = signer.public();
     let token = signer.sign(&good());
     let forged = other.sign_as(Some("one"), &good());
-    assert_eq!(of(&[mine.clone()], &forged), Fault::Signature);
+    assert_eq!(of(std::slice::from_ref(&mine), &forged), Fault::Signature);
     // The claims of one, the signature of another one.
     let (head, tail) = token.rsplit_once('.').expect("three parts");
     let mut claims = good();
     claims["sub"] = json!("somebody else");
     let others = signer.sign(&claims);
     let (others, _) = others.rsplit_once('.').expect("three parts");
-    assert_eq!(of(&[mine.clone()], &format!("{others}.{tail}")), Fault::Signature);
-    assert_eq!(of(&[mine.clone()], &format!("{head}.")), Fault::Signature);
+    assert_eq!(of(std::slice::from_ref(&mine), &format!("{others}.{tail}")), Fault::Signature);
+    assert_eq!(of(std::slice::from_ref(&mine), &format!("{head}.")), Fault::Signature);
     assert_eq!(of(&[], &token), Fault::UnknownKey);
     assert_eq!(of(&[other.public()], &token), Fault::UnknownKey);
     // Two could have signed it, and it does not say which.
