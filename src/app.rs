@@ -199,6 +199,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         exports: Arc::new(Semaphore::new(admin::EXPORTS_MAX)),
         backups: Backups::new(Arc::clone(&store) as _, directory_of(&config.store.path)),
         uses: Arc::clone(&board) as _,
+        passes: Arc::default(),
         insights: Insights::default(),
         shelves: pages::shelves(&store, &board),
         tidings: Arc::clone(&tidings),

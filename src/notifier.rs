@@ -17,7 +17,7 @@ mod mail;
 pub use call::{Caller, NoTls};
 pub use mail::{Mailer, UnusableServer};
 
-use crate::audit::{Action, Actor, Draft, FieldChange, Origin, Target};
+use crate::audit::{Action, Actor, Draft, Target};
 use crate::change::{Change, RecordKey, Require, Write};
 use crate::config::Notices;
 use crate::id::{NoticeId, OrgId, WebhookId};
@@ -215,42 +215,41 @@ impl Notifier {
         let key = RecordKey::Notice(found.says.org, found.id);
         let requires = vec![Require::Version(key, found.version)];
         let now = (self.clock)();
+        let stood = found.state.standing();
         let notice = found.after(outcome, now, &self.settings.retry, (self.random)());
-        let mut events = Vec::new();
         if let State::Dead { attempts, error, .. } = &notice.state {
             tracing::warn!(notice = %notice.id, attempts, error, "a notice was given up");
-            events.push(failed(&notice, *attempts, error, now));
         }
+        // One that was sent twice, because the first time could not be recorded, is told once.
+        let is_news = notice.state.standing() != stood;
+        let events = event(&notice, now).filter(|_| is_news).into_iter().collect();
         let writes = vec![Write::Notice(Box::new(notice))];
         Some(Change { requires, writes, events, ..Change::default() })
     }
 }
 
-/// What the audit trail says of a notice that was given up.
-fn failed(notice: &Notice, attempts: u32, error: &str, now: Timestamp) -> Draft {
-    let field = |field: &str, after: String| FieldChange {
-        field: field.to_owned(),
-        before: None,
-        after: Some(after),
-    };
+/// What the audit trail says of a notice that is at its end; nothing while it is still to be sent, or
+/// where a later one tells it.
+fn event(notice: &Notice, now: Timestamp) -> Option<Draft> {
     let to = match notice.to {
         Addressee::User(id) => id.to_string(),
         Addressee::Webhook(id) => id.to_string(),
     };
-    Draft {
-        org: notice.says.org,
-        at: now,
-        actor: Actor::System,
-        action: Action::NoticeFailed,
-        target: Target::Notice(notice.id),
-        target_name: notice.says.kind.name().to_owned(),
-        origin: Origin::default(),
-        reason: None,
-        changes: vec![
-            field("to", to),
-            field("attempts", attempts.to_string()),
-            field("error", error.to_owned()),
-        ],
+    let said = |action| {
+        let (org, target) = (notice.says.org, Target::Notice(notice.id));
+        let kind = notice.says.kind.name();
+        Draft::new(org, now, Actor::System, action, target).named(kind).telling("to", &to)
+    };
+    match &notice.state {
+        State::Settling { .. } | State::Waiting { .. } | State::Superseded { .. } => None,
+        State::Delivered { attempts, .. } => {
+            Some(said(Action::NoticeDelivered).telling("attempts", attempts))
+        }
+        State::Dead { attempts, error, .. } => {
+            let failed = said(Action::NoticeFailed).telling("attempts", attempts);
+            Some(failed.telling("error", error))
+        }
+        State::NoChannel { .. } => Some(said(Action::NoticeUndeliverable)),
     }
 }
 

@@ -47,6 +47,8 @@ mod reminder;
 mod room;
 mod trail;
 mod validation;
+#[cfg(test)]
+pub(crate) mod wayward;
 mod writer;
 
 pub use figures::{Grain, MINUTES_KEPT};

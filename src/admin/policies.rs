@@ -283,7 +283,7 @@ pub(crate) async fn preview(
     body: Json<PoliciesChange>,
 ) -> Result<axum::Json<PreviewBody>, Problem> {
     let wanted = body.value;
-    desk::read(&state, call, move |desk| {
+    desk::pass(&state, call, move |desk| {
         let org = desk.org(params.id("org")?)?;
         let command = PutPolicies {
             org: &org,

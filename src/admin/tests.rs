@@ -231,6 +231,11 @@ impl Ask<'_> {
 
 impl House {
     async fn new() -> Self {
+        Self::before(|store| Arc::clone(store) as _).await
+    }
+
+    /// One whose endpoints work with another ledger over the same store.
+    async fn before(ledger: impl FnOnce(&Arc<MemoryStore>) -> Arc<dyn Ledger>) -> Self {
         let store = MemoryStore::new();
         let catalogue = catalogue();
         let roles = Write::Roles(catalogue.role_names());
@@ -256,11 +261,12 @@ impl House {
         let tidings = Arc::new(Tidings::new(Arc::clone(&store) as Arc<dyn Facts>));
         store.follow(Arc::clone(&tidings) as _);
         let router = router(AdminState {
-            ledger: Arc::clone(&store) as Arc<dyn Ledger>,
+            ledger: ledger(&store),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
             backups: Backups::new(Arc::clone(&store) as Arc<dyn Archive>, std::env::temp_dir()),
             evidences: Arc::new(Stored(Arc::clone(&store) as Arc<dyn Facts>)),
             uses: Arc::clone(&pending) as Arc<dyn Uses>,
+            passes: Arc::default(),
             insights: Insights::default(),
             shelves: Arc::default(),
             tidings: Arc::clone(&tidings),

@@ -15,6 +15,7 @@ async fn a1_a_fresh_store_admits_nobody() {
         backups: Backups::new(MemoryStore::new() as Arc<dyn Archive>, std::env::temp_dir()),
         evidences: Arc::new(Stored(Arc::clone(&store) as Arc<dyn Facts>)),
         uses: Arc::<Pending>::default(),
+        passes: Arc::default(),
         insights: Insights::default(),
         shelves: Arc::default(),
         tidings: Arc::new(Tidings::new(Arc::clone(&store) as Arc<dyn Facts>)),

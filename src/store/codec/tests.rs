@@ -545,9 +545,11 @@ fn variants_keep_their_numbers() {
         Action::LeakReported,
         Action::SignedIn,
         Action::SignedOut,
+        Action::NoticeDelivered,
+        Action::NoticeUndeliverable,
     ];
     let encoded = actions.iter().map(|action| encode(action).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(encoded), (0..34).collect::<Vec<u8>>());
+    assert_eq!(numbers(encoded), (0..36).collect::<Vec<u8>>());
     let kinds = Kind::ALL.iter().map(|kind| encode(kind).unwrap()[1..].to_vec()).collect();
     assert_eq!(numbers(kinds), (0..14).collect::<Vec<u8>>());
     let (when, error) = (at(0), String::new());

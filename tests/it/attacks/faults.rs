@@ -1,5 +1,6 @@
 //! K3 and K5: a disk that is full, and a file that is damaged, before the real binary.
 
+use super::restore::records;
 use super::{SOON, Stage};
 use crate::upstream::{Upstream, ok};
 use crate::wire::lossy;
@@ -192,6 +193,7 @@ fn k5_a_damaged_store_is_not_served() {
     stage.world.signal("TERM");
     stage.world.ended(SOON).expect("it ends");
     let store = stage.world.store();
+    let unharmed = records(&store);
     let whole = fs::read(&store).expect("the store");
     let refused = |damaged: &[u8], what: &str| {
         fs::write(&store, damaged).expect("written");
@@ -225,7 +227,11 @@ fn k5_a_damaged_store_is_not_served() {
                 assert!(told.contains("bearward restore"), "{told}");
                 noticed += 1;
             }
-            None => unused += 1,
+            // Whoever opened it must not have read anything else in it.
+            None => {
+                assert!(records(&store) == unharmed, "a bit of byte {at} was not noticed");
+                unused += 1;
+            }
         }
     }
     assert!(noticed > 10, "{noticed} of {} were noticed", noticed + unused);
