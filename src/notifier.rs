@@ -9,13 +9,18 @@
 //!   nothing goes out.
 //! - Two notices about the same to the same addressee are never on their way at once, so the later
 //!   one arrives later.
+//! - Nobody who does not answer, and no organization whose webhooks do not, takes the place of all
+//!   others ([`choice`]).
 //! - None of this is on a worker of the gateway.
 
 mod call;
+mod choice;
 mod mail;
 
 pub use call::{Caller, NoTls};
 pub use mail::{Mailer, UnusableServer};
+
+use choice::{Choice, Course, Damaged};
 
 use crate::audit::{Action, Actor, Draft, FieldChange, Origin, Target};
 use crate::change::{Change, RecordKey, Require, Write};
@@ -25,8 +30,6 @@ use crate::notice::{Addressee, Due, Notice, Outcome, State};
 use crate::org::Revision;
 use crate::store::{CommitError, Fact, FactKey, Follower, Ledger, StoreError};
 use crate::time::Timestamp;
-use std::collections::HashSet;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -34,8 +37,6 @@ use tokio::task::JoinSet;
 
 /// How often the outbox is looked at when nothing is committed: what is due by the clock.
 pub const POLL: Duration = Duration::from_millis(500);
-/// Most notices that are looked at in one go for one that can be sent now.
-pub const LOOKED_AT_MAX: usize = 10_000;
 /// How long those under way may go on when the process ends; then they are sent again after it.
 pub const FAREWELL: Duration = Duration::from_secs(5);
 /// How often the recording of an outcome is tried when the writer's queue is full.
@@ -71,28 +72,23 @@ pub struct Notifier {
     pub random: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
 
-/// What must not be on its way twice at once: what a notice is about, and who is told.
-type Lane = (u128, u128);
-
-fn lane(notice: &Notice) -> Lane {
-    (notice.says.about.bits(), notice.to.bits())
-}
-
 impl Notifier {
     /// Delivers until `stop` says so, or its sender is gone.
     pub async fn run(self, bell: Arc<Bell>, mut stop: watch::Receiver<bool>) {
         let notifier = Arc::new(self);
-        let mut under_way: Vec<(tokio::task::Id, Addressee, Lane)> = Vec::new();
+        let damaged = Arc::new(Damaged::default());
+        let mut under_way: Vec<(tokio::task::Id, Course)> = Vec::new();
         let mut tasks: JoinSet<()> = JoinSet::new();
         loop {
             if notifier.ledger.is_writable() {
-                match notifier.choose(&under_way).await {
+                let courses = under_way.iter().map(|(_, course)| *course).collect();
+                match notifier.choose(courses, &damaged).await {
                     Ok(chosen) => {
                         for notice in chosen {
-                            let (to, lane) = (notice.to, lane(&notice));
+                            let course = Course::of(&notice);
                             let notifier = Arc::clone(&notifier);
                             let task = tasks.spawn(async move { notifier.handle(notice).await });
-                            under_way.push((task.id(), to, lane));
+                            under_way.push((task.id(), course));
                         }
                     }
                     Err(error) => tracing::error!(%error, "the outbox cannot be read"),
@@ -110,7 +106,7 @@ impl Notifier {
                             error.id()
                         }
                     };
-                    under_way.retain(|(known, ..)| *known != id);
+                    under_way.retain(|(known, _)| *known != id);
                 }
             }
         }
@@ -123,24 +119,18 @@ impl Notifier {
     /// The notices to be sent now, as many as there is room for beside those under way.
     async fn choose(
         self: &Arc<Self>,
-        under_way: &[(tokio::task::Id, Addressee, Lane)],
+        under_way: Vec<Course>,
+        damaged: &Arc<Damaged>,
     ) -> Result<Vec<Notice>, StoreError> {
-        let lanes: HashSet<Lane> = under_way.iter().map(|(_, _, lane)| *lane).collect();
-        let mails = under_way.iter().filter(|(_, to, _)| matches!(to, Addressee::User(_))).count();
-        let calls = under_way.len() - mails;
-        let notifier = Arc::clone(self);
+        let (notifier, damaged) = (Arc::clone(self), Arc::clone(damaged));
         let chosen = tokio::task::spawn_blocking(move || {
-            let max = notifier.settings.deliveries_max;
             let now = (notifier.clock)();
             let settled = now.before(notifier.settings.settle);
-            let mut choice = Choice { lanes, chosen: Vec::new() };
-            choice.add(
-                &*notifier.ledger,
-                &[(Due::Mail, now), (Due::Settle, settled)],
-                max - mails.min(max),
-            )?;
-            choice.add(&*notifier.ledger, &[(Due::Call, now)], max - calls.min(max))?;
-            Ok(choice.chosen)
+            let mut choice = Choice::beside(under_way, notifier.settings.deliveries_max);
+            for (due, until) in [(Due::Mail, now), (Due::Settle, settled), (Due::Call, now)] {
+                choice.add(&*notifier.ledger, &damaged, due, until)?;
+            }
+            Ok(choice.chosen())
         });
         chosen.await.unwrap_or_else(|error| Err(StoreError(error.to_string())))
     }
@@ -251,42 +241,6 @@ fn failed(notice: &Notice, attempts: u32, error: &str, now: Timestamp) -> Draft 
             field("attempts", attempts.to_string()),
             field("error", error.to_owned()),
         ],
-    }
-}
-
-/// Notices that are being chosen, no two of them in one lane.
-struct Choice {
-    lanes: HashSet<Lane>,
-    chosen: Vec<Notice>,
-}
-
-impl Choice {
-    /// Adds up to `room` of what is due.
-    fn add(
-        &mut self,
-        ledger: &dyn Ledger,
-        dues: &[(Due, Timestamp)],
-        mut room: usize,
-    ) -> Result<(), StoreError> {
-        for &(due, until) in dues {
-            let mut looked_at = 0;
-            if room == 0 {
-                break;
-            }
-            ledger.visit_due_notices(due, until, &mut |notice| {
-                looked_at += 1;
-                if self.lanes.insert(lane(&notice)) {
-                    self.chosen.push(notice);
-                    room -= 1;
-                }
-                if room == 0 || looked_at == LOOKED_AT_MAX {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            })?;
-        }
-        Ok(())
     }
 }
 

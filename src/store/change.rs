@@ -6,7 +6,7 @@ use super::figures::WriteFigures;
 use super::outbox::{Outbox, WriteOutbox};
 use super::record::{Records, WriteRecords};
 use super::reminder::WriteReminders;
-use super::trail::WriteTrails;
+use super::trail::{FORGOTTEN_AT_A_TIME_MAX, WriteTrails};
 use super::validation::WriteValidationRecords;
 use super::{CommitError, Fact, FactKey};
 use crate::access::{OrgFacts, OwnerFacts, TokenFacts};
@@ -116,6 +116,7 @@ fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failu
             | Write::Verdicts(..)
             | Write::Validation(_)
             | Write::Notice(_)
+            | Write::ForgetNotices(_)
             | Write::Webhook(_)
             | Write::RemoveWebhook(..)
             | Write::Reminded { .. }
@@ -164,6 +165,7 @@ fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failu
             | Write::Verdicts(..)
             | Write::Validation(_)
             | Write::Notice(_)
+            | Write::ForgetNotices(_)
             | Write::Webhook(_)
             | Write::RemoveWebhook(..)
             | Write::Reminded { .. }
@@ -207,6 +209,7 @@ pub(super) fn barred(state: &impl Records, change: &Change) -> Result<Vec<FactKe
             | Write::Verdicts(..)
             | Write::Validation(_)
             | Write::Notice(_)
+            | Write::ForgetNotices(_)
             | Write::Webhook(_)
             | Write::RemoveWebhook(..)
             | Write::Reminded { .. }
@@ -263,6 +266,9 @@ pub(super) fn write(
             Write::Notice(mut notice) => {
                 notice.version = revision;
                 transaction.put_notice(&notice)?;
+            }
+            Write::ForgetNotices(at) => {
+                transaction.forget_notices(at, FORGOTTEN_AT_A_TIME_MAX)?;
             }
             Write::Webhook(mut webhook) => {
                 webhook.version = revision;
