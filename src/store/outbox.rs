@@ -52,7 +52,8 @@ pub(super) trait Outbox: Read + Sized {
         self.get(Table::Notices, &codec::notice(org, id), codec::decode)?.transpose()
     }
 
-    /// The notices of an organization that were made before another one, the latest first.
+    /// The notices of an organization that were made before another one, the latest first. Damaged ones
+    /// hide none of the others.
     fn notices(
         &self,
         org: OrgId,
@@ -64,19 +65,14 @@ pub(super) trait Outbox: Read + Sized {
         let end = end.as_ref().map_or(Bound::Included(&last[..]), |end| Bound::Excluded(&end[..]));
         let span = (Bound::Included(&first[..]), end);
         self.scan(Table::Notices, span, Order::Descending, &mut |_, value| {
-            Ok(visit(codec::decode(value)?))
+            Ok(sound(codec::decode(value)).map_or(ControlFlow::Continue(()), &mut *visit))
         })
     }
 
     /// A notice, unless it is gone or damaged.
     fn sound_notice(&self, org: OrgId, id: NoticeId) -> Result<Option<Notice>, Failure> {
-        let found = self.get(Table::Notices, &codec::notice(org, id), codec::decode::<Notice>)?;
-        Ok(found.and_then(|read| {
-            read.inspect_err(|failure| {
-                tracing::error!(?failure, notice = %id, "a notice is damaged, and passed over");
-            })
-            .ok()
-        }))
+        let found = self.get(Table::Notices, &codec::notice(org, id), codec::decode)?;
+        Ok(found.and_then(sound))
     }
 
     /// The notices that wait for something until `until` at the latest: addressee by addressee,
@@ -318,6 +314,11 @@ pub(super) trait WriteOutbox: Write + Outbox {
 }
 
 impl<W: Write> WriteOutbox for W {}
+
+/// A notice that could be read.
+fn sound(read: Result<Notice, Failure>) -> Option<Notice> {
+    read.inspect_err(|failure| tracing::error!(?failure, "a damaged notice is passed over")).ok()
+}
 
 /// Where a notice stands in the index of dues.
 const fn listed(notice: &Notice) -> (Row, Timestamp) {

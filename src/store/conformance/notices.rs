@@ -305,6 +305,7 @@ pub(super) fn a_damaged_notice_stops_neither_those_behind_it_nor_changes(bed: &B
     (bed.damage)(ACME, settling[0]);
     assert_eq!(due(bed, Due::Mail, at(9)), mails);
     bed.store.notice(ACME, mails[0]).unwrap_err();
+    assert_eq!(all(bed, ACME).len(), 2, "the others are listed");
     // What would take its place is made all the same.
     tell(bed, [owed(Kind::Reactivated, 3, 3, [ANN])]);
     assert_eq!(due(bed, Due::Settle, at(9)).len(), 2);
