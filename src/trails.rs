@@ -4,6 +4,7 @@
 
 mod guesses;
 mod leaks;
+mod notices;
 mod refusals;
 pub mod retention;
 
@@ -48,6 +49,9 @@ impl Keeper {
                         Ok(events) => tracing::info!(events, "audit events outlived their time"),
                         Err(error) => tracing::error!(%error, "audit events stay for now"),
                     }
+                }
+                if round % RETENTION_EVERY == 0 {
+                    notices::forget(&*ledger, clock());
                 }
                 let waited = stopped.recv_timeout(REFUSALS_INTERVAL);
                 if let Err(error) = refusals.write(&*ledger, clock()) {
