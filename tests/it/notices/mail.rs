@@ -159,7 +159,7 @@ fn what_the_server_wants_later_comes_again_and_what_it_never_takes_does_not() {
     server.be(Mode::Take);
     let accepted = || server.mails().iter().filter(|mail| mail.mode() == "take").count();
     assert!(eventually(PATIENCE, || accepted() == 1), "and taken in the end");
-    server.be(Mode::Refuse);
+    server.be(Mode::Say("550 5.1.1 no such mailbox"));
     let before = server.mails().len();
     admin.revoke(&token);
     server.wait_for(before + 1);
@@ -169,6 +169,29 @@ fn what_the_server_wants_later_comes_again_and_what_it_never_takes_does_not() {
     let failed = &audit["items"][0];
     assert_eq!(failed["action"], "notice.failed", "{failed}");
     assert!(failed["changes"].to_string().contains("no such mailbox"), "{failed}");
+}
+
+#[test]
+fn what_a_server_refuses_for_another_reason_than_the_address_is_tried_again() {
+    let server = MailServer::start();
+    let (world, _upstream) = world(&server, QUICK);
+    let admin = world.admin();
+    let replies = [
+        "550 5.7.1 relaying denied",
+        "552 5.2.2 over quota",
+        "550 5.1.8 bad sender",
+        "550 mailbox unavailable",
+        "554 no",
+    ];
+    for (nth, reply) in replies.into_iter().enumerate() {
+        server.be(Mode::Say(reply));
+        admin.mint(&TokenWish::default());
+        let refused = || server.mails().iter().filter(|mail| mail.mode().ends_with(reply)).count();
+        assert!(eventually(PATIENCE, || refused() >= 3), "{reply}: {}", world.told());
+        server.be(Mode::Take);
+        let taken = || server.mails().iter().filter(|mail| mail.mode() == "take").count();
+        assert!(eventually(PATIENCE, || taken() == nth + 1), "{reply}: {}", world.told());
+    }
 }
 
 #[test]
