@@ -13,6 +13,7 @@ use crate::access::{OrgFacts, OwnerFacts, TokenFacts};
 use crate::audit::chain::Key;
 use crate::change::{Change, RecordKey, Require, Write};
 use crate::id::{OrgId, TokenId, UserId};
+use crate::notice::{Draft, WEBHOOKS_MAX};
 use crate::org::Revision;
 use crate::role::{ROLES_MAX, RoleTable};
 use crate::secret::Digest;
@@ -21,9 +22,11 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// How many rows a change writes, for the limits of queues and groups.
+/// How many rows a change writes at most, for the limits of queues and groups. Which webhooks a draft
+/// goes to is found out when it is written, so it counts as one for every webhook that there can be.
 pub(super) fn rows(change: &Change) -> usize {
-    let notices: usize = change.notices.iter().map(|draft| 1 + draft.to.len()).sum();
+    let addressees = |draft: &Draft| WEBHOOKS_MAX as usize + draft.to.len();
+    let notices: usize = change.notices.iter().map(addressees).sum();
     change.writes.len() + change.events.len() + notices + usize::from(change.creation.is_some())
 }
 
