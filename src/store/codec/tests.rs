@@ -375,6 +375,7 @@ fn what_validation_stores_stays_readable() {
         (
             bytes(&vec![Flag {
                 token: TokenId::from_bits(4),
+                owner: UserId::from_bits(3),
                 idle_ttl: None,
                 max_ttl: Some(Mark {
                     found_at: at(9),
@@ -383,7 +384,7 @@ fn what_validation_stores_stays_readable() {
                     told: crate::validation::Told::Warned,
                 }),
             }]),
-            "01 01 04 00 01 12 0114 00 02",
+            "01 01 04 03 00 01 12 0114 00 02",
         ),
         (
             bytes(&Exemption {
