@@ -123,7 +123,7 @@ impl Notifier {
         damaged: &Arc<Damaged>,
     ) -> Result<Vec<Notice>, StoreError> {
         let (notifier, damaged) = (Arc::clone(self), Arc::clone(damaged));
-        let chosen = tokio::task::spawn_blocking(move || {
+        blocking(move || {
             let now = (notifier.clock)();
             let settled = now.before(notifier.settings.settle);
             let mut choice = Choice::beside(under_way, notifier.settings.deliveries_max);
@@ -131,26 +131,23 @@ impl Notifier {
                 choice.add(&*notifier.ledger, &damaged, due, until)?;
             }
             Ok(choice.chosen())
-        });
-        chosen.await.unwrap_or_else(|error| Err(StoreError(error.to_string())))
+        })
+        .await
     }
 
     /// One attempt, and its recording.
-    async fn handle(&self, notice: Notice) {
-        let outcome = match notice.to {
-            Addressee::User(user) => match &self.mailer {
-                None => Outcome::NoChannel,
-                Some(mailer) => match mail::Letter::write(
-                    &*self.ledger,
-                    &notice,
-                    user,
-                    &self.settings.templates,
-                ) {
-                    Ok(letter) => mailer.send(&letter, (self.clock)()).await,
-                    Err(outcome) => outcome,
-                },
-            },
-            Addressee::Webhook(id) => self.call(&notice, id).await,
+    async fn handle(self: Arc<Self>, notice: Notice) {
+        let notice = Arc::new(notice);
+        let (notifier, says) = (Arc::clone(&self), Arc::clone(&notice));
+        let unreadable = |error: StoreError| Err(Outcome::Failed(error.to_string()));
+        let written = blocking(move || Ok(notifier.write(&says))).await.unwrap_or_else(unreadable);
+        let outcome = match (written, &self.mailer) {
+            (Err(outcome), _) => outcome,
+            (Ok(Missive::Call(call)), _) => self.caller.call(call, (self.clock)()).await,
+            (Ok(Missive::Letter(_)), None) => Outcome::NoChannel,
+            (Ok(Missive::Letter(letter)), Some(mailer)) => {
+                mailer.send(&letter, (self.clock)()).await
+            }
         };
         if let Err(error) = self.record(&notice, &outcome).await {
             // It is sent again, under the same identity: better twice than never.
@@ -158,18 +155,25 @@ impl Notifier {
         }
     }
 
-    async fn call(&self, notice: &Notice, id: WebhookId) -> Outcome {
-        let unreadable = |error: StoreError| Outcome::Failed(error.to_string());
-        match self.ledger.webhook(notice.says.org, id) {
-            Err(error) => unreadable(error),
-            Ok(None) => Outcome::Refused("the webhook was removed".to_owned()),
-            Ok(Some(webhook)) if !webhook.activated => {
-                Outcome::Refused("the webhook is deactivated".to_owned())
+    /// Writes what is sent, or says why nothing is. Reads the store, so it blocks.
+    fn write(&self, notice: &Notice) -> Result<Missive, Outcome> {
+        let (ledger, templates) = (&*self.ledger, &self.settings.templates);
+        match notice.to {
+            Addressee::User(_) if self.mailer.is_none() => Err(Outcome::NoChannel),
+            Addressee::User(user) => {
+                mail::Letter::write(ledger, notice, user, templates).map(Missive::Letter)
             }
-            Ok(Some(webhook)) => match call::Call::write(&*self.ledger, notice, webhook) {
-                Err(error) => unreadable(error),
-                Ok(call) => self.caller.call(call, (self.clock)()).await,
-            },
+            Addressee::Webhook(id) => self.write_call(notice, id).map(Missive::Call),
+        }
+    }
+
+    fn write_call(&self, notice: &Notice, id: WebhookId) -> Result<call::Call, Outcome> {
+        let unreadable = |error: StoreError| Outcome::Failed(error.to_string());
+        let refused = |why: &str| Err(Outcome::Refused(why.to_owned()));
+        match self.ledger.webhook(notice.says.org, id).map_err(unreadable)? {
+            None => refused("the webhook was removed"),
+            Some(webhook) if !webhook.activated => refused("the webhook is deactivated"),
+            Some(webhook) => call::Call::write(&*self.ledger, notice, webhook).map_err(unreadable),
         }
     }
 
@@ -178,7 +182,8 @@ impl Notifier {
         let mut busy = 0;
         loop {
             let (org, id) = (sent.says.org, sent.id);
-            let found = self.ledger.notice(org, id);
+            let ledger = Arc::clone(&self.ledger);
+            let found = blocking(move || ledger.notice(org, id)).await;
             let found = found.map_err(|error| CommitError::Failed(error.to_string()))?;
             let Some(change) = found.and_then(|now| self.conclusion(now, outcome.clone())) else {
                 return Ok(());
@@ -214,6 +219,20 @@ impl Notifier {
         let writes = vec![Write::Notice(Box::new(notice))];
         Some(Change { requires, writes, events, ..Change::default() })
     }
+}
+
+/// What is sent.
+enum Missive {
+    Letter(mail::Letter),
+    Call(call::Call),
+}
+
+/// Reads the store, which may block: the runtime is the admin port's, too.
+async fn blocking<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let read = tokio::task::spawn_blocking(read).await;
+    read.unwrap_or_else(|error| Err(StoreError(error.to_string())))
 }
 
 /// What the audit trail says of a notice that was given up.
