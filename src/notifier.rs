@@ -25,6 +25,7 @@ use choice::{Choice, Course, Damaged};
 use crate::audit::{Action, Actor, Draft, FieldChange, Origin, Target};
 use crate::change::{Change, RecordKey, Require, Write};
 use crate::config::Notices;
+use crate::governance::token::policies_of;
 use crate::id::{NoticeId, OrgId, WebhookId};
 use crate::notice::{Addressee, Due, Notice, Outcome, State};
 use crate::org::Revision;
@@ -39,6 +40,8 @@ use tokio::task::JoinSet;
 pub const POLL: Duration = Duration::from_millis(500);
 /// How long those under way may go on when the process ends; then they are sent again after it.
 pub const FAREWELL: Duration = Duration::from_secs(5);
+/// Organizations that enforce policies without a mail server and that the log names.
+const ENFORCING_NAMED_MAX: usize = 10;
 /// How often the recording of an outcome is tried when the writer's queue is full.
 const RECORDINGS_MAX: u32 = 20;
 /// The pause between two of these.
@@ -76,6 +79,9 @@ impl Notifier {
     /// Delivers until `stop` says so, or its sender is gone.
     pub async fn run(self, bell: Arc<Bell>, mut stop: watch::Receiver<bool>) {
         let notifier = Arc::new(self);
+        if notifier.mailer.is_none() {
+            notifier.warn_of_silence().await;
+        }
         let damaged = Arc::new(Damaged::default());
         let mut under_way: Vec<(tokio::task::Id, Course)> = Vec::new();
         let mut tasks: JoinSet<()> = JoinSet::new();
@@ -113,6 +119,30 @@ impl Notifier {
         let farewell = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
             tracing::warn!("deliveries under way were cut off, and are made again after the start");
+        }
+    }
+
+    /// Says loudly, at the start, that policies are enforced and nobody is warned by mail.
+    async fn warn_of_silence(&self) {
+        let ledger = Arc::clone(&self.ledger);
+        let enforcing = blocking(move || {
+            let mut orgs = ledger.organizations()?;
+            orgs.retain(|org| policies_of(org).enforces());
+            Ok(orgs)
+        });
+        match enforcing.await {
+            Ok(orgs) if orgs.is_empty() => {}
+            Ok(orgs) => {
+                let named = orgs.iter().take(ENFORCING_NAMED_MAX);
+                let named: Vec<_> = named.map(|org| org.id.to_string()).collect();
+                tracing::warn!(
+                    organizations = orgs.len(),
+                    named = named.join(" "),
+                    "policies are enforced, and without `[smtp]` no owner of a token is warned before \
+                     it is deactivated"
+                );
+            }
+            Err(error) => tracing::error!(%error, "nobody knows whether policies are enforced"),
         }
     }
 

@@ -231,6 +231,11 @@ impl Ask<'_> {
 
 impl House {
     async fn new() -> Self {
+        Self::with_mail(true).await
+    }
+
+    /// The same, with a mail server or without.
+    async fn with_mail(has_mail: bool) -> Self {
         let store = MemoryStore::new();
         let catalogue = catalogue();
         let roles = Write::Roles(catalogue.role_names());
@@ -276,6 +281,7 @@ impl House {
             bell: Arc::default(),
             token_prefix: DEFAULT_PREFIX.to_owned(),
             seal: Arc::clone(&seal),
+            has_mail,
             callable: ["10.9.0.0/16", "127.9.0.0/16"]
                 .map(|net| net.parse().expect("a network"))
                 .into(),

@@ -318,6 +318,32 @@ fn an_owner_gets_one_mail_of_new_violations_and_a_warning_before_anything_follow
 }
 
 #[test]
+fn a_start_without_a_mail_server_warns_of_policies_that_are_enforced() {
+    const WARNING: &str = "without `[smtp]` no owner of a token is warned";
+    let server = MailServer::start();
+    let upstream = Upstream::start(ok());
+    let with = Setup::before(&upstream).extra(&server.section()).extra(QUICK);
+    for (setup, warns) in [(with, false), (Setup::before(&upstream).extra(QUICK), true)] {
+        let mut world = setup.start();
+        let put = |enforcement| {
+            let max = json!({"active": true, "value": 1, "unit": "days",
+                "enforcement": enforcement});
+            world.admin().org("PUT", "/policies", Some(&json!({"max_ttl": max}))).expect(200);
+        };
+        put(json!({"deactivate_after": {"value": 30, "unit": "days"}}));
+        world.restart();
+        let told = || world.told().contains(WARNING);
+        if warns {
+            assert!(eventually(PATIENCE, told), "{}", world.told());
+            assert!(world.told().contains(&world.org), "{}", world.told());
+        } else {
+            thread::sleep(Duration::from_secs(1));
+            assert!(!told(), "{}", world.told());
+        }
+    }
+}
+
+#[test]
 fn an_owner_is_told_of_the_end_of_their_tokens_once_at_each_time() {
     const HOUR: i64 = 60 * 60;
     let server = MailServer::start();
