@@ -135,6 +135,8 @@ pub struct AdminState {
     pub token_prefix: String,
     /// What the secrets of webhooks are sealed with.
     pub seal: Arc<Seal>,
+    /// Whether there is a mail server to tell people by.
+    pub has_mail: bool,
     /// Networks that webhooks may lead to although they are not public.
     pub callable: Vec<IpNet>,
     /// Where this process listens: no webhook leads to its administration.

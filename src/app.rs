@@ -215,6 +215,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         bell: Arc::clone(&bell),
         token_prefix: config.gateway.token_prefix.clone(),
         seal: Arc::clone(&seal),
+        has_mail: config.smtp.is_some(),
         callable: config.webhooks.allow.clone(),
         own_ports,
         random: Arc::new(admin::system_random),

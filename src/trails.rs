@@ -4,6 +4,7 @@
 
 mod guesses;
 mod leaks;
+mod notices;
 mod refusals;
 pub mod retention;
 
@@ -22,7 +23,7 @@ use std::time::Duration;
 
 /// How often the refused calls that were summed up are written.
 const REFUSALS_INTERVAL: Duration = Duration::from_mins(1);
-/// Between two looks for events that have outlived their time, in intervals of the refusals.
+/// Between two looks for what has outlived its time, in intervals of the refusals.
 const RETENTION_EVERY: u32 = 60;
 
 /// How often what was summed up is tried to be written at the end, when the writer is busy.
@@ -50,14 +51,14 @@ impl Keeper {
         let is_over = Arc::<AtomicBool>::default();
         let seen = Arc::clone(&is_over);
         let work = move || {
-            // In how many rounds events are looked for that have outlived their time.
+            // In how many rounds there is a look for what has outlived its time.
             let mut rounds = 0;
             loop {
-                if let (Some(keep), 0) = (keep, rounds) {
+                if rounds == 0 {
                     let more = forget(&*ledger, keep, clock(), &seen);
                     rounds = if more { 1 } else { RETENTION_EVERY };
                 }
-                rounds = rounds.saturating_sub(1);
+                rounds -= 1;
                 let waited = stopped.recv_timeout(REFUSALS_INTERVAL);
                 if !matches!(waited, Err(RecvTimeoutError::Timeout)) {
                     return last(&refusals, &*ledger, clock);
@@ -81,15 +82,26 @@ impl Keeper {
 }
 
 /// A round of forgetting. Answers whether there may be more to forget.
-fn forget(ledger: &dyn Ledger, keep: Duration, now: Timestamp, is_over: &AtomicBool) -> bool {
-    let round = retention::forget(ledger, keep, now, &|| is_over.load(Ordering::Acquire));
-    if round.forgotten > 0 {
-        tracing::info!(events = round.forgotten, "audit events outlived their time");
+fn forget(
+    ledger: &dyn Ledger,
+    keep: Option<Duration>,
+    now: Timestamp,
+    is_over: &AtomicBool,
+) -> bool {
+    let is_over = || is_over.load(Ordering::Acquire);
+    let notices = notices::forget(ledger, now, &is_over).unwrap_or_else(|error| {
+        tracing::error!(%error, "outlived notices stay for now");
+        false
+    });
+    let Some(keep) = keep else { return notices };
+    let events = retention::forget(ledger, keep, now, &is_over);
+    if events.forgotten > 0 {
+        tracing::info!(events = events.forgotten, "audit events outlived their time");
     }
-    if let Some(error) = round.failed {
+    if let Some(error) = events.failed {
         tracing::error!(%error, "audit events stay for now");
     }
-    round.more
+    notices || events.more
 }
 
 /// Writes what was summed up, as the last thing.

@@ -231,11 +231,23 @@ impl Ask<'_> {
 
 impl House {
     async fn new() -> Self {
-        Self::before(|store| Arc::clone(store) as _).await
+        Self::with(true, |store| Arc::clone(store) as _).await
+    }
+
+    /// One with a mail server or without.
+    async fn with_mail(has_mail: bool) -> Self {
+        Self::with(has_mail, |store| Arc::clone(store) as _).await
     }
 
     /// One whose endpoints work with another ledger over the same store.
     async fn before(ledger: impl FnOnce(&Arc<MemoryStore>) -> Arc<dyn Ledger>) -> Self {
+        Self::with(true, ledger).await
+    }
+
+    async fn with(
+        has_mail: bool,
+        ledger: impl FnOnce(&Arc<MemoryStore>) -> Arc<dyn Ledger>,
+    ) -> Self {
         let store = MemoryStore::new();
         let catalogue = catalogue();
         let roles = Write::Roles(catalogue.role_names());
@@ -282,6 +294,7 @@ impl House {
             bell: Arc::default(),
             token_prefix: DEFAULT_PREFIX.to_owned(),
             seal: Arc::clone(&seal),
+            has_mail,
             callable: ["10.9.0.0/16", "127.9.0.0/16"]
                 .map(|net| net.parse().expect("a network"))
                 .into(),

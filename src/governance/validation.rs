@@ -150,6 +150,7 @@ impl Judge {
     fn judge_as_it_is(&self, token: &ApiToken, usage: &Usage, before: Option<&Flag>) -> Judged {
         let found = self.policies.violations(token, usage, self.now);
         let mut judged = Judged::default();
+        let has_another_owner = before.is_some_and(|before| before.owner != token.owner);
         let mut mark = |policy: PolicyKind| {
             let is_broken =
                 found.iter().any(|violation| violation.policy == policy && violation.counts());
@@ -161,6 +162,9 @@ impl Judge {
             }
             let ladder = self.policies.of(policy).enforcement;
             let mark = known.map_or_else(|| self.fresh(), |known| self.known(*known, ladder));
+            // Who owns it since knows nothing of it.
+            let unheard = Mark { warned_at: None, told: Told::Nothing, ..mark };
+            let mark = if has_another_owner { unheard } else { mark };
             // Who is not warned any more is warned anew before anything follows.
             let spared = Mark { warned_at: None, deactivated_at: None, ..mark };
             if self.is_exempt(token, policy) {
@@ -175,7 +179,7 @@ impl Judge {
         };
         let (idle_ttl, max_ttl) = (mark(PolicyKind::IdleTtl), mark(PolicyKind::MaxTtl));
         if idle_ttl.is_some() || max_ttl.is_some() {
-            judged.flag = Some(Flag { token: token.id, idle_ttl, max_ttl });
+            judged.flag = Some(Flag { token: token.id, owner: token.owner, idle_ttl, max_ttl });
         }
         judged
     }

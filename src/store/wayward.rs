@@ -2,7 +2,9 @@
 //! whatever a test wants to go wrong there.
 
 use super::memory::MemoryStore;
-use super::{Commit, CommitError, Ends, Follower, Grain, Ledger, StoreError, Validations};
+use super::{
+    Commit, CommitError, Ends, Follower, Grain, Ledger, Onward, Queued, StoreError, Validations,
+};
 use crate::access::Verdicts;
 use crate::audit::Event;
 use crate::audit::chain::{Published, Verdict};
@@ -163,9 +165,13 @@ impl Ledger for Wayward {
         &self,
         due: Due,
         until: Timestamp,
-        visit: &mut dyn FnMut(Notice) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(&Queued) -> Onward,
     ) -> Result<(), StoreError> {
         self.store.visit_due_notices(due, until, visit)
+    }
+
+    fn has_outlived_notices(&self, now: Timestamp) -> Result<bool, StoreError> {
+        self.store.has_outlived_notices(now)
     }
 
     fn webhook(&self, org: OrgId, id: WebhookId) -> Result<Option<Webhook>, StoreError> {

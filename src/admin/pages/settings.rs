@@ -167,10 +167,14 @@ struct RunRow {
 
 #[derive(Template)]
 #[template(path = "settings.html")]
+#[expect(clippy::struct_excessive_bools, reason = "each shows a part of the page, or not")]
 struct SettingsPage {
     frame: Frame,
     is_governed: bool,
     policies: Vec<PolicyForm>,
+    /// Whether owners of tokens can be warned by mail.
+    has_mail: bool,
+    is_enforced: bool,
     version: String,
     foreseen: Option<Foreseen>,
     runs: Vec<RunRow>,
@@ -247,6 +251,8 @@ fn show(
         frame,
         is_governed,
         policies,
+        has_mail: desk.state.has_mail,
+        is_enforced: policies_of(&org).enforces(),
         version: org.version.0.to_string(),
         foreseen,
         is_running: runs.iter().any(|run| run.state != "Finished"),

@@ -31,6 +31,7 @@ async fn a1_a_fresh_store_admits_nobody() {
         bell: Arc::default(),
         token_prefix: DEFAULT_PREFIX.to_owned(),
         seal: Arc::clone(&house.seal),
+        has_mail: false,
         callable: Vec::new(),
         own_ports: OwnPorts::default(),
         random: Arc::new(system_random),

@@ -4,12 +4,12 @@ use super::Both;
 use crate::audit::{Action, Actor, Draft, Origin, Target};
 use crate::change::{Change, Creation, Require, Write};
 use crate::id::{OrgId, TokenId, UserId};
-use crate::notice::{self, About, Due, Notice};
+use crate::notice::{self, About, Due};
 use crate::org::{Governance, Organization, Revision, StatusChange, User, UserStatus};
 use crate::policy::{Ignores, Policies};
 use crate::role::{RoleId, RoleSet};
 use crate::secret::Digest;
-use crate::store::{Commit, CommitError, Committed, Fact, FactKey, Follower};
+use crate::store::{Commit, CommitError, Committed, Fact, FactKey, Follower, Onward, Queued};
 use crate::time::Timestamp;
 use crate::token::{ApiToken, FormerSecret, NOTIFY_BEFORE_EXPIRY, TokenStatus, Usage};
 use std::ops::ControlFlow;
@@ -211,15 +211,20 @@ pub(in crate::store) fn tokens(store: &Arc<dyn Both>, org: OrgId) -> Vec<(ApiTok
 
 /// The tokens that mails are owed about, in the order of the commits that owe them.
 pub(in crate::store) fn owed_mails(store: &Arc<dyn Both>) -> Vec<TokenId> {
-    let mut all = Vec::new();
-    let mut visit = |notice: Notice| {
-        match notice.says.about {
-            About::Token(id, _) => all.push((notice.version, id)),
-            About::User(..) | About::Organization => panic!("nobody told of it: {notice:?}"),
-        }
-        ControlFlow::Continue(())
+    let mut queued = Vec::new();
+    let mut visit = |next: &Queued| {
+        queued.push((next.org, next.id));
+        Onward::Notice
     };
     store.visit_due_notices(Due::Mail, Timestamp::MAX, &mut visit).unwrap();
+    let told = |(org, id)| {
+        let notice = store.notice(org, id).unwrap().expect("what is due is there");
+        match notice.says.about {
+            About::Token(token, _) => (notice.version, token),
+            About::User(..) | About::Organization => panic!("nobody told of it: {notice:?}"),
+        }
+    };
+    let mut all: Vec<_> = queued.into_iter().map(told).collect();
     all.sort_unstable();
     // As they stand in the list, and no others.
     let mut listed = 0;
