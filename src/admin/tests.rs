@@ -53,6 +53,9 @@ const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081)
 const ROLE_READER: RoleId = RoleId(3);
 const ROLE_WRITER: RoleId = RoleId(4);
 
+/// What time it is.
+type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
 /// Use that is not stored yet.
 #[derive(Default)]
 struct Pending(
@@ -232,15 +235,30 @@ impl Ask<'_> {
 
 impl House {
     async fn new() -> Self {
-        Self::with_provider(|_org, _clock| None).await
+        Self::with(true, |store| Arc::clone(store) as _, |_org, _clock| None).await
     }
 
-    /// With somebody who vouches for users of the organization.
+    /// One with a mail server or without.
+    async fn with_mail(has_mail: bool) -> Self {
+        Self::with(has_mail, |store| Arc::clone(store) as _, |_org, _clock| None).await
+    }
+
+    /// One whose endpoints work with another ledger over the same store.
+    async fn before(ledger: impl FnOnce(&Arc<MemoryStore>) -> Arc<dyn Ledger>) -> Self {
+        Self::with(true, ledger, |_org, _clock| None).await
+    }
+
+    /// One with somebody who vouches for users of the organization.
     async fn with_provider(
-        provider: impl FnOnce(
-            OrgId,
-            &Arc<dyn Fn() -> Timestamp + Send + Sync>,
-        ) -> Option<crate::provider::Provider>,
+        provider: impl FnOnce(OrgId, &Clock) -> Option<crate::provider::Provider>,
+    ) -> Self {
+        Self::with(true, |store| Arc::clone(store) as _, provider).await
+    }
+
+    async fn with(
+        has_mail: bool,
+        ledger: impl FnOnce(&Arc<MemoryStore>) -> Arc<dyn Ledger>,
+        provider: impl FnOnce(OrgId, &Clock) -> Option<crate::provider::Provider>,
     ) -> Self {
         let store = MemoryStore::new();
         let catalogue = catalogue();
@@ -267,14 +285,14 @@ impl House {
         let tidings = Arc::new(Tidings::new(Arc::clone(&store) as Arc<dyn Facts>));
         store.follow(Arc::clone(&tidings) as _);
         store.follow(Arc::clone(&browsers) as _);
-        let clock: Arc<dyn Fn() -> Timestamp + Send + Sync> =
-            Arc::new(move || Timestamp::from_millis(clock.load(Ordering::Relaxed)));
+        let clock: Clock = Arc::new(move || Timestamp::from_millis(clock.load(Ordering::Relaxed)));
         let router = router(AdminState {
-            ledger: Arc::clone(&store) as Arc<dyn Ledger>,
+            ledger: ledger(&store),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
             backups: Backups::new(Arc::clone(&store) as Arc<dyn Archive>, std::env::temp_dir()),
             evidences: Arc::new(Stored(Arc::clone(&store) as Arc<dyn Facts>)),
             uses: Arc::clone(&pending) as Arc<dyn Uses>,
+            passes: Arc::default(),
             insights: Insights::default(),
             shelves: Arc::default(),
             tidings: Arc::clone(&tidings),
@@ -292,6 +310,7 @@ impl House {
             bell: Arc::default(),
             token_prefix: DEFAULT_PREFIX.to_owned(),
             seal: Arc::clone(&seal),
+            has_mail,
             callable: ["10.9.0.0/16", "127.9.0.0/16"]
                 .map(|net| net.parse().expect("a network"))
                 .into(),
