@@ -1,30 +1,54 @@
 //! What a start gives the pages.
 
-use super::Running;
+use super::control::behind_others;
+use super::{Running, StartError};
 use crate::admin::{self, NoRandom};
 use crate::cache::Entry;
 use crate::clock;
 use crate::config::Config;
-use crate::directory::{Shelves, Tidings};
+use crate::directory::{Room, Shelves, Tidings};
 use crate::secret::Secret;
 use crate::session::browser::Limits;
 use crate::store::Ledger as _;
 use crate::store::redb::RedbStore;
 use crate::usage::Board;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 /// When their sessions end.
 pub(super) fn limits(config: &Config) -> Limits {
     Limits { idle: config.admin.session_idle, life: config.admin.session_life }
 }
 
-/// The tokens of large organizations, as commits and uses leave them.
-pub(super) fn shelves(store: &RedbStore, board: &Board<Entry>) -> Arc<Shelves> {
-    let shelves = Arc::new(Shelves::default());
-    store.follow(Arc::clone(&shelves) as _);
-    let listening = Arc::clone(&shelves);
-    board.listen(Box::new(move |uses| listening.used(uses)));
-    shelves
+/// The tokens of large organizations in memory, and the thread that puts them there.
+pub(super) struct Shelving {
+    pub(super) shelves: Arc<Shelves>,
+    tending: JoinHandle<()>,
+}
+
+impl Shelving {
+    /// Room for so many tokens, as commits and uses leave them.
+    pub(super) fn start(
+        store: &Arc<RedbStore>,
+        board: &Arc<Board<Entry>>,
+        tokens_max: usize,
+    ) -> Result<Self, StartError> {
+        let shelves = Arc::new(Shelves::of(tokens_max));
+        store.follow(Arc::clone(&shelves) as _);
+        let listening = Arc::clone(&shelves);
+        board.listen(Box::new(move |uses| listening.used(uses)));
+        let (store, board, tended) = (Arc::clone(store), Arc::clone(board), Arc::clone(&shelves));
+        let tending = behind_others("shelves", move || {
+            let room = Room { ledger: &*store, facts: &*store, uses: &*board, shelves: &tended };
+            tended.tend(room);
+        })?;
+        Ok(Self { shelves, tending })
+    }
+
+    pub(super) fn stop(self) {
+        self.shelves.close();
+        let _panicked = self.tending.join();
+    }
 }
 
 /// Those who listen for changes, and who hears of commits for them.
