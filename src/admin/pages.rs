@@ -24,6 +24,7 @@ mod live;
 mod notices;
 mod overview;
 mod query;
+mod refusals;
 mod settings;
 mod sign_in;
 mod token;

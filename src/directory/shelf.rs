@@ -18,7 +18,7 @@ use crate::org::{Governance, Organization, Revision};
 use crate::secret::Digest;
 use crate::store::{Fact, FactKey, Follower, StoreError};
 use crate::time::Timestamp;
-use crate::token::Usage;
+use crate::token::{ApiToken, Usage};
 use rows::Rows;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
@@ -241,6 +241,23 @@ impl Shelves {
             }
         }
         Ok(Some((Page { items, next_cursor: page.next_cursor }, census)))
+    }
+
+    /// Visits the tokens of an organization, as light as they are on its shelf, with their uses, those
+    /// that are not stored included; answers whether there is a shelf. Uses must be held still.
+    pub(super) fn visit(
+        &self,
+        room: Room<'_>,
+        org: OrgId,
+        now: Timestamp,
+        visit: &mut dyn FnMut(&ApiToken, &Usage),
+    ) -> Result<bool, StoreError> {
+        let Some(found) = self.find(org) else { return Ok(false) };
+        *lock(&found.asked_at) = Some(now);
+        let mut held = lock(&found.held);
+        let Some(rows) = self.caught_up(room, &found, &mut held)? else { return Ok(false) };
+        rows.visit(org, &room.uses.pending(), visit);
+        Ok(true)
     }
 
     /// What is on a shelf, as of now; nothing if it has to be filled first. Uses must be held still.

@@ -166,6 +166,27 @@ impl Rows {
         }
     }
 
+    /// Visits them in their order, without names and secrets, with all of their uses.
+    pub(super) fn visit(
+        &self,
+        org: OrgId,
+        pending: &HashMap<TokenId, Usage>,
+        visit: &mut dyn FnMut(&ApiToken, &Usage),
+    ) {
+        let mut token = light(org);
+        for (&id, cell) in self.ids.iter().zip(&self.cells) {
+            let usage = match pending.get(&id) {
+                Some(fresh) => cell.usage().merged(*fresh),
+                None => cell.usage(),
+            };
+            cell.put_into(&mut token, id);
+            if let Some(owner) = self.people.values.get(cell.owner as usize) {
+                token.owner = *owner;
+            }
+            visit(&token, &usage);
+        }
+    }
+
     /// As a pass over the store would find them.
     pub(super) fn page(
         &self,

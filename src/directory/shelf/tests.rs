@@ -3,7 +3,7 @@ use super::*;
 use crate::cache::Entry;
 use crate::change::{Change, Write};
 use crate::directory::{Asked, Column as _, Sort, ViolationFilter, tokens};
-use crate::directory::{TokenColumn, TokenFilter};
+use crate::directory::{Overview, TokenColumn, TokenFilter};
 use crate::id::UserId;
 use crate::org::{StatusChange, User, UserStatus};
 use crate::policy::{Policies, TtlPolicy};
@@ -70,6 +70,11 @@ impl World {
 
     fn look(&self, shelves: &Shelves, query: &TokenQuery) -> (Page<TokenRow>, Census) {
         tokens(self.room(shelves), query).expect("readable")
+    }
+
+    fn overview(&self, shelves: &Shelves) -> Overview {
+        let TokenQuery { policies, now, .. } = FIRST.query();
+        Overview::of(self.room(shelves), ORG, &policies, now).expect("readable")
     }
 
     /// Does what is due, here and now.
@@ -270,6 +275,7 @@ proptest! {
                 let expected = world.look(&world.none, &query);
                 let shown = world.look(&world.shelves, &query);
                 prop_assert_eq!(&shown, &expected);
+                prop_assert_eq!(world.overview(&world.shelves), world.overview(&world.none));
                 let Some(next) = expected.0.next_cursor else { break };
                 query.asked = look.query().asked.after(&next).expect("our own cursor");
                 world.tend();

@@ -674,7 +674,7 @@ fn keys_stay_as_they_are() {
     let expected = "meta organizations users user_homes emails tokens token_homes digests owned \
                     usage usage_journal events roles creations creation_ends schedules runs flags \
                     exemptions heads checkpoints notices notice_dues notice_lanes webhooks \
-                     verdicts reminders";
+                     verdicts refused reminders";
     assert_eq!(names.join(" "), expected);
     assert!(Table::ALL.into_iter().enumerate().all(|(number, table)| table as usize == number));
 }

@@ -294,6 +294,7 @@ impl Model {
                 | Write::Roles(_)
                 | Write::ForgetEvents { .. }
                 | Write::Verdicts(..)
+                | Write::Refused(..)
                 | Write::Validation(_)
                 | Write::Notice(_)
                 | Write::Webhook(_)
@@ -332,6 +333,7 @@ impl Model {
                 | Write::RemoveUser(_)
                 | Write::ForgetEvents { .. }
                 | Write::Verdicts(..)
+                | Write::Refused(..)
                 | Write::Validation(_)
                 | Write::Notice(_)
                 | Write::Webhook(_)
