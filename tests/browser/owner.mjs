@@ -244,7 +244,7 @@ await world(async (it) => {
       () => it.api("POST", `/tokens/${id}/deactivate`, {}), bar(count + 1));
     const first = (word) => ["#events li:first-child", word];
     await at("/governance/audit", first("Token deactivated"),
-      () => it.api("POST", `/tokens/${id}/activate`, {}), first("Token reactivated"));
+      () => it.api("POST", `/tokens/${id}/activate`, {}), first("Token activated"));
     const is = (word) => [`#rows tr[data-row="${mia.id}"] .badge`, word];
     await at("/governance/users", is("Activated"),
       () => it.api("POST", `/users/${mia.id}/deactivate`, {}), is("Deactivated"));
