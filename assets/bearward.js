@@ -10,7 +10,6 @@ function localize(root) {
     }
   }
 }
-localize(document);
 
 // On a narrow page the menu is folded away.
 for (const menu of document.querySelectorAll("details[data-menu]")) {
@@ -42,7 +41,6 @@ function select(form) {
   form.addEventListener("change", show);
   show();
 }
-for (const form of document.querySelectorAll("form[data-selection]")) select(form);
 
 // Copying a secret.
 for (const button of document.querySelectorAll("button[data-copies]")) {
@@ -62,7 +60,7 @@ for (const form of document.querySelectorAll("form[data-applies]")) {
 }
 
 // A slider beside a number and its unit: it goes as far as makes sense in that unit.
-for (const slide of document.querySelectorAll("[data-slide]")) {
+function slides(slide) {
   const [slider, number] = slide.querySelectorAll("input");
   const unit = slide.querySelector("select");
   const far = { minutes: 1440, hours: 720, days: 365 };
@@ -77,6 +75,14 @@ for (const slide of document.querySelectorAll("[data-slide]")) {
   unit.addEventListener("change", follow);
   follow();
 }
+
+// What a part of a page gets, when it is there first and each time that it is read anew.
+function dress(root) {
+  localize(root);
+  for (const form of root.querySelectorAll("form[data-selection]")) select(form);
+  for (const slide of root.querySelectorAll("[data-slide]")) slides(slide);
+}
+dress(document);
 
 // A link to what is folded away opens it.
 for (const folded of document.querySelectorAll("details[data-opens]")) {
@@ -98,7 +104,7 @@ async function refresh(part) {
     const fresh = page.getElementById(part.id);
     if (!fresh) return;
     part.replaceWith(fresh);
-    localize(fresh);
+    dress(fresh);
     part = fresh;
   }
 }
@@ -107,13 +113,16 @@ for (const part of document.querySelectorAll("[data-refreshes]")) refresh(part).
 
 // What others change is seen without a reload: the server says that something has changed, and what
 // the page shows of it is read anew. What somebody is about to type or has selected is left alone.
-const SOON = 700, LATER = 30_000, FAILURES_MAX = 10;
+// Some of it goes on without a change of a token, and is read anew from time to time.
+const SOON = 700, LATER = 30_000, FAILURES_MAX = 10, AGAIN = 15_000;
+const PAUSED = "bearward-paused";
 
 function isTouched(field) {
   if (field.type === "checkbox" || field.type === "radio") return field.checked !== field.defaultChecked;
   if (field.options) return [...field.options].some((it) => it.selected !== it.defaultSelected) &&
     field.selectedIndex > 0;
-  return field.type !== "hidden" && field.value !== field.defaultValue;
+  // A slider follows its number.
+  return !["hidden", "range"].includes(field.type) && field.value !== field.defaultValue;
 }
 
 function isInUse(part) {
@@ -122,15 +131,14 @@ function isInUse(part) {
   if (!selection.isCollapsed && selection.containsNode(part, true)) return true;
   // What stands for all rows follows from them.
   const fields = [...part.querySelectorAll("input:not([data-all]), select, textarea")];
-  return fields.some(isTouched) || part.querySelector("details[open]") !== null;
+  return fields.some(isTouched) || part.querySelector("details[open]:not([data-open])") !== null;
 }
 
 // Whether all of a part is as it is now.
 function renew(part, fresh) {
   if (!isInUse(part)) {
     part.replaceWith(fresh);
-    localize(fresh);
-    for (const form of fresh.querySelectorAll("form[data-selection]")) select(form);
+    dress(fresh);
     return true;
   }
   for (const row of part.querySelectorAll("tr[data-row]")) {
@@ -147,10 +155,11 @@ function live(main) {
   const parts = () => [...document.querySelectorAll("[data-live]")];
   let since = main.dataset.since, source = null, failures = 0;
   let isAsking = false, isNews = false, isStale = false;
+  const isPaused = () => sessionStorage.getItem(PAUSED) !== null;
 
   async function ask() {
     isNews = true;
-    if (isAsking) return;
+    if (isAsking || isPaused()) return;
     isAsking = true;
     try {
       while (isNews) {
@@ -160,6 +169,7 @@ function live(main) {
         if (!answer.ok || answer.redirected) return;
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         isStale = false;
+        askLater(page);
         for (const part of parts()) {
           const fresh = page.getElementById(part.id);
           if (fresh && !renew(part, fresh)) isStale = true;
@@ -173,6 +183,12 @@ function live(main) {
     }
   }
 
+  // What takes long to count is kept for moments, and says when there is something newer.
+  function askLater(page) {
+    const old = page.querySelector("[data-old-for]");
+    if (old) setTimeout(ask, Number(old.dataset.oldFor) + 50);
+  }
+
   function close() {
     source?.close();
     source = null;
@@ -180,7 +196,7 @@ function live(main) {
 
   // Hidden pages listen to nothing: a browser has few connections.
   function listen() {
-    if (document.hidden || source) return;
+    if (document.hidden || source || isPaused()) return;
     source = new EventSource(`/events?since=${since}`);
     source.addEventListener("open", () => { failures = 0; });
     source.addEventListener("changed", (event) => {
@@ -203,6 +219,27 @@ function live(main) {
   const retry = () => { if (isStale) setTimeout(ask, 0); };
   document.addEventListener("focusout", retry);
   document.addEventListener("change", retry);
+  if (document.querySelector("[data-again]")) {
+    setInterval(() => { if (!document.hidden) ask(); }, AGAIN);
+  }
+
+  // Whoever reads may want the page to hold still.
+  const liveness = document.querySelector("[data-liveness]");
+  const button = liveness.querySelector("button"), says = liveness.querySelector("[data-says]");
+  const show = () => {
+    liveness.classList.toggle("paused", isPaused());
+    says.textContent = isPaused() ? "Paused" : "Live";
+    button.textContent = isPaused() ? "Go on" : "Pause";
+    button.setAttribute("aria-label", isPaused() ? "Go on with live changes" : "Pause live changes");
+  };
+  button.addEventListener("click", () => {
+    if (isPaused()) sessionStorage.removeItem(PAUSED); else sessionStorage.setItem(PAUSED, "yes");
+    show();
+    if (isPaused()) close(); else { listen(); ask(); }
+  });
+  liveness.hidden = false;
+  show();
+  askLater(document);
   listen();
 }
 if (document.querySelector("[data-live]")) live(document.querySelector("main[data-since]"));

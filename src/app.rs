@@ -8,6 +8,7 @@ mod pages;
 use control::Control;
 use figures::figures;
 use flusher::Flusher;
+use pages::Shelving;
 
 use crate::admin::{self, AdminState, Backups, Insights, Overviews};
 use crate::cache::{Cache, Entry, Readers};
@@ -150,6 +151,7 @@ pub struct Running {
     control: Control,
     browsers: Arc<Browsers>,
     tidings: Arc<Tidings>,
+    shelving: Shelving,
     keeper: Keeper,
     log: Option<JoinHandle<()>>,
 }
@@ -195,6 +197,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
     let seal = Arc::new(seal_of(&config.seal)?);
     let browsers = pages::browsers(&store, &config);
     let tidings = pages::tidings(&store);
+    let shelving = Shelving::start(&store, &board, config.store.listed_tokens_max)?;
     let router = admin::router(AdminState {
         ledger: Arc::clone(&store) as _,
         evidences: Arc::new(Cached(readers)),
@@ -203,7 +206,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         uses: Arc::clone(&board) as _,
         passes: Arc::default(),
         insights: Insights::default(),
-        shelves: pages::shelves(&store, &board),
+        shelves: Arc::clone(&shelving.shelves),
         tidings: Arc::clone(&tidings),
         overviews: Overviews::default(),
         guesses: Guesses::default(),
@@ -245,6 +248,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         control,
         browsers,
         tidings,
+        shelving,
         keeper,
         log,
     })
@@ -303,6 +307,7 @@ impl Running {
         // What is open for as long as somebody looks would be waited for.
         self.tidings.close();
         self.control.stop();
+        self.shelving.stop();
         self.keeper.stop();
         flusher::last(&self.board, &self.cache, self.store.as_ref());
         self.store.close();

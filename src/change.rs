@@ -82,6 +82,8 @@ pub enum Write {
     Usage(TokenId, Usage),
     /// Adds the verdicts about an organization's tokens to those of this minute and this day.
     Verdicts(OrgId, Timestamp, Box<Verdicts>),
+    /// Adds requests with this token that were refused to those of this day.
+    Refused(TokenId, Timestamp, Box<Verdicts>),
     /// Something of validation.
     Validation(validation::Write),
     /// Gives these roles numbers, in this order, where they have none.

@@ -132,6 +132,8 @@ pub struct Store {
     pub path: PathBuf,
     /// Memory for its pages.
     pub cache_bytes: usize,
+    /// Most tokens of large organizations that are held in memory for their lists.
+    pub listed_tokens_max: usize,
 }
 
 /// The audit trails.

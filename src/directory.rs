@@ -3,7 +3,7 @@
 //! A page begins after the sort key of the last row of the page before (a keyset, carried in an
 //! opaque cursor), so rows that come and go meanwhile shift nothing. Reading one visits every row
 //! once and keeps no more of them than a page holds. The tokens of large organizations are visited in
-//! memory, as long as somebody looks at them ([`Shelves`]).
+//! memory ([`Shelves`]).
 
 mod catalogue;
 mod census;
@@ -26,7 +26,7 @@ pub use insight::{
 };
 pub use people::{People, Person, UserColumn, UserQuery, users};
 pub use preview::{OWNERS_NAMED_MAX, Preview};
-pub use shelf::{SHELF_IDLE, SHELVED_TOKENS_MAX, SHELVED_TOKENS_MIN, SHELVES_MAX, Shelves};
+pub use shelf::{SHELVED_AT_START_MAX, SHELVED_TOKENS_DEFAULT, SHELVED_TOKENS_MIN, Shelves};
 pub use tidings::{
     Audience, Changed, EARS_MAX, EARS_PER_USER_MAX, Listening, TOKENS_TOLD_MAX, Tidings, TooMany,
 };

@@ -22,7 +22,7 @@ use crate::notice::{Addressee, Due, Notice, Webhook};
 use crate::org::{Organization, Revision, User};
 use crate::role::RoleTable;
 use crate::secret::Digest;
-use crate::time::Timestamp;
+use crate::time::{Day, Timestamp};
 use crate::token::watch::Watch;
 use crate::token::{ApiToken, Usage, Use, Used};
 use crate::validation::{Flag, Run, Schedule};
@@ -201,6 +201,9 @@ pub trait Ledger: Validations + Send + Sync {
     /// The verdicts about an organization's tokens in the last minutes, or on the last days: when
     /// each began and what they came to, the earliest first.
     fn verdicts(&self, org: OrgId, grain: Grain) -> Result<Vec<(Timestamp, Verdicts)>, StoreError>;
+    /// The requests with a token of an organization that were refused, on each of the last days with
+    /// any, the earliest first.
+    fn refused(&self, org: OrgId, token: TokenId) -> Result<Vec<(Day, Verdicts)>, StoreError>;
     /// The interned roles, as of the last commit.
     fn roles(&self) -> Arc<RoleTable>;
     /// Commits a change; administration goes before usage.

@@ -7,9 +7,11 @@
 
 mod asked;
 mod denials;
+mod refused;
 
 pub use asked::{Asked, Bit, NEEDS_MAX};
 pub use denials::Denials;
+pub use refused::REFUSED_TOKENS_MAX;
 
 use crate::access::{Reason, Verdicts};
 use crate::change::{Change, Write};
@@ -20,6 +22,7 @@ use crate::time::{Day, Timestamp};
 use crate::token::watch::Step;
 use crate::token::{Need, Reuse, Usage, Use};
 use asked::Known;
+use refused::Refused;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
@@ -182,11 +185,14 @@ pub trait Tallied: Send + Sync {
 }
 
 /// One worker's list of tallies that are not empty. Whoever else looks at it takes it as a whole.
-pub struct Shard<T>(Mutex<Vec<Arc<T>>>);
+pub struct Shard<T> {
+    list: Mutex<Vec<Arc<T>>>,
+    refused: Mutex<Refused>,
+}
 
 impl<T> Default for Shard<T> {
     fn default() -> Self {
-        Self(Mutex::new(Vec::new()))
+        Self { list: Mutex::new(Vec::new()), refused: Mutex::default() }
     }
 }
 
@@ -199,8 +205,8 @@ impl<T: Tallied> Shard<T> {
         }
     }
 
-    /// Counts one request that was refused, if it showed a secret of a token: for the organization,
-    /// and as reuse if it was a former one.
+    /// Counts one request that was refused, if it showed a secret of a token: for the token, for the
+    /// organization, and as reuse if it was a former one.
     pub fn refuse(
         &self,
         tallied: Option<&Arc<T>>,
@@ -209,6 +215,7 @@ impl<T: Tallied> Shard<T> {
     ) {
         let Some(tallied) = tallied else { return };
         tallied.denials().count(reason);
+        self.count_refused(tallied.token(), reason);
         if let Some(refusals) = tallied.refusals() {
             refusals.last.fetch_max(now().millis(), Ordering::AcqRel);
             refusals.count.fetch_add(1, Ordering::AcqRel);
@@ -219,7 +226,7 @@ impl<T: Tallied> Shard<T> {
     }
 
     fn list(&self) -> MutexGuard<'_, Vec<Arc<T>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -227,6 +234,7 @@ impl<T: Tallied> Shard<T> {
 pub struct Board<T> {
     shards: Vec<Arc<Shard<T>>>,
     gathered: Mutex<Gathered<T>>,
+    refused: Mutex<Refused>,
     /// Held for writing while a part of the uses is on its way into the store, so that a reader who
     /// holds it sees each use exactly once: pending, or stored.
     moving: RwLock<()>,
@@ -286,6 +294,7 @@ impl<T: Tallied> Board<T> {
         Self {
             shards: (0..writers.max(1)).map(|_writer| Arc::default()).collect(),
             gathered: Mutex::new(Gathered::default()),
+            refused: Mutex::default(),
             moving: RwLock::new(()),
             asked: Asked::default(),
             listener: OnceLock::new(),

@@ -26,6 +26,7 @@ mod notices;
 mod oidc;
 mod overview;
 mod query;
+mod refusals;
 mod settings;
 mod sign_in;
 mod token;

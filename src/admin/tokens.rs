@@ -101,15 +101,19 @@ pub(crate) fn counted(
     asked: &TokensQuery,
 ) -> Result<(Page<TokenRow>, Census, Policies), Problem> {
     let query = query(desk, org, asked)?;
+    let (page, census) = directory::tokens(room(desk), &query)?;
+    Ok((page, census, query.policies))
+}
+
+/// What all tokens of an organization are read from.
+pub(crate) fn room<'a>(desk: &'a Desk<'_>) -> Room<'a> {
     let state = desk.state;
-    let room = Room {
+    Room {
         ledger: desk.ledger(),
         facts: &*state.facts,
         uses: &*state.uses,
         shelves: &state.shelves,
-    };
-    let (page, census) = directory::tokens(room, &query)?;
-    Ok((page, census, query.policies))
+    }
 }
 
 fn query(desk: &Desk<'_>, org: OrgId, asked: &TokensQuery) -> Result<TokenQuery, Problem> {

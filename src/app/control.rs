@@ -11,9 +11,9 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 
-/// What the scheduler leaves to the other threads: a tenth of a processor's time is its own when they
-/// want all of it, so that it soon gives back what others wait for.
-const SCHEDULER_NICE: i32 = 10;
+/// What a thread that works behind the others leaves to them: a tenth of a processor's time is its own
+/// when they want all of it, so that it soon gives back what others wait for.
+const BEHIND_NICE: i32 = 10;
 
 /// The admin port and the notifier, on a runtime of their own, and the scheduler's thread.
 pub(super) struct Control {
@@ -71,17 +71,24 @@ impl Control {
     }
 }
 
-/// Runs the scheduler on a thread of its own, which the others go before: a run over a million tokens
-/// takes a processor for a second.
 fn schedule(scheduler: Scheduler, stop: Stop) -> Result<JoinHandle<()>, StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let runtime = runtime.map_err(StartError::Thread)?;
+    behind_others("scheduler", move || scheduler.work(&stop, &runtime))
+}
+
+/// Works on a thread of its own, which the others go before: a run over a million tokens takes a
+/// processor for a second.
+pub(super) fn behind_others(
+    name: &'static str,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, StartError> {
     let work = move || {
         // Of the calling thread, as Linux has it: setpriority(2).
-        if let Err(error) = rustix::process::setpriority_process(None, SCHEDULER_NICE) {
-            tracing::warn!(%error, "validation runs have the priority of requests");
+        if let Err(error) = rustix::process::setpriority_process(None, BEHIND_NICE) {
+            tracing::warn!(%error, thread = name, "works with the priority of requests");
         }
-        scheduler.work(&stop, &runtime);
+        work();
     };
-    thread::Builder::new().name("scheduler".into()).spawn(work).map_err(StartError::Thread)
+    thread::Builder::new().name(name.into()).spawn(work).map_err(StartError::Thread)
 }

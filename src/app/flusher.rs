@@ -80,6 +80,9 @@ fn flush(board: &Board<Entry>, ledger: &dyn Ledger, told: &mut Timestamp) {
             tracing::error!(%error, "verdicts could not be written; they are kept in memory");
         }
     }
+    if let Err(error) = board.record_refused(ledger, begun) {
+        tracing::error!(%error, "what tokens were refused could not be written; it is kept in memory");
+    }
 }
 
 /// The same for the last time, when no request is taken any more.
@@ -91,6 +94,9 @@ pub(super) fn last(board: &Board<Entry>, cache: &Cache, ledger: &dyn Ledger) {
     }
     if let Err(error) = board.record_verdicts(ledger, clock::now(), None) {
         tracing::error!(%error, "the last verdicts could not be written");
+    }
+    if let Err(error) = board.record_refused(ledger, clock::now()) {
+        tracing::error!(%error, "what tokens were refused at last could not be written");
     }
     // What could not be written is lost, so that end is none.
     if flushed.is_ok()

@@ -213,17 +213,23 @@ fn ask(access: &Access, question: &str, show: fn(&Value) -> String) -> anyhow::R
 }
 
 fn requests_table(answer: &Value) -> String {
-    let row = |day: &Value| vec![text(&day["day"]), day["requests"].to_string()];
+    let row = |day: &Value| {
+        vec![text(&day["day"]), day["requests"].to_string(), reasons(&day["refused"])]
+    };
     let rows: Vec<Vec<String>> = list(&answer["days"]).map(row).collect();
-    table::columns(&["DAY", "REQUESTS"], &rows)
+    table::columns(&["DAY", "REQUESTS", "REFUSED"], &rows)
+}
+
+/// How many for which reason.
+fn reasons(counts: &Value) -> String {
+    let counts = counts.as_object().into_iter().flatten();
+    let counts: Vec<String> = counts.map(|(reason, count)| format!("{reason} {count}")).collect();
+    counts.join(", ")
 }
 
 fn verdicts_table(answer: &Value) -> String {
     let row = |when: &str, row: &Value| {
-        let denied = row["denied"].as_object().into_iter().flatten();
-        let denied: Vec<String> =
-            denied.map(|(reason, count)| format!("{reason} {count}")).collect();
-        vec![text(&row[when]), row["permitted"].to_string(), denied.join(", ")]
+        vec![text(&row[when]), row["permitted"].to_string(), reasons(&row["denied"])]
     };
     let minutes = list(&answer["minutes"]).map(|minute| row("at", minute));
     let days = list(&answer["days"]).map(|day| row("day", day));

@@ -27,6 +27,8 @@ const WORKERS: RangeInclusive<u64> = 1..=1024;
 const CACHE_ENTRIES: RangeInclusive<u64> = 16..=50_000_000;
 const FLUSH_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_mins(5);
 const SESSION: RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(24);
+/// None, or as many as positions of names have room for.
+const LISTED_TOKENS: RangeInclusive<u64> = 0..=20_000_000;
 const STORE_CACHE_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 40;
 /// A day at least: less would hide what happened before anybody can look.
 const KEEP: RangeInclusive<Duration> = Duration::from_hours(24)..=Duration::from_hours(24 * 36_500);
@@ -179,8 +181,13 @@ fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
 fn store(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<Store> {
     let path = table.required("path").and_then(|entry| entry.path(surroundings));
     let cache_bytes = table.take("cache_bytes").and_then(|entry| entry.count(&STORE_CACHE_BYTES));
+    let listed = table.take("listed_tokens_max").and_then(|entry| entry.count(&LISTED_TOKENS));
     table.finish();
-    Some(Store { path: path?, cache_bytes: cache_bytes.unwrap_or(16 << 20) })
+    Some(Store {
+        path: path?,
+        cache_bytes: cache_bytes.unwrap_or(16 << 20),
+        listed_tokens_max: listed.unwrap_or(2_000_000),
+    })
 }
 
 fn audit(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Audit {

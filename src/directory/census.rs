@@ -2,13 +2,12 @@
 //! are used most, when they end.
 
 use super::people::People;
-use super::{IDLE_DAYS, TokenRow};
-use crate::id::OrgId;
+use super::{IDLE_DAYS, Room, TokenRow};
+use crate::id::{OrgId, TokenId};
 use crate::policy::{Policies, PolicyKind, Violation};
-use crate::store::{Ledger, StoreError};
+use crate::store::StoreError;
 use crate::time::{Day, Timestamp};
 use crate::token::{ApiToken, TokenState, Usage};
-use crate::usage::Uses;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
@@ -64,7 +63,7 @@ impl Census {
 }
 
 /// What one pass over all tokens finds.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overview {
     /// When.
     pub as_of: Timestamp,
@@ -84,14 +83,15 @@ pub struct Overview {
 }
 
 impl Overview {
-    /// Reads all tokens of an organization. May block for as long as that takes.
+    /// Visits all tokens of an organization, in memory if they are there. May block for as long as it
+    /// takes to read them.
     pub fn of(
-        ledger: &dyn Ledger,
-        uses: &dyn Uses,
+        room: Room<'_>,
         org: OrgId,
         policies: &Policies,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
+        let Room { ledger, uses, shelves, .. } = room;
         let people = People::of(ledger, org)?;
         let mut overview = Self {
             as_of: now,
@@ -104,30 +104,35 @@ impl Overview {
         };
         let mut busiest: BinaryHeap<Reverse<Busy>> = BinaryHeap::new();
         let still = uses.still();
-        ledger.visit_tokens(org, None, &mut |token, stored| {
-            let usage = stored.merged(still.pending(token.id));
+        let mut see = |token: &ApiToken, usage: &Usage| {
             let state = token.state(now);
-            overview.census.count(state, &policies.violations(&token, &usage, now));
+            overview.census.count(state, &policies.violations(token, usage, now));
             if state == TokenState::Activated {
-                overview.count_live(&token, &usage, &people);
+                overview.count_live(token, usage, &people);
             }
-            let uses = usage.use_count;
-            let is_more = |least: &Reverse<Busy>| uses > least.0.uses;
-            if uses > 0
+            let busy = Reverse(Busy { uses: usage.use_count, id: token.id });
+            let is_more = |least: &Reverse<Busy>| busy < *least;
+            if busy.0.uses > 0
                 && (busiest.len() < BUSIEST_NAMED_MAX || busiest.peek().is_some_and(is_more))
             {
-                busiest.push(Reverse(Busy { uses, found: Box::new((token, usage)) }));
+                busiest.push(busy);
                 if busiest.len() > BUSIEST_NAMED_MAX {
                     busiest.pop();
                 }
             }
-            ControlFlow::Continue(())
-        })?;
-        overview.busiest = busiest
-            .into_sorted_vec()
-            .into_iter()
-            .map(|Reverse(Busy { found, .. })| TokenRow::new(found.0, found.1, &people))
-            .collect();
+        };
+        if !shelves.visit(room, org, now, &mut see)? {
+            ledger.visit_tokens(org, None, &mut |token, stored| {
+                see(&token, &stored.merged(still.pending(token.id)));
+                ControlFlow::Continue(())
+            })?;
+        }
+        for Reverse(Busy { id, .. }) in busiest.into_sorted_vec() {
+            if let Some((token, stored)) = ledger.token(id)? {
+                let usage = stored.merged(still.pending(id));
+                overview.busiest.push(TokenRow::new(token, usage, &people));
+            }
+        }
         Ok(overview)
     }
 
@@ -148,15 +153,16 @@ impl Overview {
     }
 }
 
-/// A token by its uses; which of equals comes first is not said.
+/// A token by its uses; of equals that which was made first is more.
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Busy {
     uses: u64,
-    found: Box<(ApiToken, Usage)>,
+    id: TokenId,
 }
 
 impl Ord for Busy {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.uses, other.found.0.id).cmp(&(other.uses, self.found.0.id))
+        (self.uses, other.id).cmp(&(other.uses, self.id))
     }
 }
 
@@ -165,11 +171,3 @@ impl PartialOrd for Busy {
         Some(self.cmp(other))
     }
 }
-
-impl PartialEq for Busy {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Busy {}

@@ -1,39 +1,41 @@
 //! The tokens of large organizations as their lists need them, in memory.
 //!
-//! A pass over a store reads and decodes every token. Whoever pages through a million of them waits for
-//! that each time, so the second time what lists sort and filter by is put on a shelf: a hundred bytes a
-//! token, one after the other. It hears of commits before they are acknowledged ([`Follower`]), and of
-//! uses while they move into the store ([`Shelves::used`]), so it shows what a pass would. What is shown
-//! in the end is read from the store.
+//! A pass over a store reads and decodes every token. Whoever pages through a million of them would wait
+//! for that each time, so what lists sort and filter by is put on a shelf: a hundred bytes a token, one
+//! after the other. A thread of its own sees to that ([`Shelves::tend`]), from the start on, so that
+//! nobody waits for it; who comes before it is done makes a pass. A shelf hears of commits before they
+//! are acknowledged ([`Follower`]), and of uses while they move into the store ([`Shelves::used`]), so it
+//! shows what a pass would. What is shown in the end is read from the store.
+
+mod rows;
 
 use super::census::Census;
 use super::people::People;
-use super::tokens::{Room, TokenColumn, TokenFilter, TokenQuery, TokenRow};
-use super::window::{Key, Page, Seen, Window};
-use crate::id::{OrgId, TokenId, UserId};
-use crate::org::{Revision, StatusChange};
-use crate::policy::Ignores;
-use crate::role::RoleSet;
+use super::tokens::{Room, TokenQuery, TokenRow};
+use super::window::Page;
+use crate::id::{OrgId, TokenId};
+use crate::org::{Governance, Organization, Revision};
 use crate::secret::Digest;
-use crate::store::{Fact, FactKey, Facts, Follower, Ledger, StoreError};
+use crate::store::{Fact, FactKey, Follower, StoreError};
 use crate::time::Timestamp;
-use crate::token::{ApiToken, Standing, TokenStatus, Usage};
-use std::collections::HashMap;
-use std::hash::Hash;
+use crate::token::{ApiToken, Usage};
+use rows::Rows;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Tokens of an organization that gets a shelf; up to it a pass takes a moment.
 pub const SHELVED_TOKENS_MIN: usize = 20_000;
-/// Most tokens on one shelf; an organization with more has none.
-pub const SHELVED_TOKENS_MAX: usize = 2_000_000;
-/// Most shelves; with one more, that which was not looked at for longest goes.
-pub const SHELVES_MAX: usize = 4;
-/// A shelf that nobody looked at for so long goes.
-pub const SHELF_IDLE: Duration = Duration::from_mins(10);
+/// Most tokens on all shelves together, if nothing else is said.
+pub const SHELVED_TOKENS_DEFAULT: usize = 2_000_000;
+/// Organizations that a start looks at, those that were made first; another one gets its shelf when
+/// somebody looks at its list.
+pub const SHELVED_AT_START_MAX: usize = 1_000;
 /// Tokens that changed and are not on the shelf yet; with more it is filled anew.
 const NEWS_MAX: usize = 65_536;
+/// With so many, they are put there although nobody looks.
+const NEWS_SOON: usize = 4_096;
 /// Bytes of names that nobody has any more; with more the shelf is filled anew.
 const WASTE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -41,22 +43,45 @@ const WASTE_BYTES_MAX: usize = 16 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Shelves {
     tokens_min: usize,
-    shelves: Mutex<Vec<Arc<Shelf>>>,
+    tokens_max: usize,
+    state: Mutex<State>,
+    rung: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    shelves: Vec<Arc<Shelf>>,
+    /// Those whose shelf is to be filled, or to catch up, and when somebody asked for it.
+    due: BTreeMap<OrgId, Option<Timestamp>>,
+    is_over: bool,
 }
 
 impl Default for Shelves {
     fn default() -> Self {
-        Self::from(SHELVED_TOKENS_MIN)
+        Self::of(SHELVED_TOKENS_DEFAULT)
     }
 }
 
 #[derive(Debug)]
 struct Shelf {
     org: OrgId,
-    asked_at: Mutex<Timestamp>,
+    /// When somebody looked at it last, if somebody did.
+    asked_at: Mutex<Option<Timestamp>>,
     news: Mutex<News>,
-    /// Taken by who holds uses still ([`crate::usage::Uses::still`]), or is moving them.
-    rows: Mutex<Option<Rows>>,
+    /// How many are there.
+    tokens: AtomicUsize,
+    /// Taken by who holds uses still ([`crate::usage::Uses::still`]), is moving them, or needs none.
+    held: Mutex<Held>,
+}
+
+#[derive(Debug)]
+enum Held {
+    /// Nothing, until it is filled.
+    Nothing,
+    /// What moved into the store since the snapshot that it is being filled from.
+    Filling(HashMap<TokenId, Usage>),
+    /// All tokens.
+    Filled(Rows),
 }
 
 /// What was committed since the shelf was looked at.
@@ -68,90 +93,144 @@ struct News {
     is_too_much: bool,
 }
 
+impl News {
+    fn len(&self) -> usize {
+        self.tokens.len() + self.secrets.len()
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shelves {
-    /// No shelf yet, and none for an organization with less than so many tokens.
+    /// No shelf yet, and room for so many tokens on all of them.
     #[must_use]
-    pub fn from(tokens_min: usize) -> Self {
-        Self { tokens_min, shelves: Mutex::default() }
+    pub fn of(tokens_max: usize) -> Self {
+        Self::from(SHELVED_TOKENS_MIN, tokens_max)
+    }
+
+    /// The same, and none for an organization with less than `tokens_min` tokens.
+    #[must_use]
+    pub fn from(tokens_min: usize, tokens_max: usize) -> Self {
+        Self { tokens_min, tokens_max, state: Mutex::default(), rung: Condvar::new() }
+    }
+
+    /// Fills shelves, and has them catch up, until they are [closed](Self::close): first for the
+    /// organizations whose lists can be looked at, then for whoever looks. Blocks.
+    pub fn tend(&self, room: Room<'_>) {
+        match room.ledger.organizations() {
+            Ok(all) => self.begin(&all),
+            Err(error) => tracing::warn!(%error, "no list of tokens is prepared"),
+        }
+        while let Some((org, asked_at)) = self.next() {
+            if let Err(error) = self.renew(room, org, asked_at) {
+                tracing::warn!(%org, %error, "lists of tokens are read from the store each time");
+            }
+        }
+    }
+
+    /// All of these that are governed may have many tokens.
+    fn begin(&self, all: &[Organization]) {
+        if self.tokens_max == 0 {
+            return;
+        }
+        let governed = all.iter().filter(|org| org.governance == Governance::Activated);
+        for org in governed.take(SHELVED_AT_START_MAX) {
+            self.want(org.id, None);
+        }
+    }
+
+    /// Ends the tending.
+    pub fn close(&self) {
+        lock(&self.state).is_over = true;
+        self.rung.notify_all();
+    }
+
+    /// Waits for a shelf that something is to be done about; nothing once it is over.
+    fn next(&self) -> Option<(OrgId, Option<Timestamp>)> {
+        let mut state = lock(&self.state);
+        loop {
+            if state.is_over {
+                return None;
+            }
+            if let Some(due) = state.due.pop_first() {
+                return Some(due);
+            }
+            state = self.rung.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Has a shelf filled, or catch up.
+    fn want(&self, org: OrgId, asked_at: Option<Timestamp>) {
+        let mut state = lock(&self.state);
+        let due = state.due.entry(org).or_default();
+        *due = (*due).max(asked_at);
+        self.rung.notify_one();
     }
 
     /// A pass over all tokens of an organization found so many: whether the next list of them is
     /// worth a shelf.
     pub(super) fn passed(&self, org: OrgId, tokens: usize, now: Timestamp) {
-        if !(self.tokens_min..=SHELVED_TOKENS_MAX).contains(&tokens) {
-            return;
+        if (self.tokens_min..=self.tokens_max).contains(&tokens) {
+            self.want(org, Some(now));
         }
-        let mut shelves = lock(&self.shelves);
-        if shelves.iter().any(|shelf| shelf.org == org) {
-            return;
-        }
-        if shelves.len() >= SHELVES_MAX {
-            let idlest = shelves.iter().enumerate().min_by_key(|(_, shelf)| *lock(&shelf.asked_at));
-            if let Some((at, _)) = idlest {
-                shelves.remove(at);
-            }
-        }
-        shelves.push(Arc::new(Shelf {
-            org,
-            asked_at: Mutex::new(now),
-            news: Mutex::default(),
-            rows: Mutex::default(),
-        }));
     }
 
-    fn of(&self, org: OrgId, now: Timestamp) -> Option<Arc<Shelf>> {
-        let mut shelves = lock(&self.shelves);
-        shelves.retain(|shelf| shelf.org == org || now.since(*lock(&shelf.asked_at)) < SHELF_IDLE);
-        let found = shelves.iter().find(|shelf| shelf.org == org)?;
-        *lock(&found.asked_at) = now;
-        Some(Arc::clone(found))
+    fn find(&self, org: OrgId) -> Option<Arc<Shelf>> {
+        lock(&self.state).shelves.iter().find(|shelf| shelf.org == org).cloned()
+    }
+
+    fn put_up(&self, org: OrgId) -> Arc<Shelf> {
+        let put = Arc::new(Shelf {
+            org,
+            asked_at: Mutex::default(),
+            news: Mutex::default(),
+            tokens: AtomicUsize::new(0),
+            held: Mutex::new(Held::Nothing),
+        });
+        lock(&self.state).shelves.push(Arc::clone(&put));
+        put
     }
 
     fn remove(&self, org: OrgId) {
-        lock(&self.shelves).retain(|shelf| shelf.org != org);
+        lock(&self.state).shelves.retain(|shelf| shelf.org != org);
     }
 
     /// These uses have just moved into the store. Called while nobody holds them still.
     pub fn used(&self, uses: &[(TokenId, Usage)]) {
-        let shelves: Vec<Arc<Shelf>> = lock(&self.shelves).clone();
+        let shelves: Vec<Arc<Shelf>> = lock(&self.state).shelves.clone();
         for shelf in shelves {
-            if let Some(rows) = &mut *lock(&shelf.rows) {
-                for &(token, usage) in uses {
-                    rows.used(token, usage);
+            match &mut *lock(&shelf.held) {
+                Held::Nothing => {}
+                Held::Filling(moved) => {
+                    for &(token, usage) in uses {
+                        let sum = moved.entry(token).or_default();
+                        *sum = sum.merged(usage);
+                    }
+                }
+                Held::Filled(rows) => {
+                    for &(token, usage) in uses {
+                        rows.used(token, usage);
+                    }
                 }
             }
         }
     }
 
-    /// A page of a list, and how many tokens fit in each state; nothing if there is no shelf. May block
-    /// as a pass does, when the shelf is to be filled.
+    /// A page of a list, and how many tokens fit in each state; nothing if there is no shelf.
     pub(super) fn page(
         &self,
-        Room { ledger, facts, uses, .. }: Room<'_>,
+        room: Room<'_>,
         query: &TokenQuery,
     ) -> Result<Option<(Page<TokenRow>, Census)>, StoreError> {
-        let Some(found) = self.of(query.org, query.now) else { return Ok(None) };
+        let Some(found) = self.find(query.org) else { return Ok(None) };
+        *lock(&found.asked_at) = Some(query.now);
+        let Room { ledger, uses, .. } = room;
         let people = People::of(ledger, query.org)?;
         let still = uses.still();
-        let mut held = lock(&found.rows);
-        let news = std::mem::take(&mut *lock(&found.news));
-        // What is not known to be on the shelf is not looked for there: it stays empty after an error.
-        let kept = held.take().filter(|rows| !news.is_too_much && rows.waste <= WASTE_BYTES_MAX);
-        let mut rows = match kept {
-            Some(rows) => rows,
-            None => Rows::of(ledger, query.org)?,
-        };
-        rows.catch_up(ledger, facts, query.org, news)?;
-        let rows = held.insert(rows);
-        if rows.cells.len() > SHELVED_TOKENS_MAX {
-            drop(held);
-            self.remove(query.org);
-            return Ok(None);
-        }
+        let mut held = lock(&found.held);
+        let Some(rows) = self.caught_up(room, &found, &mut held)? else { return Ok(None) };
         let pending = uses.pending();
         let (page, census) = rows.page(&people, &ledger.roles(), &pending, query);
         let mut items = Vec::with_capacity(page.items.len());
@@ -163,14 +242,157 @@ impl Shelves {
         }
         Ok(Some((Page { items, next_cursor: page.next_cursor }, census)))
     }
+
+    /// Visits the tokens of an organization, as light as they are on its shelf, with their uses, those
+    /// that are not stored included; answers whether there is a shelf. Uses must be held still.
+    pub(super) fn visit(
+        &self,
+        room: Room<'_>,
+        org: OrgId,
+        now: Timestamp,
+        visit: &mut dyn FnMut(&ApiToken, &Usage),
+    ) -> Result<bool, StoreError> {
+        let Some(found) = self.find(org) else { return Ok(false) };
+        *lock(&found.asked_at) = Some(now);
+        let mut held = lock(&found.held);
+        let Some(rows) = self.caught_up(room, &found, &mut held)? else { return Ok(false) };
+        rows.visit(org, &room.uses.pending(), visit);
+        Ok(true)
+    }
+
+    /// What is on a shelf, as of now; nothing if it has to be filled first. Uses must be held still.
+    fn caught_up<'a>(
+        &self,
+        Room { ledger, facts, .. }: Room<'_>,
+        found: &Shelf,
+        held: &'a mut Held,
+    ) -> Result<Option<&'a Rows>, StoreError> {
+        let Held::Filled(rows) = &mut *held else { return Ok(None) };
+        let news = std::mem::take(&mut *lock(&found.news));
+        let is_usable = !news.is_too_much && rows.waste() <= WASTE_BYTES_MAX;
+        let caught_up = if is_usable {
+            rows.catch_up(ledger, facts, found.org, news).map(|()| rows.len() <= self.tokens_max)
+        } else {
+            Ok(false)
+        };
+        found.tokens.store(rows.len(), Ordering::Relaxed);
+        if !matches!(caught_up, Ok(true)) {
+            // What is not known to be on the shelf is not looked for there. It is filled anew, and taken
+            // away if there are too many tokens by now.
+            *held = Held::Nothing;
+            self.want(found.org, None);
+            return caught_up.map(|_| None);
+        }
+        match held {
+            Held::Filled(rows) => Ok(Some(rows)),
+            Held::Nothing | Held::Filling(_) => Ok(None),
+        }
+    }
+
+    /// Fills a shelf, or has it catch up.
+    fn renew(
+        &self,
+        room: Room<'_>,
+        org: OrgId,
+        asked_at: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        let found = self.find(org).unwrap_or_else(|| self.put_up(org));
+        {
+            let mut known = lock(&found.asked_at);
+            *known = (*known).max(asked_at);
+        }
+        {
+            let _still = room.uses.still();
+            let mut held = lock(&found.held);
+            if self.caught_up(room, &found, &mut held)?.is_some() {
+                return Ok(());
+            }
+        }
+        // Whatever was too much to catch up with is among all.
+        lock(&self.state).due.remove(&org);
+        match self.filled(room, &found) {
+            Ok(Some(mut rows)) => {
+                let tokens = rows.len();
+                let mut held = lock(&found.held);
+                if let Held::Filling(moved) = std::mem::replace(&mut *held, Held::Nothing) {
+                    for (token, usage) in moved {
+                        rows.used(token, usage);
+                    }
+                }
+                *held = Held::Filled(rows);
+                drop(held);
+                found.tokens.store(tokens, Ordering::Relaxed);
+                self.make_room(&found);
+                Ok(())
+            }
+            Ok(None) => {
+                self.remove(org);
+                Ok(())
+            }
+            Err(error) => {
+                self.remove(org);
+                Err(error)
+            }
+        }
+    }
+
+    /// All tokens of an organization, without what changed meanwhile; nothing if there are too few or
+    /// too many.
+    fn filled(&self, room: Room<'_>, found: &Shelf) -> Result<Option<Rows>, StoreError> {
+        // Uses are held still until the snapshot is taken, which it is when the first token comes. So
+        // each use is in the snapshot, or among those that moved later.
+        let mut still = Some(room.uses.still());
+        *lock(&found.held) = Held::Filling(HashMap::new());
+        *lock(&found.news) = News::default();
+        let mut rows = Rows::default();
+        room.ledger.visit_tokens(found.org, None, &mut |token, usage| {
+            still.take();
+            rows.put(&token, usage);
+            let is_enough = rows.len() > self.tokens_max
+                || rows.len().is_multiple_of(NEWS_SOON) && lock(&self.state).is_over;
+            if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        rows.fit();
+        let is_over = lock(&self.state).is_over;
+        let is_fitting = (self.tokens_min..=self.tokens_max).contains(&rows.len());
+        Ok((is_fitting && !is_over).then_some(rows))
+    }
+
+    /// Takes away what was not looked at for longest, until all shelves have room. What nobody has
+    /// looked at yet displaces nothing.
+    fn make_room(&self, new: &Shelf) {
+        let mut state = lock(&self.state);
+        let tokens = |shelf: &Arc<Shelf>| shelf.tokens.load(Ordering::Relaxed);
+        let mut sum: usize = state.shelves.iter().map(tokens).sum();
+        let mut going = BTreeSet::new();
+        if lock(&new.asked_at).is_some() {
+            let others = state.shelves.iter().filter(|shelf| shelf.org != new.org);
+            let mut others: Vec<_> =
+                others.map(|shelf| (*lock(&shelf.asked_at), shelf.org, tokens(shelf))).collect();
+            others.sort_unstable();
+            for (_, org, tokens) in others {
+                if sum > self.tokens_max && tokens > 0 {
+                    sum -= tokens;
+                    going.insert(org);
+                }
+            }
+        }
+        if sum > self.tokens_max {
+            going.insert(new.org);
+        }
+        state.shelves.retain(|shelf| !going.contains(&shelf.org));
+    }
 }
 
 impl Follower for Shelves {
     fn bar(&self, _keys: &[FactKey]) {}
 
     fn apply(&self, _revision: Revision, facts: &[Fact]) {
-        for shelf in lock(&self.shelves).iter() {
+        let mut state = lock(&self.state);
+        let mut due = Vec::new();
+        for shelf in &state.shelves {
             let mut news = lock(&shelf.news);
+            let before = news.len();
             for fact in facts {
                 match fact {
                     Fact::Token(_, Some(facts)) if facts.org == shelf.org => {
@@ -180,287 +402,19 @@ impl Follower for Shelves {
                     Fact::Token(..) | Fact::Owner(..) | Fact::Organization(..) => {}
                 }
             }
-            if news.tokens.len() + news.secrets.len() > NEWS_MAX {
+            if news.len() > NEWS_MAX {
                 *news = News { is_too_much: true, ..News::default() };
+                due.push(shelf.org);
+            } else if before < NEWS_SOON && news.len() >= NEWS_SOON {
+                due.push(shelf.org);
             }
         }
-    }
-}
-
-/// Tokens in the order of their identities.
-#[derive(Debug, Default)]
-struct Rows {
-    ids: Vec<TokenId>,
-    cells: Vec<Cell>,
-    /// All names, in lower case, one behind the other.
-    names: String,
-    /// Bytes of names that nobody has any more.
-    waste: usize,
-    people: Interned<UserId>,
-    scopes: Interned<RoleSet>,
-}
-
-/// What lists need of a token.
-#[derive(Debug)]
-struct Cell {
-    created_at: Timestamp,
-    issued_at: Timestamp,
-    expires_at: Timestamp,
-    last_used_at: Option<Timestamp>,
-    use_count: u64,
-    name: (u32, u32),
-    owner: u32,
-    maker: Option<u32>,
-    scope: u32,
-    standing: Standing,
-    ignores: Option<Box<Ignores>>,
-}
-
-/// Values by small numbers.
-#[derive(Debug)]
-struct Interned<T> {
-    values: Vec<T>,
-    numbers: HashMap<T, u32>,
-}
-
-impl<T> Default for Interned<T> {
-    fn default() -> Self {
-        Self { values: Vec::new(), numbers: HashMap::new() }
-    }
-}
-
-impl<T: Clone + Eq + Hash> Interned<T> {
-    fn number(&mut self, value: &T) -> u32 {
-        if let Some(number) = self.numbers.get(value) {
-            return *number;
+        if !due.is_empty() {
+            for org in due {
+                state.due.entry(org).or_default();
+            }
+            self.rung.notify_one();
         }
-        // There are no more values than tokens, and no more tokens than a number has room for.
-        let number = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
-        self.values.push(value.clone());
-        self.numbers.insert(value.clone(), number);
-        number
-    }
-}
-
-impl Rows {
-    fn of(ledger: &dyn Ledger, org: OrgId) -> Result<Self, StoreError> {
-        let mut rows = Self::default();
-        ledger.visit_tokens(org, None, &mut |token, usage| {
-            rows.put(&token, usage);
-            if rows.cells.len() > SHELVED_TOKENS_MAX {
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(())
-        })?;
-        Ok(rows)
-    }
-
-    /// Reads anew what changed. Uses must be held still.
-    fn catch_up(
-        &mut self,
-        ledger: &dyn Ledger,
-        facts: &dyn Facts,
-        org: OrgId,
-        news: News,
-    ) -> Result<(), StoreError> {
-        let mut tokens = news.tokens;
-        for secret in news.secrets {
-            // One that is gone made room for another, which is in the news as well.
-            if let (_, Some(found)) = facts.lookup(&secret)? {
-                tokens.push(found.token.id);
-            }
-        }
-        tokens.sort_unstable();
-        tokens.dedup();
-        for token in tokens {
-            if let Some((token, usage)) = ledger.token(token)?.filter(|(token, _)| token.org == org)
-            {
-                self.put(&token, usage);
-            }
-        }
-        Ok(())
-    }
-
-    fn put(&mut self, token: &ApiToken, usage: Usage) {
-        let Key::Text(name) = Key::text(&token.name) else { return };
-        let at = match self.ids.last() {
-            None => Err(0),
-            Some(last) if *last < token.id => Err(self.ids.len()),
-            Some(_) => self.ids.binary_search(&token.id),
-        };
-        let known = at.ok().map(|at| self.cells[at].name);
-        let same = known.filter(|known| self.name(*known) == name);
-        let name = same.unwrap_or_else(|| {
-            self.waste += known.map_or(0, |(_, length)| length as usize);
-            let begin = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
-            self.names.push_str(&name);
-            (begin, u32::try_from(name.len()).unwrap_or(u32::MAX))
-        });
-        let is_ignored = token.ignores != Ignores::default();
-        let cell = Cell {
-            created_at: token.created_at,
-            issued_at: token.issued_at,
-            expires_at: token.expires_at,
-            last_used_at: usage.last_used_at,
-            use_count: usage.use_count,
-            name,
-            owner: self.people.number(&token.owner),
-            maker: token.created_by.map(|maker| self.people.number(&maker)),
-            scope: self.scopes.number(&token.scope),
-            standing: token.standing(),
-            ignores: is_ignored.then(|| Box::new(token.ignores.clone())),
-        };
-        match at {
-            Ok(at) => self.cells[at] = cell,
-            Err(at) => {
-                self.ids.insert(at, token.id);
-                self.cells.insert(at, cell);
-            }
-        }
-    }
-
-    fn name(&self, (begin, length): (u32, u32)) -> &str {
-        let begin = begin as usize;
-        self.names.get(begin..begin + length as usize).unwrap_or_default()
-    }
-
-    fn used(&mut self, token: TokenId, usage: Usage) {
-        if let Ok(at) = self.ids.binary_search(&token) {
-            let cell = &mut self.cells[at];
-            let sum = cell.usage().merged(usage);
-            (cell.last_used_at, cell.use_count) = (sum.last_used_at, sum.use_count);
-        }
-    }
-
-    /// As a pass over the store would find them.
-    fn page(
-        &self,
-        people: &People,
-        table: &crate::role::RoleTable,
-        pending: &HashMap<TokenId, Usage>,
-        query: &TokenQuery,
-    ) -> (Page<TokenId>, Census) {
-        let filter = &query.filter;
-        let carries: Vec<bool> = match filter.role {
-            None => Vec::new(),
-            Some(role) => self.scopes.values.iter().map(|scope| scope.contains(role)).collect(),
-        };
-        let is_meant: Vec<bool> = match &filter.search {
-            None => Vec::new(),
-            Some(search) => {
-                let owners = self.people.values.iter();
-                owners.map(|owner| people.mentions(*owner, search)).collect()
-            }
-        };
-        let named: Vec<Key> = match query.asked.sort.column {
-            TokenColumn::Owner | TokenColumn::CreatedBy => {
-                self.people.values.iter().map(|person| people.key(*person)).collect()
-            }
-            TokenColumn::Scope => {
-                let scopes = self.scopes.values.iter();
-                scopes.map(|scope| Key::text(&table.scope_text(scope))).collect()
-            }
-            TokenColumn::Name
-            | TokenColumn::CreatedAt
-            | TokenColumn::IssuedAt
-            | TokenColumn::ExpiresAt
-            | TokenColumn::LastUsedAt
-            | TokenColumn::UseCount
-            | TokenColumn::Status
-            | TokenColumn::Violations => Vec::new(),
-        };
-        let mut pending: Vec<(TokenId, Usage)> =
-            pending.iter().map(|(token, usage)| (*token, *usage)).collect();
-        pending.sort_unstable_by_key(|(token, _)| *token);
-        let mut pending = pending.into_iter().peekable();
-        let mut census = Census::default();
-        let mut window = Window::new(query.asked.clone());
-        let mut token = light(query.org);
-        for (&id, cell) in self.ids.iter().zip(&self.cells) {
-            while pending.next_if(|(used, _)| *used < id).is_some() {}
-            let fresh = pending.peek().filter(|(used, _)| *used == id).map(|(_, usage)| *usage);
-            let usage = cell.usage().merged(fresh.unwrap_or_default());
-            let fits = filter.fits_times(cell.expires_at, usage.last_used_at)
-                && carries.get(cell.scope as usize).is_none_or(|carries| *carries)
-                && filter.search.as_ref().is_none_or(|search| {
-                    is_meant.get(cell.owner as usize).is_some_and(|is_meant| *is_meant)
-                        || self.name(cell.name).contains(&**search)
-                });
-            if !fits {
-                continue;
-            }
-            cell.put_into(&mut token, id);
-            let broken = query.policies.violations(&token, &usage, query.now);
-            let state = token.state(query.now);
-            census.count(state, &broken);
-            if !filter.fits_found(state, &broken) {
-                continue;
-            }
-            let of = |number: u32| named.get(number as usize).map_or(Seen::Nothing, Key::seen);
-            let time = |time: Timestamp| Seen::Number(time.millis());
-            let number = |number: u64| Seen::Number(i64::try_from(number).unwrap_or(i64::MAX));
-            let key = match query.asked.sort.column {
-                TokenColumn::Name => Seen::Text(self.name(cell.name)),
-                TokenColumn::Owner => of(cell.owner),
-                TokenColumn::CreatedBy => cell.maker.map_or(Seen::Nothing, of),
-                TokenColumn::CreatedAt => time(cell.created_at),
-                TokenColumn::IssuedAt => time(cell.issued_at),
-                TokenColumn::ExpiresAt => time(cell.expires_at),
-                TokenColumn::LastUsedAt => usage.last_used_at.map_or(Seen::Nothing, time),
-                TokenColumn::UseCount => number(usage.use_count),
-                TokenColumn::Scope => of(cell.scope),
-                TokenColumn::Status => Seen::Number(TokenFilter::place(state)),
-                TokenColumn::Violations => {
-                    number(broken.iter().filter(|violation| violation.counts()).count() as u64)
-                }
-            };
-            window.offer_seen(key, id.bits(), || id);
-        }
-        (window.page(), census)
-    }
-}
-
-impl Cell {
-    fn usage(&self) -> Usage {
-        Usage { last_used_at: self.last_used_at, use_count: self.use_count, ..Usage::default() }
-    }
-
-    /// Makes a token of it that states and violations are told by, as those of any other.
-    fn put_into(&self, token: &mut ApiToken, id: TokenId) {
-        token.id = id;
-        token.created_at = self.created_at;
-        token.issued_at = self.issued_at;
-        token.expires_at = self.expires_at;
-        token.ignores = self.ignores.as_deref().cloned().unwrap_or_default();
-        let change =
-            || StatusChange { at: self.created_at, by: None, reason: None, governed: false };
-        token.status = match self.standing {
-            Standing::Activated => TokenStatus::Activated(None),
-            Standing::Deactivated => TokenStatus::Deactivated(change()),
-            Standing::Revoked => TokenStatus::Revoked(change()),
-        };
-    }
-}
-
-/// A token without a name, a scope and a secret.
-fn light(org: OrgId) -> ApiToken {
-    ApiToken {
-        id: TokenId::from_bits(0),
-        version: Revision::default(),
-        org,
-        owner: UserId::from_bits(0),
-        created_by: None,
-        minted_by: None,
-        name: String::new(),
-        scope: RoleSet::default(),
-        digest: Digest::of(b""),
-        created_at: Timestamp::EPOCH,
-        issued_at: Timestamp::EPOCH,
-        expires_at: Timestamp::EPOCH,
-        ignores: Ignores::default(),
-        status: TokenStatus::Activated(None),
-        former: Vec::new(),
-        notify_before_expiry: Vec::new(),
     }
 }
 

@@ -117,6 +117,7 @@ fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failu
             | Write::Roles(_)
             | Write::ForgetEvents { .. }
             | Write::Verdicts(..)
+            | Write::Refused(..)
             | Write::Validation(_)
             | Write::Notice(_)
             | Write::ForgetNotices(_)
@@ -166,6 +167,7 @@ fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failu
             | Write::Roles(_)
             | Write::ForgetEvents { .. }
             | Write::Verdicts(..)
+            | Write::Refused(..)
             | Write::Validation(_)
             | Write::Notice(_)
             | Write::ForgetNotices(_)
@@ -210,6 +212,7 @@ pub(super) fn barred(state: &impl Records, change: &Change) -> Result<Vec<FactKe
             | Write::Roles(_)
             | Write::ForgetEvents { .. }
             | Write::Verdicts(..)
+            | Write::Refused(..)
             | Write::Validation(_)
             | Write::Notice(_)
             | Write::ForgetNotices(_)
@@ -262,6 +265,7 @@ pub(super) fn write(
             Write::Usage(id, usage) => transaction.add_usage(id, &usage.into())?,
             Write::Watch(step) => transaction.step_watch(step)?,
             Write::Verdicts(org, at, verdicts) => transaction.add_verdicts(org, at, &verdicts)?,
+            Write::Refused(token, at, denied) => transaction.add_refused(token, at, &denied)?,
             Write::ForgetEvents { org, through, at } => {
                 transaction.forget_events(key, org, through, at)?;
             }

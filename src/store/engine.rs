@@ -67,13 +67,15 @@ pub enum Table {
     Webhooks,
     /// Organization, minute or day -> verdicts about its tokens.
     Verdicts,
+    /// Organization, token -> requests with it that were refused, by day.
+    Refused,
     /// When the owner of a token is told of its end next, token -> organization.
     Reminders,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::Meta,
         Self::Organizations,
         Self::Users,
@@ -101,6 +103,7 @@ impl Table {
         Self::NoticeLanes,
         Self::Webhooks,
         Self::Verdicts,
+        Self::Refused,
         Self::Reminders,
     ];
 
@@ -135,6 +138,7 @@ impl Table {
             Self::NoticeLanes => "notice_lanes",
             Self::Webhooks => "webhooks",
             Self::Verdicts => "verdicts",
+            Self::Refused => "refused",
             Self::Reminders => "reminders",
         }
     }

@@ -70,6 +70,12 @@ pub(super) trait Figures: Records + Journal {
         Ok(rows)
     }
 
+    /// The requests with a token of an organization that were refused, by day, the earliest first.
+    fn refused(&self, org: OrgId, token: TokenId) -> Result<Vec<(Day, Verdicts)>, Failure> {
+        let days = self.get(Table::Refused, &codec::token(org, token), read_days)?.transpose()?;
+        Ok(days.unwrap_or_default())
+    }
+
     /// All that is recorded of the uses of some tokens of an organization, which are in order and each
     /// named once: the uses in the journal included.
     fn used(&self, org: OrgId, tokens: &[TokenId]) -> Result<Vec<Used>, Failure> {
@@ -127,6 +133,29 @@ pub(super) trait WriteFigures: WriteRecords + Figures {
         Ok(())
     }
 
+    /// Adds requests with a token that were refused to those of their day, and forgets what is too
+    /// old. Passes over a token that is not there.
+    fn add_refused(
+        &mut self,
+        token: TokenId,
+        at: Timestamp,
+        refused: &Verdicts,
+    ) -> Result<(), Failure> {
+        let Some(org) = self.token_home(token)? else { return Ok(()) };
+        let mut days = self.refused(org, token)?;
+        let today = Day::of(at);
+        match days.iter_mut().find(|(day, _)| *day == today) {
+            Some((_, sum)) => sum.add(refused),
+            None => days.push((today, refused.clone())),
+        }
+        days.sort_unstable_by_key(|(day, _)| *day);
+        let last = days.last().map_or(today, |(day, _)| *day);
+        days.retain(|(day, _)| last.since(*day) < i64::from(DAYS_KEPT));
+        let days: Vec<(Day, &[u64])> =
+            days.iter().map(|(day, sum)| (*day, &sum.denied[..])).collect();
+        self.put(Table::Refused, &codec::token(org, token), &codec::encode(&days)?)
+    }
+
     /// Something happens to the recording of uses.
     fn step_watch(&mut self, step: Step) -> Result<(), Failure> {
         match Watch::after(self.watch()?, step) {
@@ -155,9 +184,18 @@ const WATCH: &[u8] = b"watch";
 /// A reason that came later than the row has no number in it, and counts as none.
 fn read(value: &[u8]) -> Result<Verdicts, Failure> {
     let (permitted, counts): (u64, Vec<u64>) = codec::decode(value)?;
+    Ok(verdicts(permitted, counts))
+}
+
+fn read_days(value: &[u8]) -> Result<Vec<(Day, Verdicts)>, Failure> {
+    let days: Vec<(Day, Vec<u64>)> = codec::decode(value)?;
+    Ok(days.into_iter().map(|(day, counts)| (day, verdicts(0, counts))).collect())
+}
+
+fn verdicts(permitted: u64, counts: Vec<u64>) -> Verdicts {
     let mut verdicts = Verdicts { permitted, ..Verdicts::default() };
     for (denied, count) in verdicts.denied.iter_mut().zip(counts) {
         *denied = count;
     }
-    Ok(verdicts)
+    verdicts
 }

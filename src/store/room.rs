@@ -23,7 +23,7 @@ use crate::notice::{Due, Notice, Webhook};
 use crate::org::{Organization, Revision, User};
 use crate::role::RoleTable;
 use crate::secret::Digest;
-use crate::time::Timestamp;
+use crate::time::{Day, Timestamp};
 use crate::token::watch::Watch;
 use crate::token::{ApiToken, Usage, Use, Used};
 use crate::validation::{Flag, Run, Schedule};
@@ -226,6 +226,10 @@ impl<E: Engine> Ledger for Store<E> {
 
     fn verdicts(&self, org: OrgId, grain: Grain) -> Result<Vec<(Timestamp, Verdicts)>, StoreError> {
         Ok(self.snapshot()?.verdicts(org, grain)?)
+    }
+
+    fn refused(&self, org: OrgId, token: TokenId) -> Result<Vec<(Day, Verdicts)>, StoreError> {
+        Ok(self.snapshot()?.refused(org, token)?)
     }
 
     fn roles(&self) -> Arc<RoleTable> {

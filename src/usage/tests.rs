@@ -98,6 +98,7 @@ struct Book {
     /// How many more transactions succeed; `None` for all.
     good: Mutex<Option<usize>>,
     verdicts: Mutex<HashMap<OrgId, Verdicts>>,
+    refused: Mutex<HashMap<TokenId, Verdicts>>,
     needs: Mutex<HashMap<TokenId, Vec<Arc<Need>>>>,
     watched: Mutex<Vec<Step>>,
 }
@@ -226,6 +227,9 @@ impl Ledger for Book {
     fn verdicts(&self, _: OrgId, _: Grain) -> Result<Vec<(Timestamp, Verdicts)>, StoreError> {
         unreachable!("not asked")
     }
+    fn refused(&self, _: OrgId, _: TokenId) -> Result<Vec<(Day, Verdicts)>, StoreError> {
+        unreachable!("not asked")
+    }
     fn roles(&self) -> Arc<RoleTable> {
         unreachable!("not asked")
     }
@@ -240,6 +244,11 @@ impl Ledger for Book {
             for write in change.writes {
                 if let Write::Watch(step) = write {
                     self.watched.lock().expect("nobody panics").push(step);
+                    continue;
+                }
+                if let Write::Refused(token, _, more) = write {
+                    let mut refused = self.refused.lock().expect("nobody panics");
+                    refused.entry(token).or_default().add(&more);
                     continue;
                 }
                 let Write::Verdicts(org, _, more) = write else { unreachable!("no other change") };
@@ -587,6 +596,26 @@ fn verdicts_are_gathered_for_organizations_and_none_is_lost_when_the_store_fails
 }
 
 #[test]
+fn what_a_token_was_refused_for_is_kept_while_the_store_fails_and_written_once() {
+    let (board, book) = (Board::new(2), Book::default());
+    let (one, other) = (Held::new(1), Held::new(2));
+    let never = || unreachable!("not a former secret");
+    board.shard(0).refuse(Some(&one), Reason::Deactivated, never);
+    board.shard(1).refuse(Some(&one), Reason::Deactivated, never);
+    book.fail_after(Some(0));
+    assert_eq!(board.record_refused(&book, at(9)), Err(CommitError::Busy));
+    book.fail_after(None);
+    board.shard(1).refuse(Some(&one), Reason::Revoked, never);
+    board.shard(1).refuse(Some(&other), Reason::Expired, never);
+    board.record_refused(&book, at(10)).expect("it is written");
+    board.record_refused(&book, at(11)).expect("nothing is written twice");
+    let refused = book.refused.lock().expect("nobody panics");
+    let of = |token: usize| refused[&id(token)].reasons().collect::<Vec<_>>();
+    assert_eq!(of(1), [(Reason::Deactivated, 2), (Reason::Revoked, 1)]);
+    assert_eq!(of(2), [(Reason::Expired, 1)]);
+}
+
+#[test]
 fn no_denial_is_lost_between_flushes() {
     const DENIALS: u64 = 20_000;
     let (board, book, held) = (Board::new(2), Book::default(), Held::new(1));
@@ -604,11 +633,15 @@ fn no_denial_is_lost_between_flushes() {
             for _ in 0..2_000 {
                 board.flush(book).expect("it is written");
                 board.record_verdicts(book, at(1), None).expect("it is written");
+                board.record_refused(book, at(1)).expect("it is written");
             }
         });
     });
     board.flush(book).expect("it is written");
     board.record_verdicts(book, at(1), None).expect("it is written");
+    board.record_refused(book, at(1)).expect("it is written");
+    let refused = book.refused.lock().expect("nobody panics");
+    assert_eq!(refused[&id(1)].denied[Reason::Expired as usize], 2 * DENIALS);
     let stored = book.verdicts.lock().expect("nobody panics");
     assert_eq!(stored[&OrgId::from_bits(1)].denied[Reason::Expired as usize], 2 * DENIALS);
 }

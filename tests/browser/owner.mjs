@@ -105,6 +105,14 @@ await world(async (it) => {
       await owner.click("button:has-text('Activate 1')");
       await owner.waitForURL(/done=activate-1/);
       assert.equal(await it.status(it.tokens.live), 200);
+      // What is so already is said, and nobody is told of it.
+      await it.open(owner, "/governance/tokens?q=nightly-report");
+      await owner.check("tbody input[name=id]");
+      await owner.click("button[value=deactivate]");
+      assert.match(await text(owner, "h1"), /Deactivate 0 of 1/);
+      assert.match(await text(owner, "tbody"), /It is so already/);
+      assert.equal(await owner.locator("button:has-text('Deactivate 0')").count(), 0);
+      assert.doesNotMatch(await text(owner, "main"), /told by mail/);
       await it.open(owner, "/governance/tokens?status=deactivated&q=laptop");
       await owner.check("tbody input[name=id]");
       await owner.click("button[value=activate]");
@@ -113,6 +121,53 @@ await world(async (it) => {
       await owner.context().close();
     });
   }
+
+  await step("the keyboard alone gets everywhere, and each stop is seen", async () => {
+    const owner = await it.signedIn(it.owner_token);
+    const stops_max = 80;
+    const to = async (selector) => {
+      for (let stops = 0; stops < stops_max; stops += 1) {
+        await owner.keyboard.press("Tab");
+        const at = await owner.evaluate((selector) => {
+          const here = document.activeElement;
+          const { outlineStyle, outlineWidth } = getComputedStyle(here);
+          const seen = outlineStyle !== "none" && parseFloat(outlineWidth) >= 2;
+          return { is: here.matches(selector), seen: seen || here === document.body, what: here.outerHTML };
+        }, selector);
+        assert.ok(at.seen, `nobody sees that this has the focus: ${at.what.slice(0, 120)}`);
+        if (at.is) return;
+      }
+      assert.fail(`${selector} is not reached within ${stops_max} stops`);
+    };
+    await it.open(owner, "/governance/tokens?q=ci-deploy");
+    await to("a.skip");
+    await owner.keyboard.press("Enter");
+    await to("td.name a");
+    await owner.keyboard.press("Enter");
+    await owner.waitForURL(/\/tokens\/tok_/);
+    await to("form[action$='/deactivate'] input[name=reason]");
+    await owner.keyboard.type("by hand");
+    await owner.keyboard.press("Enter");
+    await owner.waitForURL(/done=deactivate/);
+    assert.equal(await it.status(it.tokens.live), 401);
+    await to("form[action$='/activate'] button");
+    await owner.keyboard.press("Space");
+    await owner.waitForURL(/done=activate/);
+    assert.equal(await it.status(it.tokens.live), 200);
+    await owner.context().close();
+  });
+
+  await step("times are said in the reader's zone, and in UTC beside it", async () => {
+    const owner = await it.signedIn(it.owner_token, { timezoneId: "Asia/Tokyo", locale: "en-GB" });
+    await it.open(owner, "/governance/tokens?q=ci-deploy");
+    const [words, title, exact] = await owner.locator("td[data-label=Expires] time").evaluate(
+      (time) => [time.innerText, time.title, time.dateTime]);
+    assert.match(words, /^in \d+ months$/);
+    const there = new Date(exact).toLocaleString("en-GB", { timeZone: "Asia/Tokyo" });
+    assert.equal(title, `${there} (${exact})`);
+    assert.match(exact, /Z$/);
+    await owner.context().close();
+  });
 
   await step("a policy is looked at before it is saved, and in force after", async () => {
     await it.open(page, "/governance/settings");
@@ -163,6 +218,64 @@ await world(async (it) => {
       const rows = [...document.querySelectorAll("#runs tbody tr")];
       return rows.length > before && rows.every((row) => row.innerText.includes("Finished"));
     }, before);
+  });
+
+  await step("overview, users, audit and settings follow, too, unless they are to hold still", async () => {
+    const within = { timeout: 2_000 };
+    const id = it.token_ids.live;
+    const other = await it.signedIn(it.owner_token);
+    const mia = (await it.api("GET", "/users?q=mia")).items[0];
+    // Any of what a selector finds says all of these words.
+    const says = (selector, ...words) => other.waitForFunction(
+      ([selector, words]) => [...document.querySelectorAll(selector)].some(
+        (part) => words.every((word) => part.innerText.includes(word))),
+      [selector, words], within);
+    const at = async (path, before, change, after) => {
+      await it.open(other, path);
+      await other.evaluate(() => { window.isSame = true; });
+      await says(...before);
+      await change();
+      await says(...after);
+      assert.ok(await other.evaluate(() => window.isSame), `${path} was loaded anew`);
+    };
+    const count = Number((await it.api("GET", "/tokens?status=deactivated&limit=200")).items.length);
+    const bar = (number) => ["#by-state li", "Deactivated", String(number)];
+    await at("/governance/overview", bar(count),
+      () => it.api("POST", `/tokens/${id}/deactivate`, {}), bar(count + 1));
+    const first = (word) => ["#events li:first-child", word];
+    await at("/governance/audit", first("Token deactivated"),
+      () => it.api("POST", `/tokens/${id}/activate`, {}), first("Token activated"));
+    const is = (word) => [`#rows tr[data-row="${mia.id}"] .badge`, word];
+    await at("/governance/users", is("Activated"),
+      () => it.api("POST", `/users/${mia.id}/deactivate`, {}), is("Deactivated"));
+    const policy = (word) => ["#policy-max_ttl .badge", word];
+    const { idle_ttl, max_ttl } = await it.api("GET", "/policies");
+    const off = { ...max_ttl, active: false };
+    const put = (max_ttl) => it.api("PUT", "/policies", { idle_ttl: bare(idle_ttl), max_ttl: bare(max_ttl) });
+    const bare = ({ active, value, unit }) => ({ active, value, unit });
+    await it.open(other, "/governance/settings");
+    const word = await text(other, "#policy-max_ttl .badge");
+    await put(off);
+    await says(...policy("Off"));
+    await put(max_ttl);
+    await says(...policy(word));
+
+    // Who reads has the page hold still, on every page, until they want to go on.
+    await it.open(other, "/governance/users");
+    await other.click("button:has-text('Pause')");
+    assert.match(await text(other, "[data-says]"), /Paused/);
+    await it.api("POST", `/users/${mia.id}/activate`, {});
+    await other.waitForTimeout(1_500);
+    await says(...is("Deactivated"));
+    await it.open(other, "/governance/audit");
+    assert.match(await text(other, "[data-says]"), /Paused/);
+    await it.open(other, "/governance/users");
+    await it.api("POST", `/users/${mia.id}/deactivate`, {});
+    await other.click("button:has-text('Go on')");
+    await says(...is("Deactivated"));
+    await it.api("POST", `/users/${mia.id}/activate`, {});
+    await says(...is("Activated"));
+    await other.context().close();
   });
 
   await step("what others change is seen without a reload, and what is selected stays", async () => {

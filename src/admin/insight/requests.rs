@@ -1,5 +1,7 @@
 //! `GET /orgs/{org}/insight/requests`: how many requests a day there were.
 
+use super::verdicts::denied;
+use crate::access::Verdicts;
 use crate::admin::Shared;
 use crate::admin::desk::{self, Desk};
 use crate::admin::extract::{Call, Params, Query};
@@ -29,7 +31,7 @@ pub(crate) struct RequestsQuery {
     to: Option<String>,
 }
 
-/// Admitted requests a day.
+/// Requests a day, admitted and refused.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = RequestsPerDay)]
 pub(crate) struct RequestsBody {
@@ -43,12 +45,15 @@ pub(crate) struct RequestsBody {
 }
 
 /// The requests of one day.
-#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = RequestsOnDay)]
 struct DayBody {
     #[schema(value_type = String, format = Date)]
     day: Day,
+    /// How many requests were admitted.
     requests: u64,
+    /// How many were refused, by reason; a reason without one is left out.
+    refused: BTreeMap<&'static str, u64>,
 }
 
 impl RequestsQuery {
@@ -70,7 +75,8 @@ impl RequestsQuery {
     }
 }
 
-/// Tell how many requests there were on each of the last days, of one token or of all. For owners.
+/// Tell how many requests there were on each of the last days, of one token or of all, and how many
+/// were refused, and why. For owners.
 #[utoipa::path(
     get,
     path = "/api/v1/orgs/{org}/insight/requests",
@@ -94,11 +100,18 @@ pub(crate) async fn read(
         let (from, days) = query.span(desk.now())?;
         let token = query.token.as_ref().map(|text| text.parse::<TokenId>()).transpose();
         let token = token.map_err(|error| Problem::field("token", error.to_string()))?;
-        let counts = match token {
-            Some(token) => of_token(desk, org.id, token)?,
+        let (counts, refused) = match token {
+            Some(token) => {
+                let refused = desk.ledger().refused(org.id, token)?.into_iter().collect();
+                (of_token(desk, org.id, token)?, refused)
+            }
             None => of_all(desk, org.id)?,
         };
-        let of = |day: Day| DayBody { day, requests: counts.get(&day).copied().unwrap_or(0) };
+        let of = |day: Day| DayBody {
+            day,
+            requests: counts.get(&day).copied().unwrap_or(0),
+            refused: refused.get(&day).map(denied).unwrap_or_default(),
+        };
         let days = (0..days).map(|day| of(from.later(day))).collect();
         Ok(Json(RequestsBody { as_of: desk.now(), token, days }))
     })
@@ -120,7 +133,10 @@ pub(crate) fn of_token(
     Ok(days.iter().collect())
 }
 
-fn of_all(desk: &Desk<'_>, org: OrgId) -> Result<BTreeMap<Day, u64>, Problem> {
+type OfDays<T> = BTreeMap<Day, T>;
+
+fn of_all(desk: &Desk<'_>, org: OrgId) -> Result<(OfDays<u64>, OfDays<Verdicts>), Problem> {
     let days = desk.ledger().verdicts(org, Grain::Day)?;
-    Ok(days.into_iter().map(|(start, sum)| (Day::of(start), sum.permitted)).collect())
+    let days = days.into_iter().map(|(start, sum)| (Day::of(start), sum.permitted, sum));
+    Ok(days.map(|(day, permitted, sum)| ((day, permitted), (day, sum))).unzip())
 }

@@ -80,7 +80,8 @@ fn number(
     number.ok_or_else(|| Problem::field(name, format!("expected 1 to {most}")))
 }
 
-fn denied(verdicts: &Verdicts) -> BTreeMap<&'static str, u64> {
+/// Refused requests, by reason.
+pub(super) fn denied(verdicts: &Verdicts) -> BTreeMap<&'static str, u64> {
     verdicts.reasons().map(|(reason, count)| (reason.as_str(), count)).collect()
 }
 

@@ -16,6 +16,7 @@ use crate::time::{Ttl, Unit};
 use askama::Template;
 use axum::extract::State;
 use http::StatusCode;
+use std::net::SocketAddr;
 
 struct RoleChoice {
     name: String,
@@ -173,6 +174,8 @@ pub(super) struct SecretPage {
     frame: Frame,
     row: Row,
     secret: String,
+    /// Where requests with it go, as far as that is known.
+    gateway: String,
 }
 
 impl SecretPage {
@@ -190,8 +193,34 @@ impl SecretPage {
         let page = desk::read(state, call, move |desk| {
             let (row, policies) = tokens::row(desk, &params)?;
             let frame = Frame::of(desk, &visitor, title, "mine")?;
-            Ok(Self { frame, row: Row::new(row, &policies, desk), secret })
+            let gateway = gateway(desk.state.own_ports.gateway);
+            Ok(Self { frame, row: Row::new(row, &policies, desk), secret, gateway })
         });
         Ok(Answer::with_status(StatusCode::OK, &page.await?))
+    }
+}
+
+/// The address that a line to try a token begins with. Who reads it reached the admin port, so they are on
+/// this machine, or know how to get there.
+fn gateway(port: Option<SocketAddr>) -> String {
+    match port {
+        Some(port) if port.ip().is_unspecified() => format!("127.0.0.1:{}", port.port()),
+        Some(port) => port.to_string(),
+        None => "GATEWAY".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_to_try_a_token_leads_to_the_gateway() {
+        let of = |port: &str| gateway(Some(port.parse().expect("an address")));
+        assert_eq!(of("127.0.0.1:8080"), "127.0.0.1:8080");
+        assert_eq!(of("0.0.0.0:80"), "127.0.0.1:80");
+        assert_eq!(of("[::]:80"), "127.0.0.1:80");
+        assert_eq!(of("[::1]:80"), "[::1]:80");
+        assert_eq!(gateway(None), "GATEWAY");
     }
 }

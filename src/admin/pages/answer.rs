@@ -49,9 +49,11 @@ pub(super) struct Frame {
     pub(super) since: u64,
 }
 
-/// A page that the menu leads to.
+/// A page that the menu leads to. Another page is another line of [`MENU`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Item {
+    /// Who sees it, and whoever has more.
+    least: Authority,
     pub(super) here: &'static str,
     pub(super) address: &'static str,
     pub(super) icon: &'static str,
@@ -59,23 +61,39 @@ pub(super) struct Item {
 }
 
 const fn item(
+    least: Authority,
     here: &'static str,
     address: &'static str,
     icon: &'static str,
     title: &'static str,
 ) -> Item {
-    Item { here, address, icon, title }
+    Item { least, here, address, icon, title }
 }
 
-const OVERVIEW: Item = item("overview", "/governance/overview", "overview", "Overview");
-const TOKENS: Item = item("tokens", "/governance/tokens", "key", "API tokens");
-const SETTINGS: Item = item("settings", "/governance/settings", "settings", "Settings");
-const EXEMPTIONS: Item = item("exemptions", "/governance/exemptions", "clock", "Exemptions");
-const USERS: Item = item("users", "/governance/users", "users", "Users");
-const AUDIT: Item = item("audit", "/governance/audit", "audit", "Audit trail");
-const NOTICES: Item = item("notices", "/governance/notices", "mail", "Notices");
-const WEBHOOKS: Item = item("webhooks", "/governance/webhooks", "hook", "Webhooks");
-const MINE: Item = item("mine", "/account/tokens", "me", "My API tokens");
+use Authority::{Admin, Member, Nothing, Owner};
+
+/// The groups of the menu.
+const MENU: [(&str, &[Item]); 3] = [
+    (
+        "Governance",
+        &[
+            item(Owner, "overview", "/governance/overview", "overview", "Overview"),
+            item(Admin, "tokens", "/governance/tokens", "key", "API tokens"),
+            item(Admin, "settings", "/governance/settings", "settings", "Settings"),
+            item(Admin, "exemptions", "/governance/exemptions", "clock", "Exemptions"),
+        ],
+    ),
+    (
+        "Organization",
+        &[
+            item(Admin, "users", "/governance/users", "users", "Users"),
+            item(Owner, "audit", "/governance/audit", "audit", "Audit trail"),
+            item(Owner, "notices", "/governance/notices", "mail", "Notices"),
+            item(Owner, "webhooks", "/governance/webhooks", "hook", "Webhooks"),
+        ],
+    ),
+    ("My account", &[item(Member, "mine", "/account/tokens", "me", "My API tokens")]),
+];
 
 impl Frame {
     pub(super) fn of(
@@ -122,16 +140,15 @@ impl Frame {
 
     /// The pages that are theirs to see, in groups.
     pub(super) fn menu(&self) -> Vec<(&'static str, Vec<Item>)> {
-        let mut menu = Vec::new();
-        if self.governs {
-            menu.push(("Governance", vec![OVERVIEW, TOKENS, SETTINGS, EXEMPTIONS]));
-            menu.push(("Organization", vec![USERS, AUDIT, NOTICES, WEBHOOKS]));
-        } else if self.reads_all {
-            menu.push(("Governance", vec![TOKENS, SETTINGS, EXEMPTIONS]));
-            menu.push(("Organization", vec![USERS]));
-        }
-        menu.push(("My account", vec![MINE]));
-        menu
+        let sees = |item: &&Item| match item.least {
+            Owner => self.governs,
+            Admin => self.reads_all,
+            Member | Nothing => true,
+        };
+        let theirs = MENU.iter().map(|(title, items)| {
+            (*title, items.iter().filter(sees).copied().collect::<Vec<Item>>())
+        });
+        theirs.filter(|(_, items)| !items.is_empty()).collect()
     }
 
     /// What stands for a face.

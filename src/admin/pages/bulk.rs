@@ -10,6 +10,7 @@ use crate::admin::extract::{Json, Params};
 use crate::admin::problem::Problem;
 use crate::admin::tokens;
 use crate::admin::tokens::bulk::{self, Bulk, BulkAction, BulkResult};
+use crate::token::TokenStatus;
 use askama::Template;
 use axum::extract::State;
 use std::collections::BTreeSet;
@@ -35,6 +36,21 @@ struct SwitchPage {
 struct Outcome {
     row: Row,
     message: Option<String>,
+    /// Whether it is as it shall be: nothing happens, and nobody is told of it.
+    is_so: bool,
+}
+
+/// Whether a token is already what the action would make of it.
+fn is_so(action: BulkAction, status: &TokenStatus, governs: bool) -> bool {
+    match (action, status) {
+        (BulkAction::Activate, TokenStatus::Activated(_)) => true,
+        // An owner takes over what somebody has deactivated for themselves.
+        (BulkAction::Deactivate, TokenStatus::Deactivated(was)) => was.governed || !governs,
+        (
+            BulkAction::Activate | BulkAction::Deactivate | BulkAction::Revoke,
+            TokenStatus::Activated(_) | TokenStatus::Deactivated(_) | TokenStatus::Revoked(_),
+        ) => false,
+    }
 }
 
 /// Shows what would happen, or does it.
@@ -71,19 +87,21 @@ async fn answer(state: &Shared, visitor: Visitor, fields: &Fields) -> Result<Ans
         return Ok(Answer::to(&format!("{}?done={name}-{}", list::PATH, results.len())));
     }
     let page = desk::read(state, visitor.call.clone(), move |desk| {
+        let frame = Frame::of(desk, &visitor, format!("{verb} tokens"), "tokens")?;
         let mut rows = Vec::new();
         for BulkResult { id, message, .. } in results {
             let params =
                 Params::said([("org", desk.caller.org().to_string()), ("token", id.to_string())]);
             // One that is not theirs to see is not named.
             if let Ok((row, policies)) = tokens::row(desk, &params) {
-                rows.push(Outcome { row: Row::new(row, &policies, desk), message });
+                let is_so = !is_done && is_so(action, &row.token.status, frame.governs);
+                rows.push(Outcome { row: Row::new(row, &policies, desk), message, is_so });
             }
         }
-        let able = rows.iter().filter(|outcome| outcome.message.is_none());
+        let able = rows.iter().filter(|it| it.message.is_none() && !it.is_so);
         let told: BTreeSet<String> = able.clone().map(|it| it.row.owner_email.clone()).collect();
         Ok(SwitchPage {
-            frame: Frame::of(desk, &visitor, format!("{verb} tokens"), "tokens")?,
+            frame,
             action: name,
             verb,
             able: able.count(),

@@ -63,6 +63,8 @@ pub(super) struct Columns {
     pub(super) height: u64,
     /// What the highest column stands for.
     pub(super) most: String,
+    /// What each of them is: "on a day".
+    pub(super) unit: &'static str,
     pub(super) is_empty: bool,
     /// What stands below the first and the last.
     pub(super) first: String,
@@ -85,7 +87,7 @@ pub(super) struct Part {
 }
 
 impl Columns {
-    pub(super) fn of(sums: Vec<Sum>) -> Self {
+    pub(super) fn of(sums: Vec<Sum>, unit: &'static str) -> Self {
         let most = sums.iter().map(Sum::whole).max().unwrap_or(0);
         let below = |sum: Option<&Sum>| sum.map_or_else(String::new, |sum| sum.below.clone());
         let (first, last) = (below(sums.first()), below(sums.last()));
@@ -107,6 +109,7 @@ impl Columns {
             width: x,
             height: HEIGHT,
             most: grouped(most),
+            unit,
             is_empty: most == 0,
             first,
             last,
@@ -145,7 +148,7 @@ mod tests {
             words: String::new(),
             below: "day".to_owned(),
         };
-        let drawn = Columns::of(vec![sum(3, 1), sum(0, 0), sum(1_000, 1)]);
+        let drawn = Columns::of(vec![sum(3, 1), sum(0, 0), sum(1_000, 1)], "on a day");
         assert_eq!((drawn.width, &*drawn.most), (30, "1,001"));
         let [low, high] = &drawn.standing[2].parts[..] else { panic!("{drawn:?}") };
         assert_eq!((low.y + low.height, high.y + high.height), (100, low.y));

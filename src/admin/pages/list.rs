@@ -42,6 +42,8 @@ pub(super) struct Row {
     pub(super) owner: String,
     pub(super) owner_email: String,
     pub(super) created_by: String,
+    /// Whether that is its owner.
+    pub(super) is_owners_own: bool,
     pub(super) created: When,
     pub(super) expires: When,
     pub(super) last_used: Option<When>,
@@ -83,6 +85,7 @@ impl Row {
             id: token.id.to_string(),
             owner: owner.name.unwrap_or_else(unnamed),
             owner_email: owner.email.unwrap_or_default(),
+            is_owners_own: created_by.as_ref().is_some_and(|maker| maker.id == owner.id),
             created_by: created_by
                 .map_or_else(|| "the machine".to_owned(), |it| it.name.unwrap_or_else(unnamed)),
             created: When::of(token.created_at, now),

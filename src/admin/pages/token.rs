@@ -5,9 +5,11 @@ use super::answer::{Answer, Frame};
 use super::chart::{Columns, Sum};
 use super::form::{Fields, Form};
 use super::list::Row;
+use super::refusals::Refusals;
 use super::told::{Told, person};
 use super::visitor::Visitor;
 use super::when::{When, grouped};
+use crate::access::Verdicts;
 use crate::admin::desk::{self, Desk};
 use crate::admin::etag::Precondition;
 use crate::admin::extract::{Json, OptionalJson, Params};
@@ -61,6 +63,7 @@ struct TokenPage {
     heirs: Vec<Heir>,
     /// The requests of the last days, and the trail; nothing where they are not the reader's to see.
     requests: Option<Columns>,
+    refused: Option<Refusals>,
     events: Option<Vec<Told>>,
     done: Option<&'static str>,
 }
@@ -104,12 +107,11 @@ fn show(
         found.token.name.clone(),
         if is_mine { "mine" } else { "tokens" },
     )?;
-    let days: Vec<String> = token.notify_before_expiry.iter().map(ToString::to_string).collect();
     let governs = frame.governs;
     Ok(TokenPage {
         issued: When::of(token.issued_at, now),
         changed,
-        notify: days.join(", "),
+        notify: days_words(&token.notify_before_expiry),
         former: token.overlapping(now).map(|former| When::of(former.ends_at, now)),
         reuse: found.usage.reuse.count,
         standing: token_words(token.standing()),
@@ -117,6 +119,7 @@ fn show(
         switches: is_mine || governs,
         heirs: if governs { heirs(desk, token.owner)? } else { Vec::new() },
         requests: if governs { Some(requests(desk, token.id)?) } else { None },
+        refused: if governs { Some(refused(desk, token.id)?) } else { None },
         events: if governs { Some(events(desk, token.id)?) } else { None },
         row: Row::new(found, &policies, desk),
         frame,
@@ -134,7 +137,20 @@ fn requests(desk: &Desk<'_>, token: TokenId) -> Result<Columns, Problem> {
         let words = format!("{day}: {} requests", grouped(count));
         Sum { parts: vec![(count, "requests")], words, below: day.to_string() }
     };
-    Ok(Columns::of((0..DAYS_KEPT).map(column).collect()))
+    Ok(Columns::of((0..DAYS_KEPT).map(column).collect(), "on a day"))
+}
+
+/// What was refused on the last days, and why.
+fn refused(desk: &Desk<'_>, token: TokenId) -> Result<Refusals, Problem> {
+    let found = desk.ledger().refused(desk.caller.org(), token)?;
+    let first = Day::of(desk.now()).earlier(DAYS_KEPT - 1);
+    let none = Verdicts::default();
+    let days = (0..DAYS_KEPT).map(|at| {
+        let day = first.later(at);
+        let sum = found.iter().find(|(known, _)| *known == day).map_or(&none, |(_, sum)| sum);
+        (day.to_string(), sum)
+    });
+    Ok(Refusals::of(days, "on a day"))
 }
 
 fn heirs(desk: &Desk<'_>, owner: UserId) -> Result<Vec<Heir>, Problem> {
@@ -154,6 +170,17 @@ const fn token_words(standing: Standing) -> &'static str {
         Standing::Activated => "Activated",
         Standing::Deactivated => "Deactivated",
         Standing::Revoked => "Revoked",
+    }
+}
+
+/// "30, 7 and 1 days".
+fn days_words(days: &[u16]) -> String {
+    let unit = if days == [1] { "day" } else { "days" };
+    let said: Vec<String> = days.iter().map(ToString::to_string).collect();
+    match said.split_last() {
+        None => String::new(),
+        Some((last, [])) => format!("{last} {unit}"),
+        Some((last, rest)) => format!("{} and {last} {unit}", rest.join(", ")),
     }
 }
 
@@ -316,4 +343,17 @@ pub(super) async fn count(
     let (call, params) = (visitor.call.clone(), policy_params(&visitor, &token, &fields));
     let done = violations::count(State(state), call, params, Precondition::Absent).await;
     after(&visitor, &token, "count", done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_said_as_people_say_them() {
+        assert_eq!(days_words(&[]), "");
+        assert_eq!(days_words(&[1]), "1 day");
+        assert_eq!(days_words(&[7, 1]), "7 and 1 days");
+        assert_eq!(days_words(&[30, 7, 1]), "30, 7 and 1 days");
+    }
 }

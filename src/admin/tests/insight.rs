@@ -166,6 +166,26 @@ async fn requests_are_told_by_the_day_and_verdicts_by_the_minute_too() {
         let answer = ask(&format!("requests?{bad}")).await.problem(400, "invalid-request");
         assert_eq!(answer.field(), field, "{bad}");
     }
+    assert_eq!(all["days"][3]["refused"], json!({"expired": 6}));
+    assert_eq!(all["days"][1]["refused"], json!({}));
+    // Those with one token alone, by the day; what is too old is forgotten when there is news.
+    let refused = |day, verdicts| Write::Refused(token, day, verdicts);
+    house.write(refused(day(2).before(Duration::from_hours(35 * 24)), verdicts(0, 9))).await;
+    for (day, expired) in [(day(2), 3), (day(1), 1), (day(2), 2)] {
+        house.write(refused(day, verdicts(0, expired))).await;
+    }
+    let nobody = TokenId::from_bits(1);
+    house.write(Write::Refused(nobody, day(1), verdicts(0, 1))).await;
+    let told = ask(&format!("requests?token={token}&{span}")).await.expect(200).body;
+    assert_eq!(counts(&told), [5, 0, 7, 4, 0], "what is refused is no use");
+    assert_eq!(told["days"][1]["refused"], json!({"expired": 1}));
+    assert_eq!(told["days"][2]["refused"], json!({"expired": 5}));
+    let kept = house.store.refused(house.org, token).expect("readable");
+    assert_eq!(
+        kept.iter().map(|(day, _)| day.to_string()).collect::<Vec<_>>(),
+        ["2027-01-02", "2027-01-03"]
+    );
+    assert!(house.store.refused(house.org, nobody).expect("readable").is_empty());
     let told = ask("verdicts?minutes=2&days=3").await.expect(200).body;
     let at = |minutes| minute(minutes).to_string();
     assert_eq!(

@@ -2,6 +2,7 @@
 
 mod exemptions;
 mod live;
+mod pictures;
 
 use super::*;
 

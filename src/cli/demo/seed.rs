@@ -21,6 +21,8 @@ use std::time::Duration;
 
 /// The tokens that `--json` names.
 pub(super) const KEYS: [&str; 5] = ["live", "deactivated", "expired", "never_used", "wrong_scope"];
+/// Minutes before the demo that had requests.
+const MINUTES_OF_REQUESTS: u64 = 50;
 /// The role that the demo's route needs.
 const CALLER: &str = "echo/caller";
 
@@ -301,7 +303,7 @@ impl Seeder<'_> {
         Ok(Issued { id, secret })
     }
 
-    /// Requests of the last weeks, so many on a working day.
+    /// Requests of the last weeks, so many on a working day, and of the last hour.
     fn requests(&mut self, org: OrgId, a_day: u64) {
         for days_ago in 1..DAYS_KEPT {
             let at = self.ago(days_ago.into());
@@ -312,17 +314,27 @@ impl Seeder<'_> {
             let unevenly = u64::from(days_ago) * 7_919 % 1_000;
             let permitted = a_day * (700 + unevenly / 2) / 1_000;
             let permitted = if is_weekend { permitted / 4 } else { permitted };
-            let mut verdicts = Verdicts { permitted, ..Verdicts::default() };
-            for (reason, one_in) in
-                [(Reason::Expired, 31), (Reason::Deactivated, 47), (Reason::InsufficientScope, 83)]
-            {
-                let at = Reason::ALL.iter().position(|known| *known == reason);
-                if let Some(count) = at.and_then(|at| verdicts.denied.get_mut(at)) {
-                    *count = permitted / one_in * (unevenly % 4);
-                }
-            }
-            self.change.writes.push(Write::Verdicts(org, at, Box::new(verdicts)));
+            self.verdicts(org, at, permitted, unevenly);
         }
+        for minutes_ago in 1..MINUTES_OF_REQUESTS {
+            let at = self.now.before(Duration::from_mins(minutes_ago));
+            let unevenly = minutes_ago * 7_919 % 1_000;
+            self.verdicts(org, at, a_day * (5 + unevenly / 25) / 1_000, unevenly);
+        }
+    }
+
+    /// So many requests that were admitted, and some for each hundred that were not.
+    fn verdicts(&mut self, org: OrgId, at: Timestamp, permitted: u64, unevenly: u64) {
+        let mut verdicts = Verdicts { permitted, ..Verdicts::default() };
+        for (reason, one_in) in
+            [(Reason::Expired, 31), (Reason::Deactivated, 47), (Reason::InsufficientScope, 83)]
+        {
+            let known = Reason::ALL.iter().position(|known| *known == reason);
+            if let Some(count) = known.and_then(|known| verdicts.denied.get_mut(known)) {
+                *count = permitted / one_in * (unevenly % 4);
+            }
+        }
+        self.change.writes.push(Write::Verdicts(org, at, Box::new(verdicts)));
     }
 
     fn status_change(&self, off: Off, governed: bool) -> StatusChange {

@@ -687,8 +687,8 @@ fn keys_stay_as_they_are() {
     let names = Table::ALL.map(Table::name);
     let expected = "meta organizations users user_homes emails tokens token_homes digests owned \
                     usage usage_journal events roles creations creation_ends schedules runs flags \
-                    exemptions heads checkpoints notices notice_dues notice_queues notice_lanes \
-                    webhooks verdicts reminders";
+                     exemptions heads checkpoints notices notice_dues notice_queues notice_lanes \
+                     webhooks verdicts refused reminders";
     assert_eq!(names.join(" "), expected);
     assert!(Table::ALL.into_iter().enumerate().all(|(number, table)| table as usize == number));
 }

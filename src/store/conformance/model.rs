@@ -294,6 +294,7 @@ impl Model {
                 | Write::Roles(_)
                 | Write::ForgetEvents { .. }
                 | Write::Verdicts(..)
+                | Write::Refused(..)
                 | Write::Validation(_)
                 | Write::Notice(_)
                 | Write::ForgetNotices(_)
@@ -333,6 +334,7 @@ impl Model {
                 | Write::RemoveUser(_)
                 | Write::ForgetEvents { .. }
                 | Write::Verdicts(..)
+                | Write::Refused(..)
                 | Write::Validation(_)
                 | Write::Notice(_)
                 | Write::ForgetNotices(_)

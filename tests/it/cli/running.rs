@@ -99,6 +99,10 @@ impl Demo {
         text(&self.json["tokens"], key)
     }
 
+    fn token_id(&self, key: &str) -> &str {
+        text(&self.json["token_ids"], key)
+    }
+
     /// `bearward token`, as the owner.
     fn govern(&self, arguments: &[&str]) -> Told {
         self.asked("token", arguments)
@@ -304,6 +308,17 @@ fn insight_tells_of_tokens_that_requests_used_and_of_their_ends() {
             break;
         }
         assert!(begun.elapsed() < PATIENCE, "{permitted} {denied} after {verdicts_before:?}");
+        thread::sleep(Duration::from_millis(100));
+    }
+    // And for itself, by the day and the reason.
+    let refused = || {
+        let told = insight(&["requests", "--token", demo.token_id("deactivated")]);
+        let day = told["days"].as_array().and_then(|days| days.last().cloned());
+        day.expect("today")["refused"].clone()
+    };
+    let begun = Instant::now();
+    while refused() != json!({"deactivated": 1}) {
+        assert!(begun.elapsed() < PATIENCE, "{}", refused());
         thread::sleep(Duration::from_millis(100));
     }
     let table = demo.asked("insight", &["stale"]);

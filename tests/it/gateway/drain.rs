@@ -4,9 +4,10 @@ use super::started;
 use crate::upstream::{Script, answer, ok, response};
 use crate::wire::{PATIENCE, Wire};
 use crate::world::{World, eventually, get, post};
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// An upstream that takes this long for each answer.
 fn late(pause: Duration) -> Script {
@@ -166,4 +167,37 @@ fn sigterm_answers_every_pipelined_request() {
     assert_eq!(statuses(&mut refused), [401, 200, 200, 200]);
     drop([admitted, refused]);
     drained(&mut world);
+}
+
+#[test]
+fn sigterm_does_not_wait_for_those_who_listen() {
+    let (_upstream, mut world, _token) = started(ok(), |setup| setup);
+    let form = format!("token={}", world.owner_secret);
+    let host = format!("Host: {0}\r\nOrigin: http://{0}\r\n", world.admin);
+    let mut wire = Wire::to(world.admin);
+    wire.send(format!(
+        "POST /sign-in HTTP/1.1\r\n{host}Content-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: {}\r\n\r\n{form}",
+        form.len()
+    ));
+    let signed_in = wire.answer();
+    assert_eq!(signed_in.status, 303, "{signed_in:?}");
+    let cookie = signed_in.field("set-cookie").expect("a session");
+    let cookie = cookie.split(';').next().expect("a pair");
+    let mut listening = TcpStream::connect(world.admin).expect("the port listens");
+    let ask = format!("GET /events?since=0 HTTP/1.1\r\n{host}Cookie: {cookie}\r\n\r\n");
+    listening.write_all(ask.as_bytes()).expect("the port reads");
+    let mut told = String::new();
+    let mut part = [0; 4096];
+    while !told.contains("retry:") {
+        let count = listening.read(&mut part).expect("the port answers");
+        assert_ne!(count, 0, "{told}");
+        told.push_str(&String::from_utf8_lossy(&part[..count]));
+    }
+    // A browser keeps connections that say nothing, too.
+    let _silent = TcpStream::connect(world.admin).expect("the port listens");
+    let begun = Instant::now();
+    world.terminate();
+    drained(&mut world);
+    assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
 }
