@@ -1,6 +1,7 @@
 //! Connections of the admin port: a loop that takes them, and a limit on whatever they may keep.
 
 use crate::socket;
+use crate::tls::Live;
 use axum::Router;
 use axum::extract::ConnectInfo;
 use http::Request;
@@ -12,14 +13,16 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
 /// Most connections at once; further ones wait in the backlog.
 const CONNECTIONS_MAX: u32 = 256;
-/// Longest time for a head to come, from the connection's start or from the end of the answer
+/// Longest time for a handshake of TLS, and for a head to come, from the connection's start or from the end of the answer
 /// before it. So it is the longest silence between two requests, too.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest head of a request. As much is read or written ahead.
@@ -50,14 +53,21 @@ const LIMITS: Limits = Limits {
 };
 
 /// Serves a router until `stop`, and then until the requests in flight are answered, at most for
-/// [`DRAIN_TIMEOUT`]. The peer's address is among each request's extensions, as [`ConnectInfo`].
-pub async fn serve(socket: TcpListener, router: Router, stop: impl Future<Output = ()>) {
-    serve_within(LIMITS, socket, router, stop).await;
+/// [`DRAIN_TIMEOUT`]; over TLS, if `tls` says how. The peer's address is among each request's
+/// extensions, as [`ConnectInfo`].
+pub async fn serve(
+    socket: TcpListener,
+    tls: Option<Arc<Live>>,
+    router: Router,
+    stop: impl Future<Output = ()>,
+) {
+    serve_within(LIMITS, socket, tls, router, stop).await;
 }
 
 async fn serve_within(
     limits: Limits,
     socket: TcpListener,
+    tls: Option<Arc<Live>>,
     router: Router,
     stop: impl Future<Output = ()>,
 ) {
@@ -66,8 +76,19 @@ async fn serve_within(
     let (serving, stopped) = watch::channel(());
     let begin = |slot: OwnedSemaphorePermit, stream, peer| {
         let (router, stopped) = (router.clone(), stopped.clone());
+        let terms = tls.as_ref().map(|live| live.terms());
         let _task = tokio::spawn(async move {
-            converse(limits, stream, peer, router, stopped).await;
+            match terms {
+                None => converse(limits, stream, peer, router, stopped).await,
+                Some(terms) => {
+                    let handshake = TlsAcceptor::from(terms.config).accept(stream);
+                    match timeout(limits.head_timeout, handshake).await {
+                        Ok(Ok(stream)) => converse(limits, stream, peer, router, stopped).await,
+                        Ok(Err(error)) => tracing::debug!(%peer, %error, "a handshake failed"),
+                        Err(error) => tracing::debug!(%peer, %error, "a handshake was cut"),
+                    }
+                }
+            }
             drop(slot);
         });
     };
@@ -109,7 +130,7 @@ async fn take_backlog(
 /// One connection, to its end.
 async fn converse(
     limits: Limits,
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     peer: SocketAddr,
     router: Router,
     mut stopped: watch::Receiver<()>,
@@ -205,7 +226,7 @@ mod tests {
                     .route("/large", get(|| async { vec![0_u8; LARGE] }));
             let (stop, stopped) = oneshot::channel::<()>();
             let until = async { drop(stopped.await) };
-            let served = tokio::spawn(serve_within(limits, socket, router, until));
+            let served = tokio::spawn(serve_within(limits, socket, None, router, until));
             Self { address, begun, finish, stop, served }
         }
 
