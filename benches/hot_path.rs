@@ -146,13 +146,14 @@ fn decisions(criterion: &mut Criterion) {
     let digests: Vec<Digest> = secrets.iter().map(|text| Digest::of(text.as_bytes())).collect();
     let requirement = Requirement {
         methods: vec![Method::GET, Method::HEAD],
+        certificate: false,
         demand: Some(Demand {
             organizations: Organizations::Any,
             any_of: [ROLE].into_iter().collect(),
             all_of: RoleSet::empty(),
         }),
     };
-    let circumstances = Circumstances { method: &Method::GET };
+    let circumstances = Circumstances { method: &Method::GET, certificate: None };
     // A stride that visits every token and is no neighbour's.
     let mut at = 0;
     let mut next = || {

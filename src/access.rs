@@ -199,6 +199,16 @@ impl<'a> Evidence<'a> {
 pub struct Circumstances<'a> {
     /// The request's method.
     pub method: &'a Method,
+    /// The client's certificate, where one was shown in the handshake of the connection, and
+    /// somebody who is still trusted has vouched for it.
+    pub certificate: Option<CertificateFacts>,
+}
+
+/// What a decision needs of a client's certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CertificateFacts {
+    /// The first instant at which it is not good any more. A connection may outlive it.
+    pub ends_at: Timestamp,
 }
 
 /// The organizations whose tokens a route admits.
@@ -245,6 +255,8 @@ impl Demand {
 pub struct Requirement {
     /// Methods that the route takes; all of them when empty.
     pub methods: Vec<Method>,
+    /// Whether it takes only clients with a certificate.
+    pub certificate: bool,
     /// What it asks of the token; `None` for a public route, which looks at no credential.
     pub demand: Option<Demand>,
 }
@@ -292,11 +304,14 @@ pub enum Reason {
     Unavailable,
     /// A secret that was rotated away, and its time is over (401 `invalid_token`).
     Superseded,
+    /// The client shows no certificate, or one that is not good any more (403
+    /// `certificate_required`).
+    NoCertificate,
 }
 
 impl Reason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::NoCredential,
         Self::Malformed,
         Self::Unknown,
@@ -310,6 +325,7 @@ impl Reason {
         Self::MethodNotAllowed,
         Self::Unavailable,
         Self::Superseded,
+        Self::NoCertificate,
     ];
 
     /// The reason's name in metrics and logs.
@@ -329,6 +345,7 @@ impl Reason {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Unavailable => "unavailable",
             Self::Superseded => "superseded",
+            Self::NoCertificate => "no_certificate",
         }
     }
 }
@@ -352,6 +369,11 @@ pub fn decide(
 ) -> Verdict {
     if !requirement.methods.is_empty() && !requirement.methods.contains(circumstances.method) {
         return Verdict::Deny(Reason::MethodNotAllowed);
+    }
+    // Before the token: who has no certificate learns nothing about one.
+    let is_vouched_for = circumstances.certificate.is_some_and(|facts| now < facts.ends_at);
+    if requirement.certificate && !is_vouched_for {
+        return Verdict::Deny(Reason::NoCertificate);
     }
     let Some(demand) = &requirement.demand else {
         return Verdict::Permit(Permit { decided_at: now });

@@ -1,14 +1,18 @@
 //! The composition root: the only file that names every room.
 
+mod certificates;
 mod control;
 mod figures;
 mod flusher;
 mod pages;
+mod reload;
 
+use certificates::Certificates;
 use control::Control;
-use figures::figures;
+use figures::metrics;
 use flusher::Flusher;
 use pages::Shelving;
+use reload::{moved, read_once};
 
 use crate::admin::{self, AdminState, Backups, Insights, Overviews};
 use crate::cache::{Cache, Entry, Readers};
@@ -31,7 +35,8 @@ use crate::session::attempts::Attempts;
 use crate::session::browser::Browsers;
 use crate::store::redb::{KeySource, OpenError, RedbStore};
 use crate::store::{self, CommitError, Facts, Ledger, StoreError};
-use crate::telemetry::{Counters, Metrics};
+use crate::telemetry::Counters;
+use crate::tls::{Unusable, Watch};
 use crate::token::watch::Step;
 use crate::trails::{Guesses, Keeper, Leaks, Refusals};
 use crate::usage::{Asked, Board};
@@ -101,6 +106,9 @@ pub enum StartError {
     /// A thread.
     #[error("the system gives no thread: {0}")]
     Thread(io::Error),
+    /// Certificates.
+    #[error(transparent)]
+    Certificates(#[from] Unusable),
     /// The mail server.
     #[error(transparent)]
     Mail(#[from] UnusableServer),
@@ -127,6 +135,9 @@ pub enum ReloadError {
     /// A route.
     #[error(transparent)]
     Route(#[from] UnknownRole),
+    /// Certificates.
+    #[error(transparent)]
+    Certificates(#[from] Unusable),
     /// A key that is what it was at the start for as long as the process lives.
     #[error("{0} has changed: that needs a restart; the old configuration stays in force")]
     Restart(&'static str),
@@ -153,11 +164,14 @@ pub struct Running {
     tidings: Arc<Tidings>,
     shelving: Shelving,
     keeper: Keeper,
+    certificates: Certificates,
+    watch: Option<Watch>,
     log: Option<JoinHandle<()>>,
 }
 
 /// Opens the store and both ports.
 pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
+    let certificates = Certificates::load(&config)?;
     let gateway_socket = bind("gateway.listen", config.gateway.listen)?;
     let admin_socket = bind("admin.listen", config.admin.listen)?;
     let (store, facts) = opened(options, &config)?;
@@ -178,6 +192,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         cache: Arc::clone(&cache),
         readers: Arc::clone(&readers),
         plan: Arc::clone(&plan),
+        tls: certificates.gateway.clone(),
         own_ports,
         roles: roles_of(&store),
     });
@@ -191,7 +206,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         Flusher::start(Arc::clone(&board), Arc::clone(&store), Arc::clone(&cache), interval)?;
     let (keeper, refusals) = keep_trails(&store, &config)?;
     let ready = Arc::new(AtomicBool::new(true));
-    let metrics = Metrics::new(counters, figures(&cache, listener.connections()));
+    let metrics = metrics(counters, &cache, &listener, &certificates);
     let catalogue = Arc::new(ArcSwap::from_pointee(catalogue_of(&config)));
     let bell = Arc::new(Notify::new());
     let seal = Arc::new(seal_of(&config.seal)?);
@@ -232,7 +247,8 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
     });
     let scheduler = scheduler(&store, &board, bell);
     let (notifier, doorbell) = notifier(&config, &store, seal, own_ports)?;
-    let control = Control::start(admin_socket, router, scheduler, notifier, doorbell)?;
+    let tls = certificates.admin.clone();
+    let control = Control::start(admin_socket, tls, router, scheduler, notifier, doorbell)?;
     Ok(Running {
         gateway: listener.address(),
         admin: control.address,
@@ -250,6 +266,8 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         tidings,
         shelving,
         keeper,
+        watch: certificates.watch()?,
+        certificates,
         log,
     })
 }
@@ -265,6 +283,7 @@ fn listen(
 ) -> Result<Listener, StartError> {
     let (config, board, counters) = (Arc::clone(config), Arc::clone(board), counters.to_vec());
     let (workers, limits) = (counters.len(), config.limits.clone());
+    let tls = shared.tls.clone();
     let gateway = move |number: usize, ticks: &Ticks| {
         Gateway::new(
             Arc::clone(&shared),
@@ -275,7 +294,7 @@ fn listen(
             log.clone(),
         )
     };
-    Listener::start(socket, workers, &limits, gateway).map_err(StartError::Thread)
+    Listener::start(socket, workers, &limits, tls, gateway).map_err(StartError::Thread)
 }
 
 impl Running {
@@ -290,6 +309,8 @@ impl Running {
         intern_roles(self.store.as_ref(), config)?;
         let generation = self.plan.load().generation + 1;
         let plan = plan_of(config, &self.store.roles(), self.board.asked(), generation)?;
+        // Before the routes that may ask for what these bring along.
+        self.certificates.take(config)?;
         self.plan.store(Arc::new(plan));
         self.catalogue.store(Arc::new(catalogue_of(config)));
         for section in read_once(&self.config, config) {
@@ -302,6 +323,9 @@ impl Running {
     /// the store. Blocks.
     pub fn drain(self) {
         self.ready.store(false, Ordering::Release);
+        if let Some(watch) = self.watch {
+            watch.stop();
+        }
         self.listener.drain();
         self.flusher.stop();
         // What is open for as long as somebody looks would be waited for.
@@ -372,35 +396,6 @@ fn notifier(
         random: Arc::new(|| getrandom::u64().unwrap_or_default()),
     };
     Ok((notifier, bell))
-}
-
-/// What a reload cannot move, where it is moved.
-fn moved(old: &Config, new: &Config) -> Option<&'static str> {
-    let kept = [
-        ("gateway.listen", old.gateway.listen == new.gateway.listen),
-        ("admin.listen", old.admin.listen == new.admin.listen),
-        ("store.path", old.store.path == new.store.path),
-    ];
-    kept.into_iter().find_map(|(key, same)| (!same).then_some(key))
-}
-
-/// The sections that only a start reads, as far as they differ.
-fn read_once(old: &Config, new: &Config) -> impl Iterator<Item = &'static str> {
-    let kept = [
-        ("gateway", old.gateway == new.gateway),
-        ("admin", old.admin == new.admin),
-        ("store", old.store == new.store),
-        ("audit", old.audit == new.audit),
-        ("limits", old.limits == new.limits),
-        ("identity", old.identity == new.identity),
-        ("notices", old.notices == new.notices),
-        ("smtp", old.smtp == new.smtp),
-        ("webhooks", old.webhooks == new.webhooks),
-        ("seal", old.seal == new.seal),
-        ("leaks", old.leaks == new.leaks),
-        ("oidc", old.oidc == new.oidc),
-    ];
-    kept.into_iter().filter_map(|(section, same)| (!same).then_some(section))
 }
 
 fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -18,6 +18,8 @@ use crate::notice::template::Templates;
 use crate::oidc::UserClaim;
 use crate::role::{Name, RoleName};
 use crate::secret::Key;
+use crate::time::Timestamp;
+use crate::tls::{self, ServerFiles, Toward};
 use http::{HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 use lettre::message::Mailbox;
@@ -74,6 +76,25 @@ impl Config {
         Self::parse(&text, base_dir, env).map_err(|errors| errors.in_file(path))
     }
 
+    /// Whether clients of the data port are asked for a certificate: as soon as one route wants to
+    /// know of it, since what is asked for is said before anybody knows the route.
+    #[must_use]
+    pub fn asks_for_certificates(&self) -> bool {
+        self.routes.iter().any(|route| route.client_certificate != ClientCertificate::None)
+    }
+
+    /// What whoever runs the gateway should know although the configuration is good, as of `now`.
+    #[must_use]
+    pub fn concerns(&self, now: Timestamp) -> Vec<String> {
+        let ports = [&self.gateway.tls, &self.admin.tls];
+        let mut all: Vec<String> =
+            ports.into_iter().flatten().flat_map(|files| tls::concerns(files, now)).collect();
+        // Both ports may show the same certificate.
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
     /// Reads the text of a configuration. Relative paths in it begin at `base_dir`.
     pub fn parse(
         text: &str,
@@ -89,6 +110,8 @@ impl Config {
 pub struct Gateway {
     /// Where it listens.
     pub listen: SocketAddr,
+    /// How it speaks TLS, if it does.
+    pub tls: Option<ServerFiles>,
     /// Worker threads.
     pub workers: usize,
     /// `realm` of the challenges (RFC 9110 section 11.5).
@@ -115,8 +138,10 @@ pub enum AccessLog {
 /// The admin port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
-    /// Where it listens: a loopback address, as there is no TLS.
+    /// Where it listens: a loopback address, unless it speaks TLS.
     pub listen: SocketAddr,
+    /// How it speaks TLS, if it does.
+    pub tls: Option<ServerFiles>,
     /// Names that a `Host` field may hold beside `localhost` and the loopback addresses.
     pub hosts: Vec<String>,
     /// After so long without a request a session of the pages is over.
@@ -150,6 +175,10 @@ pub struct Audit {
 pub struct Limits {
     /// Most connections at once; further ones wait in the backlog.
     pub connections_max: usize,
+    /// Most handshakes of TLS under way at once; further connections wait in the backlog.
+    pub handshakes_max: usize,
+    /// Longest time for a handshake.
+    pub handshake_timeout: Duration,
     /// Longest head of a request, in bytes.
     pub head_bytes_max: usize,
     /// Most header fields of a request.
@@ -342,6 +371,8 @@ pub struct Upstream {
     pub name: String,
     /// One or more `host:port`.
     pub addresses: Vec<Address>,
+    /// How TLS is spoken with it, if it is.
+    pub tls: Option<Toward>,
     /// Longest time to connect.
     pub connect_timeout: Duration,
     /// Longest wait for the head of the answer, once the request was sent, body included.
@@ -386,8 +417,22 @@ pub struct Route {
     pub request_body_bytes_max: Option<u64>,
     /// Methods it takes; all when empty.
     pub methods: Vec<Method>,
+    /// What it asks of the client's certificate.
+    pub client_certificate: ClientCertificate,
     /// What it asks of the token.
     pub access: Access,
+}
+
+/// What a route asks of the certificate of a client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientCertificate {
+    /// It is not looked at, and the upstream is not told of it.
+    #[default]
+    None,
+    /// The upstream is told of it, if there is one.
+    Optional,
+    /// Without one there is no admittance; the upstream is told of it.
+    Required,
 }
 
 /// What a route asks of a token.

@@ -10,18 +10,19 @@
 //!   first byte goes upstream.
 //! - [`forward::send`] is reached only with a [`Permit`], which only `access::decide` makes.
 
-use crate::access::{self, Circumstances, Evidence, Permit, Reason, Verdict};
+use crate::access::{self, CertificateFacts, Circumstances, Evidence, Permit, Reason, Verdict};
 use crate::cache::{Cache, Entry, Identity, Lookup, Readers, Resolved};
 use crate::clock;
 use crate::config::{Config, OwnPorts};
 use crate::credential::{self, Credential};
 use crate::http1::{Fault, Framing, RequestHead};
-use crate::listener::{Exchange, Handler, Next};
+use crate::listener::{Exchange, Handler, Next, Secured};
 use crate::phase::{Phase, Ticks};
 use crate::role::RoleTable;
 use crate::secret::{self, Digest};
 use crate::socket::Text;
 use crate::telemetry::Counters;
+use crate::tls::{Certificate, Live};
 use crate::upstream::{Link, Pool};
 use crate::usage;
 use answer::{Challenges, Mishap, Outcome};
@@ -71,6 +72,8 @@ pub struct Shared {
     pub readers: Arc<Readers>,
     /// The routes and upstreams in force.
     pub plan: Arc<ArcSwap<Plan>>,
+    /// How the data port speaks TLS, if it does.
+    pub tls: Option<Arc<Live>>,
     /// Where we listen, and no upstream is.
     pub own_ports: OwnPorts,
     /// The interned roles as of now.
@@ -96,7 +99,16 @@ pub struct Gateway {
 pub struct Client {
     peer: IpAddr,
     phase: Rc<Phase>,
+    secured: Option<Secured>,
     forwarded: Forwarded,
+}
+
+impl Client {
+    /// What the connection says about the requests on it.
+    fn origin(&self) -> vet::Origin<'_> {
+        let server_name = self.secured.as_ref().and_then(|secured| secured.server_name.as_deref());
+        vet::Origin { is_secure: self.secured.is_some(), server_name }
+    }
 }
 
 /// What a request presents, ready to be looked up.
@@ -171,14 +183,14 @@ impl Gateway {
         let Some(head) = exchange.reader.request() else { return Next::Close };
         let asked = self.log.is_on().then(|| Asked::of(&head));
         let traits = Traits::of(&head);
-        let routed = match self.admit(&head, traits, &bound) {
+        let routed = match self.admit(&head, client.origin(), traits, &bound) {
             Ok(routed) => routed,
             Err(outcome) => {
                 return self.refuse(outcome, client, exchange, traits, asked, None, None).await;
             }
         };
         let route = routed.route;
-        let judged = match self.judge(&routed, &client.phase).await {
+        let judged = match self.judge(&routed, client).await {
             Judged::Admitted(permit, admitted) => (permit, admitted),
             Judged::Denied(reason, entry) => {
                 let outcome = Outcome::Denied(reason);
@@ -213,10 +225,11 @@ impl Gateway {
     fn admit<'a>(
         &self,
         head: &RequestHead<'_>,
+        origin: vet::Origin<'_>,
         traits: Traits,
         bound: &'a Bound,
     ) -> Result<Routed<'a>, Outcome> {
-        let vetted = vet::vet(head).map_err(Outcome::Objected)?;
+        let vetted = vet::vet(head, origin).map_err(Outcome::Objected)?;
         let routes = &bound.plan.routes;
         let found = routes.find(&vetted.host, vetted.path, &vetted.method);
         let at = found.map_err(|none| match none {
@@ -244,10 +257,12 @@ impl Gateway {
 
     /// Steps 3 and 4. Waits only for what is not in the cache. The identity is that of the very
     /// facts that were decided about.
-    async fn judge(&self, routed: &Routed<'_>, phase: &Phase) -> Judged {
+    async fn judge(&self, routed: &Routed<'_>, client: &Client) -> Judged {
         let requirement = &routed.route.requirement;
-        let circumstances = Circumstances { method: &routed.method };
         let decide = |evidence: &Evidence<'_>| {
+            let certificate = self.certificate(client);
+            let certificate = certificate.map(|it| CertificateFacts { ends_at: it.ends_at() });
+            let circumstances = Circumstances { method: &routed.method, certificate };
             access::decide(evidence, &circumstances, requirement, clock::now())
         };
         let bare = |evidence: &Evidence<'_>| match decide(evidence) {
@@ -264,7 +279,8 @@ impl Gateway {
         };
         let lookup = match self.shared.cache.lookup(&digest) {
             Lookup::Miss => {
-                match phase.within(LOOKUP_TIMEOUT, self.shared.readers.resolve(&digest)).await {
+                let resolved = self.shared.readers.resolve(&digest);
+                match client.phase.within(LOOKUP_TIMEOUT, resolved).await {
                     Some(Resolved::Known(lookup)) => lookup,
                     Some(Resolved::Unavailable) | None => return bare(&Evidence::Unavailable),
                 }
@@ -324,7 +340,7 @@ impl Gateway {
             };
             let (permit, admitted) = match judged.take() {
                 Some(judged) => judged,
-                None => match self.judge(routed, &client.phase).await {
+                None => match self.judge(routed, client).await {
                     Judged::Admitted(permit, admitted) => (permit, admitted),
                     Judged::Denied(reason, entry) => {
                         self.usage.refuse(entry.as_ref(), reason, clock::now);
@@ -361,6 +377,13 @@ impl Gateway {
         (verdict, status, next)
     }
 
+    /// The client's certificate, as long as those are trusted who vouched for it.
+    fn certificate<'c>(&self, client: &'c Client) -> Option<&'c Certificate> {
+        let certificate = client.secured.as_ref()?.certificate.as_ref()?;
+        let live = self.shared.tls.as_ref()?;
+        (certificate.trust() == live.trust()).then_some(certificate)
+    }
+
     fn body_bytes_max(&self, route: &Route) -> u64 {
         route.body_bytes_max.unwrap_or(self.body_bytes_max)
     }
@@ -394,6 +417,12 @@ impl Gateway {
         if let Some(identity) = identity {
             text.extend_from_slice(&identity.fields);
         }
+        if route.forward_certificate
+            && let Some(certificate) = self.certificate(client)
+            && clock::now() < certificate.ends_at()
+        {
+            text.extend_from_slice(certificate.field());
+        }
         text.extend_from_slice(b"\r\n");
         Some(text)
     }
@@ -416,9 +445,10 @@ impl Gateway {
 impl Handler for Gateway {
     type Connection = Client;
 
-    fn connected(&self, peer: SocketAddr, phase: Rc<Phase>) -> Client {
+    fn connected(&self, peer: SocketAddr, secured: Option<Secured>, phase: Rc<Phase>) -> Client {
         let peer = peer.ip().to_canonical();
-        Client { peer, phase, forwarded: Forwarded::of(peer) }
+        let forwarded = Forwarded::of(peer, secured.is_some());
+        Client { peer, phase, secured, forwarded }
     }
 
     async fn handle(&self, client: &Client, exchange: &mut Exchange<'_, '_>) -> Next {

@@ -70,6 +70,7 @@ mod socket;
 pub mod store;
 pub mod telemetry;
 pub mod time;
+pub mod tls;
 pub mod token;
 pub mod trails;
 pub mod upstream;

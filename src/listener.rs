@@ -9,7 +9,8 @@
 use crate::config::Limits;
 use crate::http1::{Fault, HeadLimits};
 use crate::phase::{Late, Phase, PhaseLimits, TICK, Ticks};
-use crate::socket::Buffers;
+use crate::socket::{Buffers, Stream};
+use crate::tls::Live;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener};
@@ -26,17 +27,25 @@ use tokio::task::LocalSet;
 
 mod accept;
 mod exchange;
+mod handshake;
 
 pub(crate) use exchange::Writer;
 pub use exchange::{Exchange, Next};
+use handshake::UnderWay;
+pub use handshake::{Handshakes, Secured};
 
 /// What becomes of requests. One for each worker.
 pub trait Handler: 'static {
     /// What is known of a connection.
     type Connection: 'static;
 
-    /// A client has connected.
-    fn connected(&self, peer: SocketAddr, phase: Rc<Phase>) -> Self::Connection;
+    /// A client has connected, and over TLS, where that is spoken, agreed upon this.
+    fn connected(
+        &self,
+        peer: SocketAddr,
+        secured: Option<Secured>,
+        phase: Rc<Phase>,
+    ) -> Self::Connection;
 
     /// The head of a request has come: answers it, and says what becomes of the connection.
     fn handle(
@@ -58,7 +67,7 @@ pub trait Handler: 'static {
 }
 
 enum Message {
-    Socket(std::net::TcpStream, SocketAddr),
+    Socket(Arrived),
     /// [`TICK`] has passed. Workers have no timer of their own: a runtime with one reads the clock
     /// several times whenever it goes to sleep.
     Tick,
@@ -66,6 +75,22 @@ enum Message {
     Drain,
     /// There will be no more sockets.
     Closed,
+}
+
+/// A connection that was taken.
+struct Arrived {
+    socket: std::net::TcpStream,
+    peer: SocketAddr,
+    /// Where TLS is spoken: its handshake.
+    under_way: Option<UnderWay>,
+}
+
+/// How TLS is spoken on the port, and what comes of it.
+#[derive(Clone)]
+struct Security {
+    live: Arc<Live>,
+    handshakes: Arc<Handshakes>,
+    handshakes_max: usize,
 }
 
 /// The acceptor's view of one worker.
@@ -78,14 +103,15 @@ struct Desk {
 pub struct Listener {
     address: SocketAddr,
     desks: Arc<Vec<Desk>>,
+    handshakes: Arc<Handshakes>,
     stop: Arc<Notify>,
     acceptor: Option<JoinHandle<()>>,
     workers: Vec<JoinHandle<()>>,
 }
 
 impl Listener {
-    /// Starts `workers` workers and the acceptor on a bound socket. `make` is called on each
-    /// worker's thread, with the worker's number.
+    /// Starts `workers` workers and the acceptor on a bound socket, on which TLS is spoken if `tls`
+    /// says how. `make` is called on each worker's thread, with the worker's number.
     ///
     /// # Errors
     /// When the system gives no thread, or the socket cannot be used.
@@ -93,22 +119,29 @@ impl Listener {
         socket: TcpListener,
         workers: usize,
         limits: &Limits,
+        tls: Option<Arc<Live>>,
         make: impl Fn(usize, &Ticks) -> H + Clone + Send + 'static,
     ) -> std::io::Result<Self> {
         let address = socket.local_addr()?;
+        let handshakes = Arc::<Handshakes>::default();
+        let security = tls.map(|live| Security {
+            live,
+            handshakes: Arc::clone(&handshakes),
+            handshakes_max: limits.handshakes_max,
+        });
         let mut desks = Vec::new();
         let mut threads = Vec::new();
         for number in 0..workers.max(1) {
             let (messages, inbox) = mpsc::unbounded_channel();
             let open = Arc::new(AtomicUsize::new(0));
             desks.push(Desk { messages, open: Arc::clone(&open) });
-            let (limits, make) = (limits.clone(), make.clone());
+            let (limits, make, security) = (limits.clone(), make.clone(), security.clone());
             let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
             threads.push(thread::Builder::new().name(format!("worker-{number}")).spawn(
                 move || {
                     let ticks = Ticks::default();
                     let handler = Rc::new(make(number, &ticks));
-                    let worker = Worker::new(handler, ticks, limits, open);
+                    let worker = Worker::new(handler, ticks, limits, security, open);
                     LocalSet::new().block_on(&runtime, worker.run(inbox));
                 },
             )?);
@@ -118,10 +151,11 @@ impl Listener {
         let taken = accept::Limits {
             connections_max: limits.connections_max,
             backlog_for_max: limits.drain_timeout,
+            security,
         };
         let acceptor = accept::start(socket, taken, &desks, &stop)?;
         start_ticker(&desks)?;
-        Ok(Self { address, desks, stop, acceptor: Some(acceptor), workers: threads })
+        Ok(Self { address, desks, handshakes, stop, acceptor: Some(acceptor), workers: threads })
     }
 
     /// Where it listens.
@@ -134,6 +168,12 @@ impl Listener {
     pub fn connections(&self) -> impl Fn() -> usize + Send + Sync + use<> {
         let desks = Arc::clone(&self.desks);
         move || desks.iter().map(|desk| desk.open.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Counts handshakes, of which there are none where no TLS is spoken.
+    #[must_use]
+    pub const fn handshakes(&self) -> &Arc<Handshakes> {
+        &self.handshakes
     }
 
     /// Takes no more connections than wait already, lets every request in flight end, and returns
@@ -181,10 +221,18 @@ struct Worker<H> {
     handler: Rc<H>,
     ticks: Ticks,
     limits: Limits,
+    security: Option<Security>,
     open: Arc<AtomicUsize>,
     buffers: Rc<Buffers>,
     phases: RefCell<Vec<Weak<Phase>>>,
     draining: Cell<bool>,
+}
+
+impl Security {
+    /// Whether as many handshakes are under way as may be.
+    fn is_crowded(&self) -> bool {
+        self.handshakes.under_way() >= self.handshakes_max
+    }
 }
 
 /// Counts an open connection for as long as it lives.
@@ -197,10 +245,16 @@ impl Drop for Counted {
 }
 
 impl<H: Handler> Worker<H> {
-    fn new(handler: Rc<H>, ticks: Ticks, limits: Limits, open: Arc<AtomicUsize>) -> Rc<Self> {
+    fn new(
+        handler: Rc<H>,
+        ticks: Ticks,
+        limits: Limits,
+        security: Option<Security>,
+        open: Arc<AtomicUsize>,
+    ) -> Rc<Self> {
         let (buffers, phases) = (Rc::default(), RefCell::default());
         let draining = Cell::new(false);
-        Rc::new(Self { handler, ticks, limits, open, buffers, phases, draining })
+        Rc::new(Self { handler, ticks, limits, security, open, buffers, phases, draining })
     }
 
     async fn run(self: Rc<Self>, mut inbox: mpsc::UnboundedReceiver<Message>) {
@@ -208,7 +262,7 @@ impl<H: Handler> Worker<H> {
         let mut closed = false;
         while let Some(message) = inbox.recv().await {
             match message {
-                Message::Socket(socket, peer) => self.adopt(socket, peer),
+                Message::Socket(arrived) => self.adopt(arrived),
                 Message::Drain => {
                     drain_until = self.ticks.after(self.limits.drain_timeout);
                     self.drain();
@@ -228,31 +282,48 @@ impl<H: Handler> Worker<H> {
         }
     }
 
-    fn adopt(self: &Rc<Self>, socket: std::net::TcpStream, peer: SocketAddr) {
+    fn adopt(self: &Rc<Self>, arrived: Arrived) {
         let counted = Counted(Arc::clone(&self.open));
+        let Arrived { socket, peer, under_way } = arrived;
         match TcpStream::from_std(socket) {
-            Ok(stream) => {
-                let _task = tokio::task::spawn_local(Rc::clone(self).serve(stream, peer, counted));
+            Ok(socket) => {
+                let served = Rc::clone(self).serve(socket, peer, under_way, counted);
+                let _task = tokio::task::spawn_local(served);
             }
             Err(error) => tracing::warn!(%error, %peer, "a socket cannot be used"),
         }
     }
 
-    async fn serve(self: Rc<Self>, mut stream: TcpStream, peer: SocketAddr, counted: Counted) {
+    async fn serve(
+        self: Rc<Self>,
+        socket: TcpStream,
+        peer: SocketAddr,
+        under_way: Option<UnderWay>,
+        counted: Counted,
+    ) {
         let _counted = counted;
         let phase = Phase::new(self.ticks.clone(), PhaseLimits::from(&self.limits));
         self.phases.borrow_mut().push(Rc::downgrade(&phase));
         if self.draining.get() {
             phase.drain();
         }
-        let connection = self.handler.connected(peer, Rc::clone(&phase));
-        let limits = HeadLimits {
-            bytes_max: self.limits.head_bytes_max,
-            fields_max: self.limits.header_fields_max,
-        };
-        let (handler, buffers) = (&*self.handler, &self.buffers);
-        let mut served =
-            pin!(exchange::serve(handler, &connection, &mut stream, &phase, limits, buffers));
+        let mut served = pin!(async {
+            let welcomed = match (&self.security, under_way) {
+                (Some(Security { live, .. }), Some(under_way)) => {
+                    let secured = handshake::secure(socket, live, &phase, under_way).await;
+                    secured.map(|(stream, secured)| (stream, Some(secured)))
+                }
+                _ => Some((Stream::Plain(socket), None)),
+            };
+            let Some((mut stream, secured)) = welcomed else { return };
+            let connection = self.handler.connected(peer, secured, Rc::clone(&phase));
+            let limits = HeadLimits {
+                bytes_max: self.limits.head_bytes_max,
+                fields_max: self.limits.header_fields_max,
+            };
+            let (handler, buffers) = (&*self.handler, &self.buffers);
+            exchange::serve(handler, &connection, &mut stream, &phase, limits, buffers).await;
+        });
         poll_fn(|cx| {
             phase.keep_waker(cx.waker());
             if phase.late() == Some(Late::Client) {
@@ -264,8 +335,12 @@ impl<H: Handler> Worker<H> {
     }
 
     fn sweep(&self) {
+        let is_crowded = self.security.as_ref().is_some_and(Security::is_crowded);
         self.phases.borrow_mut().retain(|phase| match phase.upgrade() {
             Some(phase) => {
+                if is_crowded {
+                    phase.hurry_handshake();
+                }
                 phase.sweep();
                 true
             }

@@ -19,6 +19,9 @@ pub const TICK: Duration = Duration::from_millis(100);
 /// drains.
 pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
+/// How long a handshake may take while as many are under way as may be.
+pub const HURRIED_HANDSHAKE: Duration = Duration::from_secs(1);
+
 /// A worker's clock for deadlines: ticks since its start.
 #[derive(Clone, Debug, Default)]
 pub struct Ticks(Rc<Cell<u64>>);
@@ -61,6 +64,7 @@ pub enum Late {
 /// The limits of a connection, in ticks.
 #[derive(Clone, Copy, Debug)]
 pub struct PhaseLimits {
+    handshake: Duration,
     head: Duration,
     idle: Duration,
     body: Duration,
@@ -71,6 +75,7 @@ pub struct PhaseLimits {
 impl From<&Limits> for PhaseLimits {
     fn from(limits: &Limits) -> Self {
         Self {
+            handshake: limits.handshake_timeout,
             head: limits.head_timeout,
             idle: limits.keep_alive_timeout,
             body: limits.body_idle_timeout,
@@ -136,6 +141,8 @@ pub struct Phase {
     /// End of the head, or of the silence between requests.
     head: Cell<u64>,
     in_head: Cell<bool>,
+    /// When the handshake that is under way has had the time that it has in a crowd.
+    hurried: Cell<u64>,
     busy: Cell<bool>,
     body: Flow,
     writing: Flow,
@@ -157,6 +164,7 @@ impl Phase {
             limits,
             head: Cell::new(head),
             in_head: Cell::new(true),
+            hurried: Cell::new(NEVER),
             busy: Cell::new(false),
             body: Flow::new(),
             writing: Flow::new(),
@@ -166,6 +174,25 @@ impl Phase {
             grace: Cell::new(NEVER),
             waker: RefCell::new(None),
         })
+    }
+
+    /// A handshake begins; the first head can come when it has ended.
+    pub fn begin_handshake(&self) {
+        self.head.set(self.ticks.after(self.limits.handshake));
+        self.hurried.set(self.ticks.after(HURRIED_HANDSHAKE));
+    }
+
+    /// The handshake has ended well: the connection is as one that was just accepted.
+    pub fn end_handshake(&self) {
+        self.hurried.set(NEVER);
+        self.head.set(self.ticks.after(self.limits.head));
+    }
+
+    /// Others wait for this connection's handshake to end.
+    pub fn hurry_handshake(&self) {
+        if self.ticks.now() >= self.hurried.get() {
+            self.head.set(self.ticks.now());
+        }
     }
 
     /// Bytes came from the client.
@@ -331,6 +358,7 @@ mod tests {
         let ticks = Ticks::default();
         let second = Duration::from_secs(1);
         let limits = PhaseLimits {
+            handshake: 3 * second,
             head: second,
             idle: 2 * second,
             body: second,
@@ -354,6 +382,44 @@ mod tests {
         assert_eq!(phase.late(), None);
         pass(&ticks, &phase, 1);
         assert_eq!(phase.late(), Some(Late::Client));
+    }
+
+    #[test]
+    fn a_handshake_has_a_time_of_its_own_and_less_in_a_crowd() {
+        let (ticks, phase) = phase();
+        phase.begin_handshake();
+        pass(&ticks, &phase, 30);
+        assert_eq!(phase.late(), None);
+        phase.end_handshake();
+        pass(&ticks, &phase, 10);
+        assert_eq!(phase.late(), None, "the time for the first head begins anew");
+        pass(&ticks, &phase, 1);
+        assert_eq!(phase.late(), Some(Late::Client));
+        let crowd = |count| {
+            let (ticks, phase) = self::phase();
+            phase.begin_handshake();
+            for _ in 0..count {
+                ticks.advance();
+                phase.hurry_handshake();
+                phase.sweep();
+            }
+            phase
+        };
+        assert_eq!(crowd(10).late(), None);
+        assert_eq!(crowd(11).late(), Some(Late::Client));
+        let (ticks, phase) = self::phase();
+        phase.begin_handshake();
+        pass(&ticks, &phase, 31);
+        assert_eq!(phase.late(), Some(Late::Client));
+        let (ticks, phase) = self::phase();
+        phase.begin_handshake();
+        phase.end_handshake();
+        for _ in 0..10 {
+            ticks.advance();
+            phase.hurry_handshake();
+            phase.sweep();
+        }
+        assert_eq!(phase.late(), None, "its handshake is over");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Sockets: taking connections, and the HTTP/1 messages that go over them.
+//! Sockets: taking connections, TLS over them, and the HTTP/1 messages that go over either.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -6,10 +6,12 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
 mod buffer;
+mod session;
 mod stream;
 
 pub(crate) use buffer::{Buffers, Text};
-pub(crate) use stream::{Reader, Told, is_joined, write_all};
+pub(crate) use session::Session;
+pub(crate) use stream::{Outward, Reader, Stream, Told, is_joined, write_all};
 
 /// First and longest pause after the system had no descriptor or memory for a socket.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));

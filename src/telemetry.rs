@@ -6,6 +6,7 @@
 use crate::access::Reason;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
@@ -78,6 +79,27 @@ pub struct Figure {
     pub reading: Reading,
 }
 
+/// Figures of one kind, told apart by labels. There may be others each time that somebody asks.
+pub struct Family {
+    /// Their name, as in [`Figure`].
+    pub name: &'static str,
+    /// What they are, in words.
+    pub help: &'static str,
+    /// Whether they only ever grow.
+    pub grows: bool,
+    /// What they are now.
+    pub reading: Box<dyn Fn() -> Vec<Sample> + Send + Sync>,
+}
+
+/// One figure of a [`Family`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// What tells it apart.
+    pub labels: Vec<(&'static str, String)>,
+    /// What it is.
+    pub value: u64,
+}
+
 /// Everything that `/metrics` shows.
 pub struct Metrics {
     registry: Registry,
@@ -86,6 +108,7 @@ pub struct Metrics {
 struct Sum {
     workers: Vec<Arc<Counters>>,
     figures: Vec<Figure>,
+    families: Vec<Family>,
 }
 
 impl fmt::Debug for Sum {
@@ -97,9 +120,9 @@ impl fmt::Debug for Sum {
 impl Metrics {
     /// The metrics of these workers, and further figures.
     #[must_use]
-    pub fn new(workers: Vec<Arc<Counters>>, figures: Vec<Figure>) -> Self {
+    pub fn new(workers: Vec<Arc<Counters>>, figures: Vec<Figure>, families: Vec<Family>) -> Self {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(Sum { workers, figures }));
+        registry.register_collector(Box::new(Sum { workers, figures, families }));
         Self { registry }
     }
 
@@ -162,6 +185,18 @@ impl Collector for Sum {
                 let gauge = ConstGauge::new(i64::try_from(reading()).unwrap_or(i64::MAX));
                 let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
                 gauge.encode(metric)?;
+            }
+        }
+        for Family { name, help, grows, reading } in &self.families {
+            let kind = if *grows { MetricType::Counter } else { MetricType::Gauge };
+            let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+            for Sample { labels, value } in reading() {
+                let metric = family.encode_family(&labels)?;
+                if *grows {
+                    ConstCounter::new(value).encode(metric)?;
+                } else {
+                    ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(metric)?;
+                }
             }
         }
         Ok(())

@@ -7,12 +7,12 @@
 use crate::config::{Address, OwnPorts, Upstream};
 use crate::http1::{HeadLimits, Parser, Side};
 use crate::phase::{Phase, TICK, Ticks};
-use crate::socket::{Buffers, Reader};
+use crate::socket::{Buffers, Outward, Reader, Session, Stream};
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::net::tcp::WriteHalf;
 use tokio::net::{TcpStream, lookup_host};
 
 /// Most bytes that an upstream may send before the head of its answer has ended, interim answers
@@ -25,7 +25,7 @@ const SHUNNED_FOR: Duration = Duration::from_secs(5);
 
 /// A connection to an upstream, between two exchanges or in one.
 pub struct Link {
-    stream: TcpStream,
+    stream: Stream,
     parser: Parser,
     idle_since: u64,
 }
@@ -48,7 +48,7 @@ pub enum ConnectError {
 
 impl Link {
     /// Both directions, for one exchange.
-    pub(crate) fn open(&mut self, buffers: &Rc<Buffers>) -> (Reader<'_>, WriteHalf<'_>) {
+    pub(crate) fn open(&mut self, buffers: &Rc<Buffers>) -> (Reader<'_>, Outward<'_>) {
         const LIMITS: HeadLimits =
             HeadLimits { bytes_max: HEAD_BYTES_MAX, fields_max: HEADER_FIELDS_MAX };
         let (read, write) = self.stream.split();
@@ -58,10 +58,7 @@ impl Link {
     /// Whether the connection is open and idle: an idle one has nothing to say, so one that can be
     /// read from has ended or is out of step.
     fn is_usable(&self) -> bool {
-        // The system is only asked if something has happened. (`poll_read_ready` would not do: to a
-        // task that has used up its budget it says nothing, which looks like silence.)
-        let read = self.stream.try_read(&mut [0]);
-        read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        self.stream.is_idle()
     }
 }
 
@@ -158,8 +155,9 @@ impl Pool {
                 continue;
             }
             match TcpStream::connect(peer).await {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
+                Ok(socket) => {
+                    socket.set_nodelay(true)?;
+                    let stream = self.secured(socket, &address.host).await?;
                     let parser = Parser::new(Side::Responses);
                     return Ok(Link { stream, parser, idle_since: 0 });
                 }
@@ -167,6 +165,15 @@ impl Pool {
             }
         }
         Err(failure)
+    }
+
+    /// Where TLS is to be spoken it is, with nobody but the host that was meant, or the connection
+    /// is closed.
+    async fn secured(&self, socket: TcpStream, host: &str) -> io::Result<Stream> {
+        let Some(tls) = &self.spec.tls else { return Ok(Stream::Plain(socket)) };
+        let session = Box::new(Session::new(socket, tls.begin(host).map_err(io::Error::other)?));
+        poll_fn(|cx| session.poll_handshake(cx)).await?;
+        Ok(Stream::Tls(session))
     }
 
     /// Closes what has been idle for too long, or what the upstream has closed.

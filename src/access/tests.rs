@@ -11,6 +11,7 @@ struct World {
     owner: OwnerFacts,
     org: OrgFacts,
     requirement: Requirement,
+    certificate: Option<CertificateFacts>,
 }
 
 impl World {
@@ -37,12 +38,14 @@ impl World {
             org: OrgFacts { id: org, version: Revision(1) },
             requirement: Requirement {
                 methods: vec![],
+                certificate: false,
                 demand: Some(Demand {
                     organizations: Organizations::Any,
                     any_of: roles(&[3]),
                     all_of: RoleSet::empty(),
                 }),
             },
+            certificate: None,
         }
     }
 
@@ -56,13 +59,46 @@ impl World {
     }
 
     fn judge(&self, evidence: &Evidence<'_>, millis: i64) -> Verdict {
-        let circumstances = Circumstances { method: &Method::GET };
+        let circumstances = Circumstances { method: &Method::GET, certificate: self.certificate };
         decide(evidence, &circumstances, &self.requirement, Timestamp::from_millis(millis))
     }
 }
 
 fn permitted(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Permit(_))
+}
+
+#[test]
+fn a_route_may_demand_a_certificate_that_has_not_ended() {
+    let mut world = World::new();
+    let certificate = CertificateFacts { ends_at: Timestamp::from_millis(500) };
+    world.certificate = Some(certificate);
+    assert!(permitted(&world.at(999)), "a route that demands none does not care");
+    world.requirement.certificate = true;
+    assert!(permitted(&world.at(499)));
+    for millis in [500, 501] {
+        assert_eq!(world.at(millis), Verdict::Deny(Reason::NoCertificate), "{millis}");
+    }
+    world.certificate = None;
+    assert_eq!(world.at(0), Verdict::Deny(Reason::NoCertificate));
+    // Whatever the token is worth, nothing is said about it, nor does a public route admit.
+    for evidence in [Evidence::NoCredential, Evidence::Unknown, Evidence::Barred] {
+        assert_eq!(world.judge(&evidence, 0), Verdict::Deny(Reason::NoCertificate));
+    }
+    world.requirement.demand = None;
+    assert_eq!(world.at(0), Verdict::Deny(Reason::NoCertificate));
+    world.certificate = Some(certificate);
+    assert!(permitted(&world.judge(&Evidence::NoCredential, 499)));
+}
+
+#[test]
+fn a_certificate_stands_in_for_no_token() {
+    let mut world = World::new();
+    world.requirement.certificate = true;
+    world.certificate = Some(CertificateFacts { ends_at: Timestamp::from_millis(500) });
+    assert_eq!(world.judge(&Evidence::NoCredential, 0), Verdict::Deny(Reason::NoCredential));
+    world.token.standing = Standing::Revoked;
+    assert_eq!(world.at(0), Verdict::Deny(Reason::Revoked));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Connections of the admin port: a loop that takes them, and a limit on whatever they may keep.
 
 use crate::socket;
+use crate::tls::{Live, Terms};
 use axum::Router;
 use axum::extract::ConnectInfo;
 use http::Request;
@@ -12,14 +13,17 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tower::ServiceExt as _;
 
 /// Most connections at once; further ones wait in the backlog.
 const CONNECTIONS_MAX: u32 = 256;
-/// Longest time for a head to come, from the connection's start or from the end of the answer
+/// Longest time for a handshake of TLS, and for a head to come, from the connection's start or from the end of the answer
 /// before it. So it is the longest silence between two requests, too.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest head of a request. As much is read or written ahead.
@@ -50,14 +54,21 @@ const LIMITS: Limits = Limits {
 };
 
 /// Serves a router until `stop`, and then until the requests in flight are answered, at most for
-/// [`DRAIN_TIMEOUT`]. The peer's address is among each request's extensions, as [`ConnectInfo`].
-pub async fn serve(socket: TcpListener, router: Router, stop: impl Future<Output = ()>) {
-    serve_within(LIMITS, socket, router, stop).await;
+/// [`DRAIN_TIMEOUT`]; over TLS, if `tls` says how. The peer's address is among each request's
+/// extensions, as [`ConnectInfo`].
+pub async fn serve(
+    socket: TcpListener,
+    tls: Option<Arc<Live>>,
+    router: Router,
+    stop: impl Future<Output = ()>,
+) {
+    serve_within(LIMITS, socket, tls, router, stop).await;
 }
 
 async fn serve_within(
     limits: Limits,
     socket: TcpListener,
+    tls: Option<Arc<Live>>,
     router: Router,
     stop: impl Future<Output = ()>,
 ) {
@@ -66,8 +77,16 @@ async fn serve_within(
     let (serving, stopped) = watch::channel(());
     let begin = |slot: OwnedSemaphorePermit, stream, peer| {
         let (router, stopped) = (router.clone(), stopped.clone());
+        let terms = tls.as_ref().map(|live| live.terms());
         let _task = tokio::spawn(async move {
-            converse(limits, stream, peer, router, stopped).await;
+            match terms {
+                None => converse(limits, stream, peer, router, stopped).await,
+                Some(terms) => {
+                    if let Some(stream) = secured(limits, stream, peer, terms, &stopped).await {
+                        converse(limits, stream, peer, router, stopped).await;
+                    }
+                }
+            }
             drop(slot);
         });
     };
@@ -106,10 +125,32 @@ async fn take_backlog(
     }
 }
 
+/// The same connection over TLS, once the handshake is through. It has less time once the port
+/// closes.
+async fn secured(
+    limits: Limits,
+    stream: TcpStream,
+    peer: SocketAddr,
+    terms: Terms,
+    stopped: &watch::Receiver<()>,
+) -> Option<TlsStream<TcpStream>> {
+    let mut stopped = stopped.clone();
+    tokio::select! {
+        made = TlsAcceptor::from(terms.config).accept(stream) => {
+            made.inspect_err(|error| tracing::debug!(%peer, %error, "a handshake failed")).ok()
+        }
+        () = async {
+            let _gone = stopped.changed().await;
+            sleep(STOP_GRACE).await;
+        } => None,
+        () = sleep(limits.head_timeout) => None,
+    }
+}
+
 /// One connection, to its end.
 async fn converse(
     limits: Limits,
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     peer: SocketAddr,
     router: Router,
     mut stopped: watch::Receiver<()>,
@@ -205,7 +246,7 @@ mod tests {
                     .route("/large", get(|| async { vec![0_u8; LARGE] }));
             let (stop, stopped) = oneshot::channel::<()>();
             let until = async { drop(stopped.await) };
-            let served = tokio::spawn(serve_within(limits, socket, router, until));
+            let served = tokio::spawn(serve_within(limits, socket, None, router, until));
             Self { address, begun, finish, stop, served }
         }
 

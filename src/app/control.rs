@@ -4,6 +4,7 @@ use super::{CONTROL_THREADS, StartError};
 use crate::admin;
 use crate::notifier::{Bell, Notifier};
 use crate::scheduler::{Scheduler, Stop};
+use crate::tls::Live;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -30,6 +31,7 @@ pub(super) struct Control {
 impl Control {
     pub(super) fn start(
         socket: TcpListener,
+        tls: Option<Arc<Live>>,
         router: axum::Router,
         scheduler: Scheduler,
         notifier: Notifier,
@@ -49,7 +51,7 @@ impl Control {
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let served = runtime.spawn(async move {
-            admin::serve(socket, router, async { drop(stopped.await) }).await;
+            admin::serve(socket, tls, router, async { drop(stopped.await) }).await;
         });
         let (silence, silenced) = watch::channel(false);
         let deliveries = runtime.spawn(notifier.run(doorbell, silenced));

@@ -1,10 +1,26 @@
 //! What `/metrics` shows beside the counters of the workers.
 
+use super::certificates::{self, Certificates};
 use crate::cache::Cache;
-use crate::telemetry::{Figure, Reading};
+use crate::listener::Listener;
+use crate::telemetry::{Counters, Figure, Metrics, Reading};
 use std::sync::Arc;
 
-pub(super) fn figures(
+pub(super) fn metrics(
+    counters: Vec<Arc<Counters>>,
+    cache: &Arc<Cache>,
+    listener: &Listener,
+    tls: &Certificates,
+) -> Metrics {
+    let mut figures = figures(cache, listener.connections());
+    let mut families = tls.families();
+    let (family, figure) = certificates::handshakes(listener.handshakes());
+    families.push(family);
+    figures.push(figure);
+    Metrics::new(counters, figures, families)
+}
+
+fn figures(
     cache: &Arc<Cache>,
     connections: impl Fn() -> usize + Send + Sync + 'static,
 ) -> Vec<Figure> {

@@ -95,8 +95,13 @@ fn verdict(evidence: &Evidence<'_>) -> Verdict {
         any_of: RoleSet::empty(),
         all_of: RoleSet::empty(),
     };
-    let requirement = Requirement { methods: Vec::new(), demand: Some(demand) };
-    decide(evidence, &Circumstances { method: &Method::GET }, &requirement, EPOCH)
+    let requirement = Requirement { methods: Vec::new(), certificate: false, demand: Some(demand) };
+    decide(
+        evidence,
+        &Circumstances { method: &Method::GET, certificate: None },
+        &requirement,
+        EPOCH,
+    )
 }
 
 /// Whether a request that finds this is permitted; `None` when the store has to be asked.

@@ -81,7 +81,7 @@ fn fetch(arguments: &Arguments, config: &Config, file: &mut &File) -> anyhow::Re
     let secret = client::secret(arguments.token_file.as_deref())
         .context("a gateway works with the store, so its admin port is asked")?;
     let admin = arguments.admin.clone();
-    let admin = admin.unwrap_or_else(|| format!("http://{}", config.admin.listen));
+    let admin = admin.unwrap_or_else(|| client::port_of(config));
     let mut client = Client::connect(&admin, &secret)?;
     let bar = progress::bytes();
     client.save(Method::POST, "/api/v1/backup", file, &bar)?;

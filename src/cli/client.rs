@@ -1,6 +1,9 @@
-//! A client of the admin port: one connection for a command, HTTP/1.1, this machine only.
+//! A client of the admin port: one connection for a command, HTTP/1.1, over TLS or on this machine
+//! only.
 
 use anyhow::{Context, bail};
+use bearward::config::Config;
+use bearward::tls::{Toward, TowardFiles};
 use clap::Args;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body as _, Bytes};
@@ -11,8 +14,10 @@ use hyper_util::rt::TokioIo;
 use indicatif::ProgressBar;
 use serde_json::Value;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
@@ -68,7 +73,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Connects to `admin` (`http://HOST:PORT`) as the bearer of `secret`.
+    /// Connects to `admin` (`http://HOST:PORT` or `https://HOST:PORT`) as the bearer of `secret`.
     pub(super) fn connect(admin: &str, secret: &str) -> anyhow::Result<Self> {
         let mut authorization: hyper::header::HeaderValue =
             Zeroizing::new(format!("Bearer {secret}"))
@@ -89,13 +94,13 @@ impl Client {
         admin: &str,
         authorization: Option<hyper::header::HeaderValue>,
     ) -> anyhow::Result<Self> {
-        let host = authority(admin)?;
+        let port = Port::parse(admin)?;
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
             .context("cannot start the client")?;
-        let connection = runtime.block_on(connect(&host))?;
-        Ok(Self { runtime, connection, host, authorization })
+        let connection = runtime.block_on(port.connect())?;
+        Ok(Self { runtime, connection, host: port.host, authorization })
     }
 
     /// Asks, and reads the JSON of a success (`Null` where there is none) or the problem
@@ -199,40 +204,86 @@ impl Client {
     }
 }
 
-async fn connect(host: &str) -> anyhow::Result<SendRequest<Full<Bytes>>> {
-    let cannot = || format!("cannot reach the admin port at {host}: is `bearward serve` running?");
-    let mut addresses = tokio::net::lookup_host(host).await.with_context(cannot)?;
-    // Without TLS the token would be read on the way.
-    let Some(address) = addresses.find(|address| address.ip().to_canonical().is_loopback()) else {
-        bail!(
-            "{host} is not on this machine, and there is no TLS on the admin port: \
-             forward the port over SSH and name the local end"
-        );
-    };
-    let stream =
-        timeout(PATIENCE, TcpStream::connect(address)).await.context("no connection in time");
-    let stream = stream.and_then(|stream| Ok(stream?)).with_context(cannot)?;
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.with_context(cannot)?;
+/// Where the admin port is.
+#[derive(Debug, PartialEq, Eq)]
+struct Port {
+    is_secure: bool,
+    /// The host and its port.
+    host: String,
+}
+
+impl Port {
+    /// Of `http://host:port` or `https://host:port`.
+    fn parse(admin: &str) -> anyhow::Result<Self> {
+        let wrong = || {
+            format!(
+                "`{admin}` is not an admin port: expected http://127.0.0.1:8081 or \
+                 https://bearward.example.com:8081"
+            )
+        };
+        let uri: Uri = admin.parse().with_context(wrong)?;
+        let (is_secure, usual) = match uri.scheme_str() {
+            Some("http") => (false, 80),
+            Some("https") => (true, 443),
+            Some(_) | None => bail!(wrong()),
+        };
+        let plain = matches!(uri.path(), "" | "/") && uri.query().is_none() && !admin.contains('@');
+        match uri.authority() {
+            Some(authority) if plain => {
+                let port = authority.port_u16().unwrap_or(usual);
+                Ok(Self { is_secure, host: format!("{}:{port}", authority.host()) })
+            }
+            Some(_) | None => bail!(wrong()),
+        }
+    }
+
+    async fn connect(&self) -> anyhow::Result<SendRequest<Full<Bytes>>> {
+        let host = &self.host;
+        let cannot =
+            || format!("cannot reach the admin port at {host}: is `bearward serve` running?");
+        let mut addresses = tokio::net::lookup_host(host).await.with_context(cannot)?;
+        // Without TLS the token would be read on the way.
+        let may =
+            |address: &SocketAddr| self.is_secure || address.ip().to_canonical().is_loopback();
+        let Some(address) = addresses.find(may) else {
+            bail!(
+                "{host} is not on this machine, and http is not protected: speak https with it, \
+                 or forward the port over SSH and name the local end"
+            );
+        };
+        let stream =
+            timeout(PATIENCE, TcpStream::connect(address)).await.context("no connection in time");
+        let stream = stream.and_then(|stream| Ok(stream?)).with_context(cannot)?;
+        if !self.is_secure {
+            return handshake(stream).await.with_context(cannot);
+        }
+        let name = host.rsplit_once(':').map_or(host.as_str(), |(name, _port)| name);
+        let tls = Toward::new(&TowardFiles { also: authorities(), ..TowardFiles::default() })?;
+        let secured = timeout(PATIENCE, tls.connect(name.trim_matches(['[', ']']), stream));
+        let stream = secured.await.context("no connection in time").and_then(|it| Ok(it?));
+        let stream = stream.with_context(|| format!("no TLS with the admin port at {host}"))?;
+        handshake(stream).await.with_context(cannot)
+    }
+}
+
+async fn handshake(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> anyhow::Result<SendRequest<Full<Bytes>>> {
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // Ends with the sender; what went wrong on it the sender is told.
     tokio::spawn(connection);
     Ok(sender)
 }
 
-/// `host:port` of `http://host:port`.
-fn authority(admin: &str) -> anyhow::Result<String> {
-    let wrong = || format!("`{admin}` is not an admin port: expected http://127.0.0.1:8081");
-    let uri: Uri = admin.parse().with_context(wrong)?;
-    let plain = uri.scheme_str() == Some("http")
-        && matches!(uri.path(), "" | "/")
-        && uri.query().is_none()
-        && !admin.contains('@');
-    match uri.authority() {
-        Some(authority) if plain => {
-            let port = authority.port_u16().unwrap_or(80);
-            Ok(format!("{}:{port}", authority.host()))
-        }
-        Some(_) | None => bail!(wrong()),
-    }
+/// A file of those who may vouch for the admin port, beside the system's authorities.
+fn authorities() -> Option<PathBuf> {
+    std::env::var_os("BEARWARD_ADMIN_CA").filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+/// The admin port of a configuration.
+pub(super) fn port_of(config: &Config) -> String {
+    let scheme = if config.admin.tls.is_some() { "https" } else { "http" };
+    format!("{scheme}://{}", config.admin.listen)
 }
 
 /// A failure in words: what was wrong, and with which field.
@@ -292,11 +343,18 @@ mod tests {
 
     #[test]
     fn an_admin_port_is_a_plain_url() {
-        assert_eq!(authority("http://127.0.0.1:8081").expect("good"), "127.0.0.1:8081");
-        assert_eq!(authority("http://localhost:8081/").expect("good"), "localhost:8081");
-        assert_eq!(authority("http://[::1]:8081").expect("good"), "[::1]:8081");
-        for wrong in ["", "127.0.0.1:8081", "https://a:1", "http://a:1/b", "http://u:p@a:1"] {
-            assert!(authority(wrong).is_err(), "{wrong}");
+        for (text, is_secure, host) in [
+            ("http://127.0.0.1:8081", false, "127.0.0.1:8081"),
+            ("http://localhost:8081/", false, "localhost:8081"),
+            ("http://[::1]:8081", false, "[::1]:8081"),
+            ("https://a.example:8081", true, "a.example:8081"),
+            ("https://a.example", true, "a.example:443"),
+        ] {
+            let port = Port { is_secure, host: host.to_owned() };
+            assert_eq!(Port::parse(text).expect("good"), port, "{text}");
+        }
+        for wrong in ["", "127.0.0.1:8081", "ftp://a:1", "http://a:1/b", "https://u:p@a:1"] {
+            assert!(Port::parse(wrong).is_err(), "{wrong}");
         }
     }
 

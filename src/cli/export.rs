@@ -103,7 +103,7 @@ impl Arguments {
         let secret = client::secret(self.token_file.as_deref())
             .context("a gateway works with the store, so its admin port is asked")?;
         let admin = self.admin.clone();
-        let admin = admin.unwrap_or_else(|| format!("http://{}", config.admin.listen));
+        let admin = admin.unwrap_or_else(|| client::port_of(config));
         let mut client = Client::connect(&admin, &secret)?;
         let bar = progress::bytes();
         let path = format!(

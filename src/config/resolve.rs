@@ -6,17 +6,19 @@ mod leaks;
 mod notices;
 mod oidc;
 mod route;
+mod tls;
 pub(super) mod value;
 
 use super::error::{Errors, Report};
 use super::file::{self, Entry, Surroundings, Table};
 use super::{
-    AccessLog, Admin, Audit, Config, Gateway, IdentityHeaders, Limits, OwnPorts, Service, Store,
-    Upstream,
+    AccessLog, Address, Admin, Audit, Config, Gateway, IdentityHeaders, Limits, OwnPorts, Service,
+    Store, Upstream,
 };
 use crate::audit::chain::Key;
 use crate::role::Name;
 use crate::secret::DEFAULT_PREFIX;
+use crate::tls::{Toward, TowardFiles};
 use http::{HeaderName, HeaderValue};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -33,6 +35,7 @@ const STORE_CACHE_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 40;
 /// A day at least: less would hide what happened before anybody can look.
 const KEEP: RangeInclusive<Duration> = Duration::from_hours(24)..=Duration::from_hours(24 * 36_500);
 const CONNECTIONS: RangeInclusive<u64> = 1..=1_000_000;
+const HANDSHAKES: RangeInclusive<u64> = 1..=1_000_000;
 /// The least is what clients may count on everywhere.
 const HEAD_BYTES: RangeInclusive<u64> = 8 << 10..=1 << 20;
 const HEADER_FIELDS: RangeInclusive<u64> = 8..=1_000;
@@ -54,7 +57,7 @@ pub(super) fn resolve(text: &str, surroundings: Surroundings<'_>) -> Result<Conf
 fn config(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config> {
     let gateway = gateway(root.section("gateway"), surroundings);
     let gateway_listen = gateway.as_ref().map(|gateway| gateway.listen);
-    let admin = admin(root.section("admin"), gateway_listen);
+    let admin = admin(root.section("admin"), gateway_listen, surroundings);
     let admin_listen = admin.as_ref().map(|admin| admin.listen);
     let ports = OwnPorts { gateway: gateway_listen, admin: admin_listen };
     let store = store(root.section("store"), surroundings);
@@ -85,6 +88,10 @@ fn config(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config>
         organization_roles: &organization_roles,
         services: &services,
         upstreams: &upstreams,
+        client_ca: gateway
+            .as_ref()
+            .and_then(|gateway| gateway.tls.as_ref())
+            .is_some_and(|tls| tls.client_ca.is_some()),
     };
     let routes = route::routes(root.take("routes"), &known);
     root.finish();
@@ -118,6 +125,7 @@ fn beside(store: Option<&Store>) -> PathBuf {
 
 fn gateway(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<Gateway> {
     let listen = table.required("listen").and_then(|entry| entry.read(value::socket));
+    let tls = table.take("tls").map(|entry| tls::server(&entry, true, surroundings));
     let workers = table.take("workers").and_then(|entry| entry.count(&WORKERS));
     let realm = table.take("realm").and_then(|entry| entry.read(value::realm));
     let prefix = table.take("token_prefix").and_then(|entry| entry.read(value::token_prefix));
@@ -131,6 +139,7 @@ fn gateway(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<Gatew
     table.finish();
     Some(Gateway {
         listen: listen?,
+        tls: tls.flatten(),
         workers: workers.unwrap_or_else(processors),
         realm: realm.unwrap_or_else(|| "bearward".to_owned()),
         token_prefix: prefix.unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
@@ -144,15 +153,20 @@ fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn admin(mut table: Table<'_>, gateway: Option<SocketAddr>) -> Option<Admin> {
+fn admin(
+    mut table: Table<'_>,
+    gateway: Option<SocketAddr>,
+    surroundings: Surroundings<'_>,
+) -> Option<Admin> {
     let entry = table.required("listen");
+    let tls = table.take("tls").map(|entry| tls::server(&entry, false, surroundings));
     let listen = entry.as_ref().and_then(|entry| entry.read(value::socket));
     if let (Some(entry), Some(listen)) = (&entry, listen) {
-        if !listen.ip().to_canonical().is_loopback() {
+        if !listen.ip().to_canonical().is_loopback() && tls.is_none() {
             entry.error(format!(
-                "{listen} can be reached from beyond this machine, and there is no TLS on the \
-                 admin port: listen on 127.0.0.1 or [::1], and reach it from elsewhere over SSH \
-                 or behind a proxy on this machine that ends TLS"
+                "{listen} can be reached from beyond this machine, where tokens would cross the \
+                 network in the clear: it needs TLS (`admin.tls`), or listen on 127.0.0.1 or [::1] \
+                 and reach it from elsewhere over SSH"
             ));
         }
         if gateway.is_some_and(|gateway| overlap(gateway, listen)) {
@@ -168,7 +182,7 @@ fn admin(mut table: Table<'_>, gateway: Option<SocketAddr>) -> Option<Admin> {
     let session_life = time("session_life", Duration::from_hours(12));
     table.finish();
     let hosts = hosts.unwrap_or_default();
-    Some(Admin { listen: listen?, hosts, session_idle, session_life })
+    Some(Admin { listen: listen?, tls: tls.flatten(), hosts, session_idle, session_life })
 }
 
 /// Whether two listeners want the same address.
@@ -207,6 +221,7 @@ fn limits(mut table: Table<'_>) -> Limits {
         table.take(name).and_then(|entry| entry.count(&range)).unwrap_or(default)
     };
     let connections_max = count("connections_max", CONNECTIONS, 10_000);
+    let handshakes_max = count("handshakes_max", HANDSHAKES, 2_000);
     let head_bytes_max = count("head_bytes_max", HEAD_BYTES, 64 << 10);
     let header_fields_max = count("header_fields_max", HEADER_FIELDS, 100);
     let body = table.take("request_body_bytes_max").and_then(|entry| entry.integer(&BODY_BYTES));
@@ -217,6 +232,8 @@ fn limits(mut table: Table<'_>) -> Limits {
     };
     let limits = Limits {
         connections_max,
+        handshakes_max,
+        handshake_timeout: time("handshake_timeout", TIMEOUT, 10),
         head_bytes_max,
         header_fields_max,
         request_body_bytes_max: body.unwrap_or(1 << 30),
@@ -285,16 +302,18 @@ fn upstream(
     ports: OwnPorts,
     surroundings: Surroundings<'_>,
 ) -> Option<Upstream> {
-    let addresses = table.required("addresses").map(|list| {
-        let empty = "needs at least one address, such as \"127.0.0.1:9000\"";
-        list.distinct_some(empty, |entry| {
-            let address = entry.read(value::address)?;
-            if let Some(own) = ports.named(&address) {
-                entry.error(own.to_string());
-            }
-            Some(address)
-        })
-    });
+    let addresses = table.required("addresses");
+    let (addresses, is_secure) =
+        addresses.map(|list| upstream_addresses(&list, ports)).unwrap_or_default();
+    let tls = match (table.take("tls"), is_secure) {
+        (Some(entry), _) => tls::toward(&entry, is_secure, surroundings),
+        // The system's authorities vouch for the hosts that are connected to.
+        (None, true) => {
+            let toward = Toward::new(&TowardFiles::default());
+            toward.map_err(|error| table.lacks(error.to_string())).ok()
+        }
+        (None, false) => None,
+    };
     let idle_connections = table.take("idle_connections_max");
     let idle_connections = idle_connections.and_then(|entry| entry.count(&IDLE_CONNECTIONS));
     let credential = table.take("credential").and_then(|entry| credential(&entry, surroundings));
@@ -309,7 +328,9 @@ fn upstream(
     table.finish();
     Some(Upstream {
         name: name?.to_string(),
-        addresses: addresses.unwrap_or_default(),
+        addresses,
+        // Never in the clear for want of the means.
+        tls: if is_secure { Some(tls?) } else { None },
         connect_timeout,
         first_byte_timeout,
         idle_timeout,
@@ -317,6 +338,23 @@ fn upstream(
         idle_connection_timeout,
         credential,
     })
+}
+
+/// Addresses, and whether TLS is spoken with them: with all or with none, as requests go to any.
+fn upstream_addresses(list: &Entry<'_>, ports: OwnPorts) -> (Vec<Address>, bool) {
+    let empty = "needs at least one address, such as \"127.0.0.1:9000\"";
+    let mut secure = None;
+    let addresses = list.distinct_some(empty, |entry| {
+        let (address, is_secure) = entry.read(value::upstream)?;
+        if let Some(own) = ports.named(&address) {
+            entry.error(own.to_string());
+        }
+        if *secure.get_or_insert(is_secure) != is_secure {
+            entry.error("begin all addresses of an upstream with https://, or none");
+        }
+        Some(address)
+    });
+    (addresses, secure.unwrap_or_default())
 }
 
 fn credential(entry: &Entry<'_>, surroundings: Surroundings<'_>) -> Option<HeaderValue> {

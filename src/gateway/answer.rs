@@ -104,6 +104,8 @@ pub(super) fn respond(
         StatusCode::BAD_REQUEST if outcome == Outcome::Denied(Reason::Malformed) => {
             headers.insert(WWW_AUTHENTICATE, challenges.invalid_request.clone());
         }
+        // No token would help, so none is asked for.
+        StatusCode::FORBIDDEN if outcome == Outcome::Denied(Reason::NoCertificate) => {}
         StatusCode::FORBIDDEN => {
             if let Some(route) = route {
                 headers.insert(WWW_AUTHENTICATE, route.insufficient_scope.clone());
@@ -179,6 +181,11 @@ fn objected(objection: Objection) -> (StatusCode, &'static str, &'static str) {
         ),
         Objection::Host => bad("The request must have exactly one valid Host field"),
         Objection::Target => bad("The request target must be a path on the host that Host names"),
+        Objection::Misdirected => (
+            StatusCode::MISDIRECTED_REQUEST,
+            "misdirected_request",
+            "This connection was made to another host than Host names",
+        ),
         Objection::Path => bad("The path can be read in more than one way"),
         Objection::Method => (
             StatusCode::METHOD_NOT_ALLOWED,
@@ -210,6 +217,11 @@ fn denied(reason: Reason) -> (StatusCode, &'static str, &'static str) {
             StatusCode::FORBIDDEN,
             "insufficient_scope",
             "The token does not carry what this resource needs",
+        ),
+        Reason::NoCertificate => (
+            StatusCode::FORBIDDEN,
+            "certificate_required",
+            "This resource takes clients with a certificate only, and the connection has none",
         ),
         Reason::MethodNotAllowed => (
             StatusCode::METHOD_NOT_ALLOWED,

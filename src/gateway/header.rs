@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 /// Fields that only a trusted proxy may say, beside the identity headers and everything that
 /// begins with [`X_FORWARDED`].
-const FORWARDING: [&str; 2] = ["forwarded", "x-real-ip"];
+const FORWARDING: [&str; 4] = ["forwarded", "x-real-ip", "client-cert", "client-cert-chain"];
 const X_FORWARDED: &str = "x-forwarded-";
 /// Fields of one connection only, and the proxy's own: those that are taken off by their
 /// [`Kind`], here for their aliases.
@@ -55,10 +55,12 @@ pub(super) struct Forwarded {
 }
 
 impl Forwarded {
-    pub(super) fn of(peer: IpAddr) -> Self {
+    pub(super) fn of(peer: IpAddr, is_secure: bool) -> Self {
+        let scheme = if is_secure { "https" } else { "http" };
         let lines = |version: &str| {
             let text = format!(
-                "x-forwarded-for: {peer}\r\nx-forwarded-proto: http\r\nvia: {version} bearward\r\n"
+                "x-forwarded-for: {peer}\r\nx-forwarded-proto: {scheme}\r\n\
+                 via: {version} bearward\r\n"
             );
             text.into_bytes().into_boxed_slice()
         };
@@ -78,7 +80,7 @@ impl HeaderWork {
     #[must_use]
     pub fn new(identity: &IdentityHeaders) -> Self {
         let peer = IpAddr::from([192, 0, 2, 1]);
-        Self { names: Names::new(identity), forwarded: Forwarded::of(peer) }
+        Self { names: Names::new(identity), forwarded: Forwarded::of(peer, false) }
     }
 
     /// Writes the upstream's fields for a client's.

@@ -9,14 +9,13 @@ use crate::config::Upstream;
 use crate::http1::{Decoder, Piece};
 use crate::listener::Writer;
 use crate::phase::{Late, Phase};
-use crate::socket::{Buffers, Reader, Told, is_joined, write_all};
+use crate::socket::{Buffers, Outward, Reader, Told, is_joined, write_all};
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io::{self, Write as _};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::net::tcp::WriteHalf;
 
 /// An answer that went to its end.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +57,7 @@ pub(super) enum UpEnd {
 /// A request's body, from the client to the upstream.
 pub(super) struct Upload<'a, 'c, 'l> {
     pub(super) reader: &'a mut Reader<'c>,
-    pub(super) half: &'a mut WriteHalf<'l>,
+    pub(super) half: &'a mut Outward<'l>,
     pub(super) buffers: &'a Rc<Buffers>,
     pub(super) phase: &'a Phase,
     pub(super) spec: &'a Upstream,
@@ -171,7 +170,7 @@ impl Upload<'_, '_, '_> {
     }
 }
 
-async fn send_up(half: &mut WriteHalf<'_>, pieces: [&[u8]; 3], phase: &Phase) -> Result<(), UpEnd> {
+async fn send_up(half: &mut Outward<'_>, pieces: [&[u8]; 3], phase: &Phase) -> Result<(), UpEnd> {
     let told = |told| match (told, phase.late()) {
         (Told::Waits, Some(Late::Upstream)) => Err(io::ErrorKind::TimedOut.into()),
         _ => Ok(()),

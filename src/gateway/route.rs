@@ -2,7 +2,7 @@
 
 use super::vet;
 use crate::access::{Demand, Requirement};
-use crate::config::{Access, Config};
+use crate::config::{Access, ClientCertificate, Config};
 use crate::role::{RoleName, RoleSet, RoleTable};
 use crate::usage::{Asked, Bit};
 use http::{HeaderValue, Method};
@@ -23,6 +23,8 @@ pub struct Route {
     pub strip_bytes: usize,
     /// Whether the client's bearer goes upstream.
     pub forward_bearer: bool,
+    /// Whether the upstream is told of the client's certificate.
+    pub forward_certificate: bool,
     /// Longest body of a request, in bytes, where the route says so.
     pub body_bytes_max: Option<u64>,
     /// The challenge of a 403: RFC 6750 section 3.
@@ -205,10 +207,15 @@ fn compile(
     Ok(Route {
         name: route.name.clone(),
         needed: demand.as_ref().map_or(Bit::NONE, |demand| asked.bit(demand)),
-        requirement: Requirement { methods: route.methods.clone(), demand },
+        requirement: Requirement {
+            methods: route.methods.clone(),
+            certificate: route.client_certificate == ClientCertificate::Required,
+            demand,
+        },
         upstream: route.upstream,
         strip_bytes,
         forward_bearer: route.forward_bearer,
+        forward_certificate: route.client_certificate != ClientCertificate::None,
         body_bytes_max: route.request_body_bytes_max,
         insufficient_scope: visible(challenge),
         allow: visible(allow.join(", ")),

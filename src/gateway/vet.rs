@@ -23,6 +23,8 @@ pub(super) enum Objection {
     /// An absolute target that names another host than `Host` does or another scheme than the
     /// port's, or another form of target than a path.
     Target,
+    /// Another host than the one that the connection was made to (RFC 9110 section 15.5.20).
+    Misdirected,
     /// A path that gateway and upstream could read differently.
     Path,
     /// CONNECT and TRACE are not for a reverse proxy.
@@ -46,6 +48,15 @@ impl From<Fault> for Objection {
             | Fault::Extension => Self::Framing,
         }
     }
+}
+
+/// What the connection says about the requests on it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Origin<'a> {
+    /// Whether TLS is spoken.
+    pub(super) is_secure: bool,
+    /// The host that the connection was made to, in lower case, as far as TLS says.
+    pub(super) server_name: Option<&'a str>,
 }
 
 /// What is certain about a request.
@@ -77,7 +88,7 @@ impl Target {
 }
 
 /// Vets the head of a request.
-pub(super) fn vet<'a>(head: &RequestHead<'a>) -> Result<Vetted<'a>, Objection> {
+pub(super) fn vet<'a>(head: &RequestHead<'a>, origin: Origin<'_>) -> Result<Vetted<'a>, Objection> {
     let method = Method::from_bytes(head.method()).map_err(|_no_method| Objection::Head)?;
     if matches!(method, Method::CONNECT | Method::TRACE) {
         return Err(Objection::Method);
@@ -85,24 +96,30 @@ pub(super) fn vet<'a>(head: &RequestHead<'a>) -> Result<Vetted<'a>, Objection> {
     if head.expectation() == Expectation::Other {
         return Err(Objection::Expectation);
     }
-    let host = head.host().ok_or(Objection::Host)?;
+    let field = head.host().ok_or(Objection::Host)?;
+    let host = canonical_host(field)?;
+    // What the handshake showed and asked for was meant for that host and no other.
+    if origin.server_name.is_some_and(|name| name != host) {
+        return Err(Objection::Misdirected);
+    }
     let target = std::str::from_utf8(head.target()).map_err(|_no_text| Objection::Target)?;
-    let start = path_start(target, host)?;
+    let start = path_start(target, field, origin)?;
     let end = target[start..].find('?').map_or(target.len(), |length| start + length);
     // An absolute target may have no path.
     let path = if start == end { "/" } else { &target[start..end] };
-    Ok(Vetted { method, host: canonical_host(host)?, path, target: Target { start } })
+    Ok(Vetted { method, host, path, target: Target { start } })
 }
 
 /// Where the path begins in a target in origin or absolute form (RFC 9112 section 3.2). Asterisk
 /// and authority forms have none.
-fn path_start(target: &str, host: &[u8]) -> Result<usize, Objection> {
+fn path_start(target: &str, host: &[u8], origin: Origin<'_>) -> Result<usize, Objection> {
     if target.starts_with('/') {
         return Ok(0);
     }
     let (scheme, rest) = target.split_once("://").ok_or(Objection::Target)?;
-    // The port has no TLS: whoever asks for `https` means another origin (RFC 9110 section 4.3.3).
-    if !scheme.eq_ignore_ascii_case("http") {
+    // Whoever names another scheme than the connection's means another origin (RFC 9110 section
+    // 4.3.3).
+    if !scheme.eq_ignore_ascii_case(if origin.is_secure { "https" } else { "http" }) {
         return Err(Objection::Target);
     }
     let length = rest.find(['/', '?']).unwrap_or(rest.len());

@@ -1,6 +1,6 @@
 //! The acceptor: takes sockets and hands them out.
 
-use super::{Desk, Message};
+use super::{Arrived, Desk, Message, Security};
 use crate::socket;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -14,12 +14,13 @@ use tokio::time::{Instant, sleep};
 const FULL_PAUSE: Duration = Duration::from_millis(5);
 
 /// What the acceptor keeps to.
-#[derive(Clone, Copy)]
 pub(super) struct Limits {
     /// Most connections at once.
     pub(super) connections_max: usize,
     /// How long after the stop those that had connected before it may wait for a place.
     pub(super) backlog_for_max: Duration,
+    /// How TLS is spoken, with a limit of its own.
+    pub(super) security: Option<Security>,
 }
 
 pub(super) fn start(
@@ -39,17 +40,17 @@ pub(super) fn start(
             };
             tokio::select! {
                 () = stop.notified() => {}
-                () = accept(&socket, limits, &desks) => {}
+                () = accept(&socket, &limits, &desks) => {}
             }
             match socket.into_std() {
-                Ok(socket) => take_backlog(&socket, limits, &desks).await,
+                Ok(socket) => take_backlog(&socket, &limits, &desks).await,
                 Err(error) => tracing::warn!(%error, "who waits for the data port is not taken"),
             }
         });
     })
 }
 
-async fn accept(socket: &tokio::net::TcpListener, limits: Limits, desks: &[Desk]) {
+async fn accept(socket: &tokio::net::TcpListener, limits: &Limits, desks: &[Desk]) {
     loop {
         if is_full(limits, desks) {
             // Further clients wait in the backlog.
@@ -58,7 +59,7 @@ async fn accept(socket: &tokio::net::TcpListener, limits: Limits, desks: &[Desk]
         }
         let (stream, peer) = socket::accept(socket).await;
         let Ok(stream) = stream.into_std() else { continue };
-        if !hand_out(stream, peer, desks) {
+        if !hand_out(stream, peer, limits, desks) {
             return;
         }
     }
@@ -67,7 +68,7 @@ async fn accept(socket: &tokio::net::TcpListener, limits: Limits, desks: &[Desk]
 /// Whoever has connected counts on being heard, and may have sent a request already: those who wait
 /// when the port is about to close are taken as well. To the clients the system has accepted them;
 /// closing the socket would reset them.
-async fn take_backlog(socket: &TcpListener, limits: Limits, desks: &[Desk]) {
+async fn take_backlog(socket: &TcpListener, limits: &Limits, desks: &[Desk]) {
     let end = Instant::now() + limits.backlog_for_max;
     while Instant::now() < end {
         if is_full(limits, desks) {
@@ -76,7 +77,7 @@ async fn take_backlog(socket: &TcpListener, limits: Limits, desks: &[Desk]) {
         }
         match socket::accept_now(socket) {
             Ok(Some((stream, peer))) => {
-                if !hand_out(stream, peer, desks) {
+                if !hand_out(stream, peer, limits, desks) {
                     return;
                 }
             }
@@ -89,16 +90,17 @@ async fn take_backlog(socket: &TcpListener, limits: Limits, desks: &[Desk]) {
     }
 }
 
-fn is_full(limits: Limits, desks: &[Desk]) -> bool {
+fn is_full(limits: &Limits, desks: &[Desk]) -> bool {
     let open: usize = desks.iter().map(|desk| desk.open.load(Ordering::Relaxed)).sum();
-    open >= limits.connections_max
+    open >= limits.connections_max || limits.security.as_ref().is_some_and(Security::is_crowded)
 }
 
 /// Gives a socket to the worker with the fewest; false where there is none any more.
-fn hand_out(stream: TcpStream, peer: SocketAddr, desks: &[Desk]) -> bool {
+fn hand_out(socket: TcpStream, peer: SocketAddr, limits: &Limits, desks: &[Desk]) -> bool {
     let least = desks.iter().min_by_key(|desk| desk.open.load(Ordering::Relaxed));
     least.is_some_and(|desk| {
         desk.open.fetch_add(1, Ordering::Relaxed);
-        desk.messages.send(Message::Socket(stream, peer)).is_ok()
+        let under_way = limits.security.as_ref().map(|security| security.handshakes.begin());
+        desk.messages.send(Message::Socket(Arrived { socket, peer, under_way })).is_ok()
     })
 }

@@ -3,15 +3,12 @@
 use super::Handler;
 use crate::http1::{Fault, HeadLimits, Parser, Side};
 use crate::phase::Phase;
-use crate::socket::{Buffers, Reader, Told, write_all};
+use crate::socket::{Buffers, Outward, Reader, Stream, Told, write_all};
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
-use tokio::net::tcp::WriteHalf;
 
 /// What of a body that nobody wants is read before the connection is closed, so that the client
 /// comes to see the answer (RFC 9112 section 9.6): so many bytes, and for so long.
@@ -40,7 +37,7 @@ pub struct Exchange<'c, 's> {
 
 /// The way to a client.
 pub(crate) struct Writer<'s> {
-    half: WriteHalf<'s>,
+    half: Outward<'s>,
     phase: Rc<Phase>,
 }
 
@@ -63,7 +60,7 @@ impl Writer<'_> {
 pub(super) async fn serve<H: Handler>(
     handler: &H,
     connection: &H::Connection,
-    stream: &mut TcpStream,
+    stream: &mut Stream,
     phase: &Rc<Phase>,
     limits: HeadLimits,
     buffers: &Rc<Buffers>,
@@ -93,11 +90,11 @@ pub(super) async fn serve<H: Handler>(
         }
     };
     match next {
-        Next::Request | Next::Close => {}
+        Next::Request | Next::Close => stream.announce_end(),
         Next::Linger => linger(stream, phase, buffers).await,
         Next::Reset => {
             // A reset instead of an end (RFC 9112 section 8: the message is incomplete).
-            let _closed_anyway = stream.set_zero_linger();
+            stream.break_off();
         }
     }
 }
@@ -138,9 +135,9 @@ async fn read_head(reader: &mut Reader<'_>, phase: &Phase, is_fresh: bool) -> He
     }
 }
 
-async fn linger(stream: &mut TcpStream, phase: &Phase, buffers: &Rc<Buffers>) {
+async fn linger(stream: &mut Stream, phase: &Phase, buffers: &Rc<Buffers>) {
     phase.close_within(LINGER_FOR);
-    if stream.shutdown().await.is_err() {
+    if stream.end().await.is_err() {
         return;
     }
     let (read, _write) = stream.split();

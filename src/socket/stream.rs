@@ -1,6 +1,7 @@
-//! HTTP/1 messages over a socket: reading them piece by piece, writing them.
+//! HTTP/1 messages over a connection: reading them piece by piece, writing them.
 
 use super::buffer::{Buffer, Buffers};
+use super::session::Session;
 use crate::http1::{Decoder, Fault, HeadLimits, Parser, Piece, RequestHead, ResponseHead};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
@@ -9,18 +10,143 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 /// Messages up to this length are put together and sent in one piece: gathering costs the kernel
 /// more than copying a little does.
 const JOINED_BYTES_MAX: usize = 4096;
 
+/// A connection, in the clear or over TLS.
+pub(crate) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<Session>),
+}
+
+impl Stream {
+    /// Both directions.
+    pub(crate) fn split(&mut self) -> (Inward<'_>, Outward<'_>) {
+        match self {
+            Self::Plain(socket) => {
+                let (read, write) = socket.split();
+                (Inward::Plain(read), Outward::Plain(write))
+            }
+            Self::Tls(session) => (Inward::Tls(session), Outward::Tls(session)),
+        }
+    }
+
+    /// Whether nothing has come that anybody could read, nor the end.
+    pub(crate) fn is_idle(&self) -> bool {
+        match self {
+            Self::Plain(socket) => {
+                // The system is only asked if something has happened. (`poll_read_ready` would not
+                // do: to a task that has used up its budget it says nothing, which looks like
+                // silence.)
+                let read = socket.try_read(&mut [0]);
+                read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+            }
+            Self::Tls(session) => session.is_idle(),
+        }
+    }
+
+    /// Says that this is the end, where that is said beside ending.
+    pub(crate) fn announce_end(&self) {
+        match self {
+            Self::Plain(_) => {}
+            Self::Tls(session) => session.announce_end(),
+        }
+    }
+
+    /// Ends what is sent; the other side may go on.
+    pub(crate) async fn end(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(socket) => socket.shutdown().await,
+            Self::Tls(session) => session.end(),
+        }
+    }
+
+    /// Lets the connection end as a broken one does, without an announcement.
+    pub(crate) fn break_off(&self) {
+        let socket = match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(session) => session.socket(),
+        };
+        let _closed_anyway = socket.set_zero_linger();
+    }
+}
+
+/// What comes.
+pub(crate) enum Inward<'s> {
+    Plain(ReadHalf<'s>),
+    Tls(&'s Session),
+}
+
+/// What goes.
+pub(crate) enum Outward<'s> {
+    Plain(WriteHalf<'s>),
+    Tls(&'s Session),
+}
+
+/// How a write went: TLS takes before it moves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// Bytes that need not be given again.
+    pub(crate) taken: usize,
+    /// Bytes that left, as they are on the wire.
+    pub(crate) moved: usize,
+}
+
+impl Outward<'_> {
+    /// Begins to write, without a wait. An error means that nothing has left.
+    pub(crate) fn try_write(&self, text: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(half) => half.try_write(text),
+            Self::Tls(session) => session.try_write(text),
+        }
+    }
+
+    /// Writes what is in `pieces`, as far as the socket takes it.
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<Written>> {
+        match self {
+            Self::Plain(half) => {
+                let half = Pin::new(half);
+                let mut filled = pieces.iter().filter(|piece| !piece.is_empty());
+                let polled = match (filled.next(), filled.next()) {
+                    (None, _) => Poll::Ready(Ok(0)),
+                    (Some(piece), None) => half.poll_write(cx, piece),
+                    (Some(_), Some(_)) => half.poll_write_vectored(cx, pieces),
+                };
+                polled.map_ok(|count| Written { taken: count, moved: count })
+            }
+            Self::Tls(session) => {
+                if pieces.iter().all(|piece| piece.is_empty()) {
+                    let flushed = session.poll_flush(cx);
+                    return flushed.map_ok(|moved| Written { taken: 0, moved });
+                }
+                session.poll_write(cx, pieces)
+            }
+        }
+    }
+
+    /// Whether what was taken has left.
+    fn is_flushed(&self) -> bool {
+        match self {
+            Self::Plain(_) => true,
+            Self::Tls(session) => session.is_flushed(),
+        }
+    }
+}
+
 /// One direction of a connection: what comes.
 ///
 /// It holds a buffer only while something is in it.
 pub(crate) struct Reader<'s> {
-    half: ReadHalf<'s>,
+    half: Inward<'s>,
     parser: &'s mut Parser,
     limits: HeadLimits,
     buffers: Rc<Buffers>,
@@ -33,7 +159,7 @@ pub(crate) struct Reader<'s> {
 
 impl<'s> Reader<'s> {
     pub(crate) fn new(
-        half: ReadHalf<'s>,
+        half: Inward<'s>,
         parser: &'s mut Parser,
         limits: HeadLimits,
         buffers: Rc<Buffers>,
@@ -51,8 +177,12 @@ impl<'s> Reader<'s> {
     /// Whether nothing waits to be read, not even the end. The runtime hears of what has come a
     /// moment later than the system does; here the system is asked itself.
     pub(crate) fn is_silent(&self) -> bool {
+        let socket = match &self.half {
+            Inward::Plain(half) => half.as_ref(),
+            Inward::Tls(session) => session.socket(),
+        };
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        let seen = rustix::net::recv(self.half.as_ref(), &mut [0_u8; 1][..], flags);
+        let seen = rustix::net::recv(socket, &mut [0_u8; 1][..], flags);
         seen.is_err_and(|error| error == Errno::WOULDBLOCK)
     }
 
@@ -68,7 +198,10 @@ impl<'s> Reader<'s> {
         let outcome = if room.capacity() == 0 {
             Poll::Ready(Err(io::Error::other("more is waiting to be read than there is room for")))
         } else {
-            Pin::new(&mut self.half).poll_read(cx, &mut room)
+            match &mut self.half {
+                Inward::Plain(half) => Pin::new(half).poll_read(cx, &mut room),
+                Inward::Tls(session) => session.poll_read(cx, &mut room),
+            }
         };
         let count = room.filled().len();
         buffer.read(count);
@@ -169,21 +302,6 @@ impl Drop for Reader<'_> {
     }
 }
 
-/// Writes what is in `pieces`, as far as the socket takes it.
-fn poll_write(
-    half: &mut WriteHalf<'_>,
-    cx: &mut Context<'_>,
-    pieces: &[IoSlice<'_>],
-) -> Poll<io::Result<usize>> {
-    let half = Pin::new(half);
-    let mut filled = pieces.iter().filter(|piece| !piece.is_empty());
-    match (filled.next(), filled.next()) {
-        (None, _) => Poll::Ready(Ok(0)),
-        (Some(piece), None) => half.poll_write(cx, piece),
-        (Some(_), Some(_)) => half.poll_write_vectored(cx, pieces),
-    }
-}
-
 /// Whether `data` is better appended to `text` than sent beside it.
 pub(crate) fn is_joined(text: &[u8], data: usize) -> bool {
     text.len() + data <= JOINED_BYTES_MAX
@@ -201,15 +319,15 @@ pub(crate) enum Told {
 /// Writes all pieces. `told` hears how it goes, and may end it while it waits. An error comes with
 /// how much was written before it.
 pub(crate) async fn write_all(
-    half: &mut WriteHalf<'_>,
+    half: &mut Outward<'_>,
     mut pieces: [&[u8]; 3],
     mut told: impl FnMut(Told) -> io::Result<()>,
 ) -> Result<(), (usize, io::Error)> {
     let mut written = 0;
-    while pieces.iter().any(|piece| !piece.is_empty()) {
+    while pieces.iter().any(|piece| !piece.is_empty()) || !half.is_flushed() {
         let outcome = poll_fn(|cx| {
             let slices = pieces.map(IoSlice::new);
-            let polled = poll_write(half, cx, &slices);
+            let polled = half.poll_write(cx, &slices);
             if polled.is_pending()
                 && let Err(error) = told(Told::Waits)
             {
@@ -218,18 +336,20 @@ pub(crate) async fn write_all(
             polled
         })
         .await;
-        let count = match outcome {
-            Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
-            Ok(count) => count,
+        let Written { taken, moved } = match outcome {
+            Ok(Written { taken: 0, moved: 0 }) => {
+                return Err((written, io::ErrorKind::WriteZero.into()));
+            }
+            Ok(step) => step,
             Err(error) => return Err((written, error)),
         };
-        written += count;
-        told(Told::Took(count)).map_err(|error| (written, error))?;
-        let mut left = count;
+        written += taken;
+        told(Told::Took(moved)).map_err(|error| (written, error))?;
+        let mut left = taken;
         for piece in &mut pieces {
-            let taken = left.min(piece.len());
-            *piece = &piece[taken..];
-            left -= taken;
+            let here = left.min(piece.len());
+            *piece = &piece[here..];
+            left -= here;
         }
     }
     Ok(())

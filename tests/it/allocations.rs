@@ -167,13 +167,14 @@ fn start_gateway(upstream: SocketAddr) -> (Listener, String) {
         cache: Arc::clone(&cache),
         readers: Arc::new(Readers::start(cache, 1).unwrap()),
         plan: Arc::new(arc_swap::ArcSwap::from_pointee(plan)),
+        tls: None,
         own_ports: bearward::config::OwnPorts::default(),
         roles: Box::new(move || store.roles()),
     });
     let counters = Arc::<Counters>::default();
     let socket = TcpListener::bind(config.gateway.listen).unwrap();
     let limits = config.limits.clone();
-    let listener = Listener::start(socket, 1, &limits, move |number, ticks| {
+    let listener = Listener::start(socket, 1, &limits, None, move |number, ticks| {
         let (shared, counters) = (Arc::clone(&shared), Arc::clone(&counters));
         Gateway::new(shared, &config, ticks.clone(), board.shard(number), counters, None)
     });

@@ -326,7 +326,7 @@ fn the_admin_client_sends_a_token_to_this_machine_only() {
         told.err
     };
     assert!(run("http://192.0.2.1:8081").contains("not on this machine"));
-    assert!(run("https://127.0.0.1:8081").contains("expected http://"));
+    assert!(run("ftp://127.0.0.1:8081").contains("expected http://"));
     assert!(run("http://127.0.0.1:1").contains("is `bearward serve` running?"));
 }
 

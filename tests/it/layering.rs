@@ -37,11 +37,11 @@ const PURE: &[&str] = &[
 const GROUND: &[&str] = &["clock", "seal", "store"];
 /// L2: what is held in memory.
 const MIDDLE: &[&str] = &["cache", "directory", "rotation", "session", "trails", "usage"];
-/// Read by the edges, above nothing but L0.
+/// Read by the edges, above nothing but L0, and TLS as far as it is files.
 const SETTINGS: &[&str] = &["config", "telemetry"];
 
-/// What the edges share: deadlines, how connections are taken and written to, and how they are made.
-const BENEATH_EDGES: &[&str] = &["outbound", "phase", "socket"];
+/// What the edges share: deadlines, TLS, how connections are taken and written to, and how they are made.
+const BENEATH_EDGES: &[&str] = &["outbound", "phase", "socket", "tls"];
 
 /// Which rooms a room may import beside itself. A room that is not here does not exist: whoever
 /// builds one decides first where it stands.
@@ -53,8 +53,9 @@ fn table() -> BTreeMap<&'static str, Option<BTreeSet<&'static str>>> {
     table.extend(PURE.iter().map(|&room| (room, rooms(&[PURE]))));
     table.extend(GROUND.iter().map(|&room| (room, rooms(&[PURE]))));
     table.extend(MIDDLE.iter().map(|&room| (room, rooms(&[PURE, GROUND, MIDDLE]))));
-    table.extend(SETTINGS.iter().map(|&room| (room, rooms(&[PURE]))));
+    table.extend(SETTINGS.iter().map(|&room| (room, rooms(&[PURE, &["tls"]]))));
     table.extend(BENEATH_EDGES.iter().map(|&room| (room, rooms(&[PURE, SETTINGS]))));
+    table.insert("tls", rooms(&[PURE]));
     table.insert("listener", edge(&[]));
     table.insert("upstream", edge(&[]));
     table.insert("provider", edge(&[]));

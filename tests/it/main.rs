@@ -20,6 +20,7 @@ mod notices;
 mod revocation;
 mod rotation;
 mod scim;
+mod tls;
 mod unused_scope;
 mod upstream;
 mod usage_loss;

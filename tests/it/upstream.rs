@@ -2,6 +2,7 @@
 //! scripts it, rightly or wrongly.
 
 use crate::wire::{Body, Channel, Cut, Head, PATIENCE, Tap, find, lossy};
+use rustls::{ServerConfig, ServerConnection};
 use std::io::ErrorKind;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -151,6 +152,8 @@ struct Shared {
     sent: Arc<AtomicU64>,
     closing: AtomicBool,
     recorded: bool,
+    /// How it speaks TLS, if it does. What is written down is what was said, not how.
+    tls: Mutex<Option<Arc<ServerConfig>>>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -185,10 +188,23 @@ impl Upstream {
             sent: Arc::default(),
             closing: AtomicBool::new(false),
             recorded,
+            tls: Mutex::default(),
         });
         let accepting = Arc::clone(&shared);
         thread::spawn(move || accepting.accept(&listener));
         Self { address, shared }
+    }
+
+    /// One that speaks TLS.
+    pub(crate) fn secured(script: Script, tls: Arc<ServerConfig>) -> Self {
+        let upstream = Self::start(script);
+        upstream.speak(tls);
+        upstream
+    }
+
+    /// Changes how TLS is spoken on connections that are accepted from now on.
+    pub(crate) fn speak(&self, tls: Arc<ServerConfig>) {
+        *self.shared.tls.lock().unwrap() = Some(tls);
     }
 
     /// Changes what happens on connections that are accepted from now on.
@@ -262,7 +278,10 @@ impl Shared {
             self.taps.lock().unwrap().push(Arc::clone(&tap));
             self.sockets.lock().unwrap().push(socket.try_clone().expect("a socket can be cloned"));
             let script = Arc::clone(&self.script.lock().unwrap());
-            let channel = Channel::new(socket, self.recorded.then_some(tap));
+            let mut channel = Channel::new(socket, self.recorded.then_some(tap));
+            if let Some(tls) = &*self.tls.lock().unwrap() {
+                channel = channel.over(ServerConnection::new(Arc::clone(tls)).unwrap());
+            }
             let mut peer = Peer { channel, sent: Arc::clone(&self.sent) };
             thread::spawn(move || {
                 script(&mut peer);

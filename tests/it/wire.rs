@@ -3,8 +3,10 @@
 //! Nothing here repairs what it reads: a test must see what an intermediary or a browser would see,
 //! and no HTTP library stands between.
 
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, Connection};
 use std::fmt;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -112,10 +114,11 @@ impl Answer {
     }
 }
 
-/// A socket, what was read from it ahead, and when patience ends.
+/// A socket, the TLS over it if there is any, what was read ahead, and when patience ends.
 #[derive(Debug)]
 pub(crate) struct Channel {
     socket: TcpStream,
+    tls: Option<Box<Connection>>,
     ahead: Vec<u8>,
     tap: Option<Tap>,
     deadline: Instant,
@@ -124,7 +127,15 @@ pub(crate) struct Channel {
 impl Channel {
     pub(crate) fn new(socket: TcpStream, tap: Option<Tap>) -> Self {
         socket.set_nodelay(true).expect("a socket takes TCP_NODELAY");
-        Self { socket, ahead: Vec::new(), tap, deadline: Instant::now() + PATIENCE }
+        Self { socket, tls: None, ahead: Vec::new(), tap, deadline: Instant::now() + PATIENCE }
+    }
+
+    /// The same over TLS, of which nothing has been said yet.
+    pub(crate) fn over(mut self, tls: impl Into<Connection>) -> Self {
+        let mut tls = tls.into();
+        tls.set_buffer_limit(None);
+        self.tls = Some(Box::new(tls));
+        self
     }
 
     /// Gives the reads that follow this long, all together.
@@ -137,7 +148,11 @@ impl Channel {
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Cut> {
-        self.socket.write_all(bytes).map_err(|error| cut(&error))
+        let written = match &mut self.tls {
+            None => self.socket.write_all(bytes),
+            Some(tls) => write_secured(tls, &mut self.socket, bytes),
+        };
+        written.map_err(|error| cut(&error))
     }
 
     /// Reads some bytes more.
@@ -149,7 +164,11 @@ impl Channel {
         self.socket.set_read_timeout(Some(left)).expect("a socket takes a timeout");
         let mut piece = [0; 16_384];
         loop {
-            match self.socket.read(&mut piece) {
+            let read = match &mut self.tls {
+                None => self.socket.read(&mut piece),
+                Some(tls) => read_secured(tls, &mut self.socket, &mut piece),
+            };
+            match read {
                 Ok(0) => return Err(Cut::Closed),
                 Ok(count) => {
                     if let Some(tap) = &self.tap {
@@ -248,6 +267,38 @@ impl Channel {
     }
 }
 
+fn write_secured(tls: &mut Connection, socket: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
+    if tls.is_handshaking() {
+        tls.complete_io(socket)?;
+    }
+    tls.writer().write_all(bytes)?;
+    while tls.wants_write() {
+        tls.write_tls(socket)?;
+    }
+    Ok(())
+}
+
+fn read_secured(
+    tls: &mut Connection,
+    socket: &mut TcpStream,
+    bytes: &mut [u8],
+) -> io::Result<usize> {
+    loop {
+        match tls.reader().read(bytes) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            outcome => return outcome,
+        }
+        while tls.wants_write() {
+            tls.write_tls(socket)?;
+        }
+        tls.read_tls(socket)?;
+        if let Err(error) = tls.process_new_packets() {
+            let _last_words = tls.write_tls(socket);
+            return Err(io::Error::new(ErrorKind::InvalidData, error));
+        }
+    }
+}
+
 /// A raw client on one connection.
 #[derive(Debug)]
 pub(crate) struct Wire {
@@ -260,6 +311,29 @@ impl Wire {
         let socket = socket.unwrap_or_else(|error| panic!("no connection to {address}: {error}"));
         socket.set_write_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
         Self { channel: Channel::new(socket, None) }
+    }
+
+    /// The same over TLS to this host, once the handshake is through.
+    pub(crate) fn secured(
+        address: SocketAddr,
+        config: &Arc<ClientConfig>,
+        host: &str,
+    ) -> io::Result<Self> {
+        let Self { channel } = Self::to(address);
+        let host = ServerName::try_from(host.to_owned()).expect("a name");
+        let tls = ClientConnection::new(Arc::clone(config), host).expect("a connection");
+        let mut channel = channel.over(tls);
+        let Channel { socket, tls, .. } = &mut channel;
+        socket.set_read_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
+        if let Some(tls) = tls {
+            tls.complete_io(socket)?;
+        }
+        Ok(Self { channel })
+    }
+
+    /// What was agreed upon in the handshake.
+    pub(crate) fn tls(&mut self) -> &mut Connection {
+        self.channel.tls.as_mut().expect("it speaks TLS")
     }
 
     /// Sends bytes. A peer that no longer listens is no error here: what it answered tells.

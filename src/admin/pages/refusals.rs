@@ -104,6 +104,7 @@ pub(super) const fn name(reason: Reason) -> &'static str {
         Reason::MethodNotAllowed => "method not allowed",
         Reason::Unavailable => "nobody could say",
         Reason::Superseded => "former secret",
+        Reason::NoCertificate => "without a client certificate",
     }
 }
 

@@ -5,7 +5,7 @@ use super::value;
 use crate::access::Organizations;
 use crate::config::error::suggestion;
 use crate::config::file::{Entry, Table, quoted};
-use crate::config::{Access, Route, Service, Upstream};
+use crate::config::{Access, ClientCertificate, Route, Service, Upstream};
 use crate::id::OrgId;
 use crate::role::{Name, RoleName};
 use http::Method;
@@ -24,6 +24,8 @@ pub(super) struct Known<'k> {
     pub(super) services: &'k [Service],
     /// Upstreams.
     pub(super) upstreams: &'k [Upstream],
+    /// Whether anybody may vouch for clients.
+    pub(super) client_ca: bool,
 }
 
 /// Reads `[[routes]]`.
@@ -93,6 +95,8 @@ fn route(mut table: Table<'_>, known: &Known<'_>) -> Option<Route> {
             method.read(value::method)
         })
     });
+    let certificate = table.take("client_certificate");
+    let certificate = certificate.and_then(|entry| client_certificate(&entry, known));
     let require = table.take("require");
     if require.is_none() {
         table.lacks(NEEDS_REQUIRE);
@@ -109,8 +113,28 @@ fn route(mut table: Table<'_>, known: &Known<'_>) -> Option<Route> {
         lenient_path,
         request_body_bytes_max: body,
         methods: methods.unwrap_or_default(),
+        client_certificate: certificate.unwrap_or_default(),
         access: access.unwrap_or(Access::Public),
     })
+}
+
+fn client_certificate(entry: &Entry<'_>, known: &Known<'_>) -> Option<ClientCertificate> {
+    let certificate = match entry.text()? {
+        "none" => ClientCertificate::None,
+        "optional" => ClientCertificate::Optional,
+        "required" => ClientCertificate::Required,
+        other => {
+            let other = quoted(other);
+            entry.error(format!("{other} is not \"none\", \"optional\" or \"required\""));
+            return None;
+        }
+    };
+    if certificate != ClientCertificate::None && !known.client_ca {
+        entry.dangling(
+            "nobody may vouch for clients: name a file of authorities, gateway.tls.client_ca",
+        );
+    }
+    Some(certificate)
 }
 
 fn upstream(entry: &Entry<'_>, known: &Known<'_>) -> Option<usize> {

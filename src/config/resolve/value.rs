@@ -87,7 +87,19 @@ pub(super) fn host(text: &str) -> Result<String, String> {
     host_name(text)
 }
 
-/// An address of an upstream.
+/// An address of an upstream, and whether TLS is spoken with it.
+pub(super) fn upstream(text: &str) -> Result<(Address, bool), String> {
+    let Some(secure) = text.strip_prefix("https://") else {
+        return Ok((address(text)?, false));
+    };
+    let secure = secure.strip_suffix('/').unwrap_or(secure);
+    // The port of `https` (RFC 9110 section 4.2.2) need not be written.
+    let has_port = secure.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
+    let written = if has_port { secure.to_owned() } else { format!("{secure}:443") };
+    Ok((address(&written)?, true))
+}
+
+/// An address.
 pub(super) fn address(text: &str) -> Result<Address, String> {
     let wrong = |reason: &str| format!("is not an address: {reason}");
     if text.contains("//") {
@@ -195,6 +207,8 @@ pub(super) fn identity_header(text: &str) -> Result<HeaderName, String> {
     }
     let reserved = [
         "authorization",
+        "client-cert",
+        "client-cert-chain",
         "connection",
         "content-encoding",
         "content-length",

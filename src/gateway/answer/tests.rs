@@ -112,6 +112,13 @@ fn each_reason_has_its_answer() {
                 "method_not_allowed",
                 "The route does not take this method",
             ),
+            Reason::NoCertificate => answer(
+                "403 Forbidden",
+                "",
+                TYPE,
+                "certificate_required",
+                "This resource takes clients with a certificate only, and the connection has none",
+            ),
             Reason::Barred | Reason::Unavailable => answer(
                 "503 Service Unavailable",
                 "",

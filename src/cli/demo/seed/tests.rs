@@ -33,6 +33,7 @@ fn verdict(store: &MemoryStore, secret: &Secret) -> Result<(), bearward::access:
     let caller = caller(&store.roles()).expect("the role");
     let requirement = Requirement {
         methods: Vec::new(),
+        certificate: false,
         demand: Some(Demand {
             organizations: Organizations::Any,
             any_of: std::iter::once(caller).collect(),
@@ -42,7 +43,7 @@ fn verdict(store: &MemoryStore, secret: &Secret) -> Result<(), bearward::access:
     let (_, found) = store.lookup(&secret.digest()).expect("a look-up");
     let found = found.expect("a token");
     let evidence = Evidence::Known { token: &found.token, owner: &found.owner, org: &found.org };
-    let circumstances = Circumstances { method: &hyper::Method::GET };
+    let circumstances = Circumstances { method: &hyper::Method::GET, certificate: None };
     match decide(&evidence, &circumstances, &requirement, NOW) {
         Verdict::Permit(_) => Ok(()),
         Verdict::Deny(reason) => Err(reason),
