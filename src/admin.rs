@@ -44,11 +44,12 @@ mod violations;
 mod webhooks;
 
 pub use backup::Backups;
-pub use export::EXPORTS_MAX;
 pub use insight::{ANSWERS_KEPT, Insights};
 pub use openapi::openapi;
 pub use pages::{OVERVIEW_KEPT_MAX, Overviews, browser_key};
-pub use passes::{PASSES_MAX, PASSES_PER_ORG_MAX, PASSES_WAITING_MAX, Passes};
+pub use passes::{
+    EXPORTS_MAX, Exports, PASSES_MAX, PASSES_PER_ORG_MAX, PASSES_WAITING_MAX, Passes,
+};
 pub use serve::serve;
 
 use crate::config::OwnPorts;
@@ -108,7 +109,7 @@ pub struct AdminState {
     /// What backups are made of.
     pub backups: Backups,
     /// Turns of those who export.
-    pub exports: Arc<Semaphore>,
+    pub exports: Arc<Exports>,
     /// Turns of those who ask about all tokens.
     pub passes: Arc<Passes>,
     /// Answers about all tokens, for those who ask the same soon after.

@@ -48,7 +48,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 /// Threads that read the store for requests that miss the cache.
 const READER_THREADS: usize = 2;
@@ -216,7 +216,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
     let router = admin::router(AdminState {
         ledger: Arc::clone(&store) as _,
         evidences: Arc::new(Cached(readers)),
-        exports: Arc::new(Semaphore::new(admin::EXPORTS_MAX)),
+        exports: Arc::default(),
         backups: Backups::new(Arc::clone(&store) as _, directory_of(&config.store.path)),
         uses: Arc::clone(&board) as _,
         passes: Arc::default(),

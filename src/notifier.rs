@@ -157,7 +157,8 @@ impl Notifier {
             let now = (notifier.clock)();
             let settled = now.before(notifier.settings.settle);
             let mut choice = Choice::beside(under_way, notifier.settings.deliveries_max);
-            for (due, until) in [(Due::Mail, now), (Due::Settle, settled), (Due::Call, now)] {
+            // Who is switched off hears of it before others hear of what has time.
+            for (due, until) in [(Due::Settle, settled), (Due::Mail, now), (Due::Call, now)] {
                 choice.add(&*notifier.ledger, &damaged, due, until)?;
             }
             Ok(choice.chosen())

@@ -37,6 +37,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long nothing is tried after the store failed.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(30);
 
+/// Runs that one organization gets in a look: the one that was broken off, and the one that waits.
+const RUNS_AT_A_TIME: usize = 2;
+
 /// What the scheduler works with.
 pub struct Scheduler {
     /// The store.
@@ -116,13 +119,22 @@ impl Scheduler {
         let now = (self.clock)();
         failed.see(None, || reminding::remind_all(&*self.ledger, now, stop))?;
         for org in self.due(&mut failed)? {
-            // More may be wanted while one is at work.
-            failed.see(Some(org), || {
-                while self.next(org, stop)? {}
-                Ok(())
-            })?;
+            failed.see(Some(org), || self.make_some(org, stop))?;
         }
         failed.first()
+    }
+
+    /// Makes what waits in an organization, and no more in one look than [`RUNS_AT_A_TIME`]: whoever
+    /// goes on asking there keeps no other from its turn.
+    fn make_some(&self, org: OrgId, stop: &Stop) -> Result<(), Interrupted> {
+        for _ in 0..RUNS_AT_A_TIME {
+            if !self.next(org, stop)? {
+                return Ok(());
+            }
+        }
+        // There may be one more.
+        self.bell.notify_one();
+        Ok(())
     }
 
     /// Asks for the daily runs, and answers the organizations in which a run waits.
@@ -161,7 +173,7 @@ impl Scheduler {
                 }
             },
         };
-        teller.finish((self.clock)())?;
+        teller.finish((self.clock)(), stop)?;
         Ok(true)
     }
 }

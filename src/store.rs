@@ -245,6 +245,8 @@ pub enum Onward {
     Notice,
     /// With the next addressee.
     Addressee,
+    /// With the next addressee of another organization, and with none of this one later.
+    Organization,
     /// Nowhere: that is enough.
     Nowhere,
 }

@@ -89,7 +89,9 @@ pub(crate) async fn list(
 ) -> Result<Response, Problem> {
     let format = export::format(query.format.as_deref(), &headers)?;
     let again = call.clone();
-    let asked = desk::read(&state, call, move |desk| {
+    // Every other order shows in a pass over the whole trail.
+    let is_pass = query.sort.as_deref().is_some_and(|sort| sort.trim_start_matches('-') != "seq");
+    let read = move |desk: &Desk<'_>| {
         let org = params.id("org")?;
         desk.caller.reads_audit(org)?;
         let filter = query.filter(desk)?;
@@ -103,8 +105,12 @@ pub(crate) async fn list(
             }
         }
         Ok(Asked::Export(org, filter))
-    })
-    .await?;
+    };
+    let asked = if is_pass {
+        desk::pass(&state, call, read).await?
+    } else {
+        desk::read(&state, call, read).await?
+    };
     match asked {
         Asked::Page(page) => Ok(Json(page).into_response()),
         Asked::Export(org, filter) => export::start(&state, again, org, filter, format),

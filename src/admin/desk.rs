@@ -141,6 +141,21 @@ pub(crate) async fn pass<T: Send + 'static>(
     .await
 }
 
+/// As [`pass`] where the tokens of all users of a large organization are listed; as [`read`] where
+/// they are few.
+pub(crate) async fn list<T: Send + 'static>(
+    state: &Shared,
+    call: Call,
+    is_of_all: bool,
+    work: impl FnOnce(&Desk<'_>) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    if is_of_all && state.shelves.is_large(call.caller.org()) {
+        pass(state, call, work).await
+    } else {
+        read(state, call, work).await
+    }
+}
+
 /// Plans and commits. `plan` is asked again when the state moved on before its change was written.
 pub(crate) async fn change<T: Send + 'static>(
     state: &Shared,

@@ -4,13 +4,14 @@ use super::chunks::Chunks;
 use super::desk::{self, Step};
 use super::extract::{Call, Params, Query};
 use super::openapi::ChangeProblems;
-use super::problem::{Kind, Problem};
+use super::problem::Problem;
 use super::{AdminState, Shared};
 use crate::governance::export::Export;
 use crate::id::{OrgId, UserId};
 use crate::inventory::{self, Format, Row};
 use crate::org::{Revision, User};
 use crate::store::StoreError;
+use crate::usage::Beside;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -19,10 +20,7 @@ use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
-/// Exports at once: each holds a snapshot of the store.
-pub const EXPORTS_MAX: usize = 4;
 /// What is written and sent at a time.
 const CHUNK_BYTES: usize = 64 * 1024;
 
@@ -79,9 +77,7 @@ pub(crate) async fn export(
         Some("true") => true,
         Some(_) => return Err(Problem::field("digests", "expected true or false")),
     };
-    let turn = Arc::clone(&state.exports).try_acquire_owned();
-    let turn =
-        turn.map_err(|_taken| Problem::new(Kind::Busy, "others are exporting; try again"))?;
+    let turn = state.exports.turn(org)?;
     desk::change(&state, call, move |desk| {
         let plan = Export { org: &desk.org(org)? }.plan(digests, desk.caller, &desk.at)?;
         Ok(Step::of(plan, Revision::default(), |()| ()))
@@ -121,9 +117,9 @@ fn write(
 ) -> Result<(), StoreError> {
     let users = state.ledger.users(org)?.into_iter();
     let users: HashMap<UserId, User> = users.map(|user| (user.id, user)).collect();
-    let pending = state.uses.still();
-    state.ledger.visit_tokens(org, None, &mut |token, usage| {
-        let usage = usage.merged(pending.pending(token.id));
+    let mut beside = Beside::new(&*state.uses);
+    state.ledger.visit_tokens(org, None, &mut |token, stored| {
+        let usage = beside.merged(token.id, stored);
         visit(Row { token: &token, usage: &usage, owner: users.get(&token.owner) })
     })
 }

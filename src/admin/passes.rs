@@ -6,7 +6,7 @@
 
 use super::problem::{Kind, Problem};
 use crate::id::OrgId;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -40,6 +40,46 @@ struct Line {
 impl Default for Passes {
     fn default() -> Self {
         Self { under_way: Arc::new(Semaphore::new(PASSES_MAX)), lines: Mutex::default() }
+    }
+}
+
+/// Exports at once: each holds a snapshot of the store, or a thread, for as long as its reader takes.
+pub const EXPORTS_MAX: usize = 4;
+
+/// The exports that are under way: one of each organization at most, and a few of all.
+#[derive(Debug, Default)]
+pub struct Exports(Mutex<HashSet<OrgId>>);
+
+/// An export that is under way; it is over when this goes.
+#[derive(Debug)]
+pub(super) struct Exporting {
+    exports: Arc<Exports>,
+    org: OrgId,
+}
+
+impl Exports {
+    /// Begins one for an organization, if it has none and there is room.
+    pub(super) fn turn(self: &Arc<Self>, org: OrgId) -> Result<Exporting, Problem> {
+        let mut under_way = self.under_way();
+        let told = if under_way.contains(&org) {
+            "an export of the organization is under way; try again when it is over"
+        } else if under_way.len() == EXPORTS_MAX {
+            "others are exporting; try again"
+        } else {
+            under_way.insert(org);
+            return Ok(Exporting { exports: Arc::clone(self), org });
+        };
+        Err(Problem::new(Kind::Busy, told))
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, HashSet<OrgId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Exporting {
+    fn drop(&mut self) {
+        self.exports.under_way().remove(&self.org);
     }
 }
 
@@ -136,6 +176,19 @@ mod tests {
         drop(others);
         let lines = passes.lines();
         assert_eq!((lines.length, lines.of.len()), (0, 0), "who does not wait leaves nothing");
+    }
+
+    #[test]
+    fn an_organization_exports_once_at_a_time_and_all_together_a_few() {
+        let exports = Arc::<Exports>::default();
+        let first = exports.turn(org(1)).expect("room");
+        assert_eq!(exports.turn(org(1)).expect_err("one is enough").kind(), Kind::Busy);
+        let others: Vec<_> =
+            (2..=EXPORTS_MAX as u128).map(|number| exports.turn(org(number))).collect();
+        assert!(others.iter().all(Result::is_ok));
+        assert_eq!(exports.turn(org(99)).expect_err("full").kind(), Kind::Busy);
+        drop(first);
+        assert!(exports.turn(org(99)).is_ok());
     }
 
     #[test]

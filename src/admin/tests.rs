@@ -288,7 +288,7 @@ impl House {
         let clock: Clock = Arc::new(move || Timestamp::from_millis(clock.load(Ordering::Relaxed)));
         let router = router(AdminState {
             ledger: ledger(&store),
-            exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
+            exports: Arc::default(),
             backups: Backups::new(Arc::clone(&store) as Arc<dyn Archive>, std::env::temp_dir()),
             evidences: Arc::new(Stored(Arc::clone(&store) as Arc<dyn Facts>)),
             uses: Arc::clone(&pending) as Arc<dyn Uses>,

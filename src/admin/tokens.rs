@@ -77,7 +77,8 @@ pub(crate) async fn list(
     params: Params,
     Query(query): Query<TokensQuery>,
 ) -> Result<axum::Json<PageBody<TokenBody>>, Problem> {
-    desk::read(&state, call, move |desk| {
+    let is_of_all = query.owner.is_none();
+    desk::list(&state, call, is_of_all, move |desk| {
         let (page, policies) = listed(desk, params.id("org")?, &query)?;
         Ok(axum::Json(page.map(|row| TokenBody::new(row, &policies, desk)).into()))
     })

@@ -8,6 +8,7 @@ use crate::policy::{Policies, PolicyKind, Violation};
 use crate::store::StoreError;
 use crate::time::{Day, Timestamp};
 use crate::token::{ApiToken, TokenState, Usage};
+use crate::usage::Beside;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
@@ -103,7 +104,6 @@ impl Overview {
             busiest: Vec::new(),
         };
         let mut busiest: BinaryHeap<Reverse<Busy>> = BinaryHeap::new();
-        let still = uses.still();
         let mut see = |token: &ApiToken, usage: &Usage| {
             let state = token.state(now);
             overview.census.count(state, &policies.violations(token, usage, now));
@@ -121,12 +121,18 @@ impl Overview {
                 }
             }
         };
-        if !shelves.visit(room, org, now, &mut see)? {
+        let is_shelved = {
+            let _still = uses.still();
+            shelves.visit(room, org, now, &mut see)?
+        };
+        if !is_shelved {
+            let mut beside = Beside::new(uses);
             ledger.visit_tokens(org, None, &mut |token, stored| {
-                see(&token, &stored.merged(still.pending(token.id)));
+                see(&token, &beside.merged(token.id, stored));
                 ControlFlow::Continue(())
             })?;
         }
+        let still = uses.still();
         for Reverse(Busy { id, .. }) in busiest.into_sorted_vec() {
             if let Some((token, stored)) = ledger.token(id)? {
                 let usage = stored.merged(still.pending(id));

@@ -53,6 +53,8 @@ struct State {
     shelves: Vec<Arc<Shelf>>,
     /// Those whose shelf is to be filled, or to catch up, and when somebody asked for it.
     due: BTreeMap<OrgId, Option<Timestamp>>,
+    /// Those whose tokens a pass found to be too many for all shelves.
+    too_large: BTreeSet<OrgId>,
     is_over: bool,
 }
 
@@ -172,9 +174,19 @@ impl Shelves {
     /// A pass over all tokens of an organization found so many: whether the next list of them is
     /// worth a shelf.
     pub(super) fn passed(&self, org: OrgId, tokens: usize, now: Timestamp) {
-        if (self.tokens_min..=self.tokens_max).contains(&tokens) {
+        let is_too_large = tokens >= self.tokens_min && tokens > self.tokens_max;
+        if is_too_large {
+            lock(&self.state).too_large.insert(org);
+        } else if tokens >= self.tokens_min {
             self.want(org, Some(now));
         }
+    }
+
+    /// Whether a list of the tokens of an organization is work, on its shelf or not. It may be and
+    /// nobody knows of it yet, as nobody has looked at one.
+    #[must_use]
+    pub fn is_large(&self, org: OrgId) -> bool {
+        self.find(org).is_some() || lock(&self.state).too_large.contains(&org)
     }
 
     fn find(&self, org: OrgId) -> Option<Arc<Shelf>> {

@@ -10,7 +10,7 @@ use crate::role::{RoleId, RoleTable};
 use crate::store::{Facts, Ledger, StoreError};
 use crate::time::Timestamp;
 use crate::token::{ApiToken, TokenState, Usage};
-use crate::usage::Uses;
+use crate::usage::{Beside, Uses};
 use std::ops::ControlFlow;
 
 /// A column of the list of tokens.
@@ -202,13 +202,13 @@ pub fn tokens(room: Room<'_>, query: &TokenQuery) -> Result<(Page<TokenRow>, Cen
 fn pass(room: Room<'_>, query: &TokenQuery) -> Result<(Page<TokenRow>, Census, usize), StoreError> {
     let people = People::of(room.ledger, query.org)?;
     let table = room.ledger.roles();
-    let still = room.uses.still();
+    let mut beside = Beside::new(room.uses);
     let mut census = Census::default();
     let mut window = Window::new(query.asked.clone());
     let mut visited = 0;
     room.ledger.visit_tokens(query.org, query.owner, &mut |token, stored| {
         visited += 1;
-        let usage = stored.merged(still.pending(token.id));
+        let usage = beside.merged(token.id, stored);
         if !query.filter.fits_otherwise(&token, &usage, &people) {
             return ControlFlow::Continue(());
         }
@@ -236,10 +236,10 @@ pub fn fitting(
     most: usize,
 ) -> Result<Vec<TokenId>, StoreError> {
     let people = People::of(ledger, query.org)?;
-    let still = uses.still();
+    let mut beside = Beside::new(uses);
     let mut found = Vec::new();
     ledger.visit_tokens(query.org, query.owner, &mut |token, stored| {
-        let usage = stored.merged(still.pending(token.id));
+        let usage = beside.merged(token.id, stored);
         let (state, broken) = judged(&token, &usage, query);
         if query.filter.fits_otherwise(&token, &usage, &people)
             && query.filter.fits_found(state, &broken)

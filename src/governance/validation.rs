@@ -162,8 +162,9 @@ impl Judge {
             }
             let ladder = self.policies.of(policy).enforcement;
             let mark = known.map_or_else(|| self.fresh(), |known| self.known(*known, ladder));
-            // Who owns it since knows nothing of it.
-            let unheard = Mark { warned_at: None, told: Told::Nothing, ..mark };
+            // Who owns it since knows nothing of it. A token that was switched off is theirs to switch on.
+            let unheard =
+                Mark { warned_at: None, deactivated_at: None, told: Told::Nothing, ..mark };
             let mark = if has_another_owner { unheard } else { mark };
             // Who is not warned any more is warned anew before anything follows.
             let spared = Mark { warned_at: None, deactivated_at: None, ..mark };

@@ -1,12 +1,12 @@
 //! Which of the notices that are due are sent now.
 //!
 //! An addressee who does not answer keeps a delivery for as long as its timeout, and a thousand
-//! notices may wait for the same one. So there is a limit to what goes to one addressee at once,
-//! and calls of one organization may be as many as there are places left for others: half of all, if
-//! nobody else calls. Mails all go to one server, so there it makes no difference whose they are.
+//! notices may wait for the same one. And one organization may owe a hundred thousand mails. So there
+//! is a limit to what goes to one addressee at once, and mails of one organization, and its calls, may
+//! be as many as there are places left for others: half of all, if nobody else has any.
 //!
-//! Those at their limit are passed over with all that waits for them, in one step each. There are
-//! no more of them than places and webhooks of the organizations that hold those, so a look ends
+//! An addressee at the limit is passed over with all that waits for them, in one step; an organization
+//! at its limit with all its addressees, of each of which one row of an index is read. So a look ends
 //! soon, however many notices wait.
 
 use crate::id::{NoticeId, OrgId};
@@ -71,6 +71,8 @@ enum Room {
     AfterAnother,
     /// Nor can anything else to this addressee.
     AddresseeFull,
+    /// Nor can anything else of this organization that goes the same way.
+    OrganizationFull,
     /// Nor can anything else that goes the same way.
     WayFull,
 }
@@ -132,6 +134,7 @@ impl Choice {
             let course = Course::from(queued);
             match self.room(&course) {
                 Room::WayFull => return Onward::Nowhere,
+                Room::OrganizationFull => return Onward::Organization,
                 Room::AddresseeFull => return Onward::Addressee,
                 Room::AfterAnother => {}
                 Room::Free => match ledger.notice(queued.org, queued.id) {
@@ -157,7 +160,9 @@ impl Choice {
         }
         let to_one = || beside().filter(|other| other.to == course.to);
         let of_org = beside().filter(|other| other.org == course.org).count();
-        if to_one().count() >= TO_ONE_MAX || course.is_call() && of_org >= free {
+        if of_org >= free {
+            Room::OrganizationFull
+        } else if to_one().count() >= TO_ONE_MAX {
             Room::AddresseeFull
         } else if to_one().any(|other| other.is_before(course)) {
             Room::AfterAnother

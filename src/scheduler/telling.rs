@@ -4,7 +4,7 @@
 //! how far the telling is stands in the run, written together with the notices. So a process that
 //! ends in between goes on where it was: it judges nothing anew, tells nobody twice and forgets nobody.
 
-use super::{Interrupted, commit};
+use super::{Interrupted, Stop, commit};
 use crate::audit::Origin;
 use crate::change::{Change, Write};
 use crate::governance::Occasion;
@@ -65,22 +65,21 @@ pub(super) struct Teller {
 }
 
 impl Teller {
-    /// Tells everybody who was not told yet, and ends the run as of `now`.
-    pub(super) fn finish(mut self, now: Timestamp) -> Result<(), Interrupted> {
+    /// Tells everybody who was not told yet, and ends the run as of `now`. Where the process ends
+    /// first, the next start goes on with whom it had come to.
+    pub(super) fn finish(mut self, now: Timestamp, stop: &Stop) -> Result<(), Interrupted> {
         let now = now.max(self.telling.started_at);
         let roles = self.ledger.roles();
         let at = Occasion { now, roles: &roles, origin: &Origin::default() };
-        self.tell(&at)?;
+        while self.tell_some(&at)? {
+            if stop.is_asked() {
+                return Err(Interrupted::Stopped);
+            }
+        }
         let Telling { started_at, took, counts, .. } = self.telling;
         let findings = Findings { started_at, finished_at: now, took, counts };
         self.ledger.commit(finished(&self.run, &self.org, findings, &at)).wait()?;
         self.forget()
-    }
-
-    /// Tells everybody who was not told yet.
-    fn tell(&mut self, at: &Occasion<'_>) -> Result<(), Interrupted> {
-        while self.tell_some(at)? {}
-        Ok(())
     }
 
     /// Tells the next few, in one transaction. Answers whether there may be more.

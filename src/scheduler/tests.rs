@@ -558,6 +558,27 @@ fn an_organization_that_fails_keeps_no_other_from_its_turn() {
 }
 
 #[test]
+fn an_organization_that_goes_on_asking_keeps_no_other_from_its_turn() {
+    let bench = two();
+    let begun = Arc::<AtomicI64>::default();
+    let (count, store) = (Arc::clone(&begun), Arc::clone(&bench.store));
+    // While one of its runs begins, another is asked for.
+    let asking = Wayward::of(&bench.store).committing(move |change| {
+        let begins = |write: &Write| matches!(write, Write::Validation(validation::Write::Running { org, .. }) if *org == ORG);
+        if change.writes.iter().any(begins) && count.fetch_add(1, Ordering::Relaxed) < 10 {
+            let wanted = Wanted { org: ORG, trigger: Trigger::OnDemand, by: None, at: at(NOW) };
+            let writes = vec![Write::Validation(validation::Write::Wanted(wanted))];
+            store.commit(Change { writes, ..Change::default() }).wait().expect("written");
+        }
+        Ok(())
+    });
+    bench.look_at(asking).expect("nothing fails");
+    assert!(bench.is_through(OTHER));
+    let taken = i64::try_from(RUNS_AT_A_TIME).expect("few");
+    assert_eq!(begun.load(Ordering::Relaxed), taken);
+}
+
+#[test]
 fn a_store_that_takes_nothing_any_more_ends_the_look() {
     let bench = two();
     let tried = Arc::<AtomicI64>::default();
@@ -585,7 +606,7 @@ fn a_step_is_not_taken_upon_policies_that_changed_meanwhile() {
     bench.put([Write::Organization(relaxed)]);
     pass.step().expect("readable");
     let teller = pass.judged().expect("writable");
-    teller.finish(at(NOW + 2 * DAY)).expect("writable");
+    teller.finish(at(NOW + 2 * DAY), &Stop::default()).expect("writable");
     assert_eq!(bench.counts().deactivated, 0);
     assert_eq!(standing(&bench, 1), (Standing::Activated, None));
     let mark = bench.flags()[0].max_ttl.expect("as it was read");

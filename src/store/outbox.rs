@@ -18,6 +18,7 @@ use crate::notice::{About, Addressee, Draft, Due, NOTICES_KEPT, Notice, State, W
 use crate::org::Revision;
 use crate::time::Timestamp;
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::ops::{Bound, ControlFlow};
 
 /// How many outlived notices a change clears away at most, beyond as many as it makes.
@@ -87,7 +88,12 @@ pub(super) trait Outbox: Read + Sized {
         let first = codec::due(row, Timestamp::EPOCH, 0);
         let last = codec::due(row, until, u128::MAX);
         let span = (Bound::Included(&first[..]), Bound::Included(&last[..]));
-        self.scan(Table::NoticeDues, span, Order::Ascending, &mut |key, _org| {
+        // They are passed over by their row here alone, as one of them may owe a mail to everybody.
+        let mut passed_over: HashSet<Vec<u8>> = HashSet::new();
+        self.scan(Table::NoticeDues, span, Order::Ascending, &mut |key, whose| {
+            if passed_over.contains(whose) {
+                return Ok(ControlFlow::Continue(()));
+            }
             let to = codec::read_due(key)?;
             let addressee = match due {
                 Due::Mail | Due::Settle => Addressee::User(UserId::from_bits(to)),
@@ -98,11 +104,18 @@ pub(super) trait Outbox: Read + Sized {
                 onward = visit(&Queued { org, id, to: addressee, lane });
                 match onward {
                     Onward::Notice => ControlFlow::Continue(()),
-                    Onward::Addressee | Onward::Nowhere => ControlFlow::Break(()),
+                    Onward::Addressee | Onward::Organization | Onward::Nowhere => {
+                        ControlFlow::Break(())
+                    }
                 }
             })?;
+            if onward == Onward::Organization {
+                passed_over.insert(whose.to_vec());
+            }
             Ok(match onward {
-                Onward::Notice | Onward::Addressee => ControlFlow::Continue(()),
+                Onward::Notice | Onward::Addressee | Onward::Organization => {
+                    ControlFlow::Continue(())
+                }
                 Onward::Nowhere => ControlFlow::Break(()),
             })
         })

@@ -14,7 +14,7 @@ use crate::id::{NoticeId, OrgId, TokenId, UserId, WebhookId};
 use crate::notice::{Due, Notice, Webhook};
 use crate::org::{Organization, User};
 use crate::role::RoleTable;
-use crate::time::Timestamp;
+use crate::time::{Day, Timestamp};
 use crate::token::watch::Watch;
 use crate::token::{ApiToken, Usage, Use, Used};
 use crate::validation::{Flag, Run, Schedule};
@@ -192,6 +192,11 @@ impl Ledger for Wayward {
 
     fn verdicts(&self, org: OrgId, grain: Grain) -> Result<Vec<(Timestamp, Verdicts)>, StoreError> {
         self.store.verdicts(org, grain)
+    }
+
+    fn refused(&self, org: OrgId, token: TokenId) -> Result<Vec<(Day, Verdicts)>, StoreError> {
+        (self.before_read)(org)?;
+        self.store.refused(org, token)
     }
 
     fn roles(&self) -> Arc<RoleTable> {

@@ -500,6 +500,30 @@ fn what_could_not_be_written_is_kept_and_nothing_is_written_twice() {
     assert_eq!(board.flush(&book), Ok(0));
 }
 
+/// A pass may take as long as whoever reads its rows: it holds up nothing once its snapshot is there,
+/// and counts each use once all the same.
+#[test]
+fn a_pass_holds_uses_still_until_its_snapshot_is_there_and_no_longer() {
+    let (board, book) = (Board::new(1), Book::default());
+    let held = [Held::new(0), Held::new(1)];
+    let (shard, bit) = (board.shard(0), board.asked().bit(&one_of(&[1])));
+    let touch = |number: usize, now| shard.touch(&held[number], at(now), bit);
+    touch(0, 1);
+    board.flush(&book).expect("it is written");
+    touch(0, 2);
+    touch(1, 3);
+    let mut beside = Beside::new(&board);
+    thread::scope(|scope| {
+        let flushing = scope.spawn(|| board.flush(&book));
+        let snapshot = [0, 1].map(|number| book.stored(id(number)));
+        assert_eq!(snapshot, [used(1, 1), Usage::default()], "nothing moves yet");
+        assert_eq!(beside.merged(id(0), snapshot[0]), used(2, 2));
+        flushing.join().expect("no panic").expect("it is written");
+        assert_eq!(book.stored(id(1)), used(1, 3), "it moves while the pass is under way");
+        assert_eq!(beside.merged(id(1), snapshot[1]), used(1, 3));
+    });
+}
+
 /// Workers count, a flusher flushes (and fails now and then), readers read: nothing is lost, and
 /// no reading is ever more than there was or less than the one before.
 #[test]

@@ -4,9 +4,10 @@
 //! reader that is slow keeps no old page of the store alive. An export that cannot go on breaks
 //! off, so that it does not look complete.
 
+use super::super::Shared;
 use super::super::extract::Call;
-use super::super::problem::{Kind, Problem};
-use super::super::{EXPORTS_MAX, Shared};
+use super::super::passes::Exporting;
+use super::super::problem::Problem;
 use crate::audit::{Event, Filter, Line, csv};
 use crate::id::OrgId;
 use crate::session;
@@ -20,7 +21,6 @@ use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
 /// Events that are read at a time.
@@ -99,10 +99,7 @@ pub(super) fn start(
     filter: Filter,
     format: Format,
 ) -> Result<Response, Problem> {
-    let slot = Arc::clone(&state.exports).try_acquire_owned();
-    let slot = slot.map_err(|_full| {
-        Problem::new(Kind::Busy, format!("{EXPORTS_MAX} exports are under way; try again"))
-    })?;
+    let slot = state.exports.turn(org)?;
     let (sender, receiver) = mpsc::channel(STRETCHES_WAITING_MAX);
     let export = Export { state: Arc::clone(state), call, org, filter, format, slot };
     // Ends with the last event, or when nobody reads any more.
@@ -127,7 +124,7 @@ struct Export {
     org: OrgId,
     filter: Filter,
     format: Format,
-    slot: OwnedSemaphorePermit,
+    slot: Exporting,
 }
 
 impl Export {

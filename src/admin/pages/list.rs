@@ -275,9 +275,11 @@ const OWNERS_MAX: usize = 200;
 pub(super) async fn page(State(state): State<Shared>, visitor: Visitor, uri: Uri) -> Answer {
     let theme = visitor.theme;
     let call = visitor.call.clone();
-    let page = desk::read(&state, call, move |desk| {
-        show(desk, &visitor, &Asked::of(&uri, PATH, &[&FILTERS[..], &OTHERS].concat())?)
-    })
+    let page = async {
+        let asked = Asked::of(&uri, PATH, &[&FILTERS[..], &OTHERS].concat())?;
+        let is_of_all = asked.text("owner").is_none();
+        desk::list(&state, call, is_of_all, move |desk| show(desk, &visitor, &asked)).await
+    }
     .await;
     match page {
         Ok(page) => Answer::page(&page),

@@ -11,7 +11,7 @@ async fn a1_a_fresh_store_admits_nobody() {
     let store = MemoryStore::new();
     let router = router(AdminState {
         ledger: Arc::clone(&store) as Arc<dyn Ledger>,
-        exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
+        exports: Arc::default(),
         backups: Backups::new(MemoryStore::new() as Arc<dyn Archive>, std::env::temp_dir()),
         evidences: Arc::new(Stored(Arc::clone(&store) as Arc<dyn Facts>)),
         uses: Arc::<Pending>::default(),

@@ -326,6 +326,14 @@ async fn questions_of_one_organization_hold_up_nobody_else() {
         async move { house.ask("POST", &path).by(&by).json(&body).send().await }
     };
     questions.push(tokio::spawn(preview));
+    let many_at_once = {
+        let (house, by) = (Arc::clone(&house), by.clone());
+        let body = json!({"action": "deactivate", "filter": {"q": "zzz"}, "dry_run": true});
+        let path = house.at("/tokens/bulk");
+        async move { house.ask("POST", &path).by(&by).json(&body).send().await }
+    };
+    questions.push(tokio::spawn(many_at_once));
+    questions.push(asked(&house, by, "/audit?sort=action"));
     gate.somebody_is_at_it().await;
     let many = (1..=REQUESTS_MAX / 2).map(|days| format!("/insight/stale?days={days}"));
     questions.extend(many.map(|question| asked(&house, by, &question)));

@@ -123,13 +123,18 @@ pub(crate) async fn switch(
     let Bulk { action, ids, filter, reason, dry_run } = body.value;
     let reason = words::reason("reason", reason.as_deref())?;
     let org: OrgId = params.id("org")?;
-    let chosen = desk::read(&state, call.clone(), move |desk| match (ids, filter) {
-        (Some(ids), None) => by_ids(&ids, org, desk),
-        (None, Some(filter)) => by_filter(filter, org, desk),
-        (Some(_), Some(_)) => Err(Problem::field("filter", "expected this or ids, not both")),
-        (None, None) => Err(Problem::field("ids", "expected this or filter")),
-    })
-    .await?;
+    let by = call.clone();
+    let chosen = match (ids, filter) {
+        (Some(ids), None) => desk::read(&state, by, move |desk| by_ids(&ids, org, desk)).await?,
+        // What fits shows in a pass.
+        (None, Some(filter)) => {
+            desk::pass(&state, by, move |desk| by_filter(filter, org, desk)).await?
+        }
+        (Some(_), Some(_)) => {
+            return Err(Problem::field("filter", "expected this or ids, not both"));
+        }
+        (None, None) => return Err(Problem::field("ids", "expected this or filter")),
+    };
     let plan = Arc::new(move |desk: &Desk<'_>, &id: &TokenId| -> Result<Step<()>, Problem> {
         let plan = planned(id, org, action, reason.as_ref(), desk)?;
         Ok(match plan {

@@ -2,9 +2,10 @@ use super::*;
 use crate::governance::Forbidden;
 use crate::governance::tests::{World, at};
 use crate::id::UserId;
-use crate::org::Governance;
+use crate::org::{Governance, StatusChange};
 use crate::policy::{Enforcement, Ignore, TtlPolicy};
 use crate::time::{Ttl, Unit};
+use crate::token::TokenStatus;
 
 /// A world with both policies: 30 days idle, 60 days at most. Its tokens live half a year.
 fn world() -> World {
@@ -75,6 +76,29 @@ fn who_gets_a_token_is_warned_before_it_is_deactivated() {
     let then = judged(&world, &theirs, Some(&warned), "2027-03-01T00:00:00Z");
     assert_eq!(then.step, Some((Step::Warn, PolicyKind::MaxTtl)));
     assert_eq!(then.flag.and_then(|flag| flag.max_ttl).map(|mark| mark.told), Some(Told::Warned));
+}
+
+#[test]
+fn who_gets_a_token_that_a_policy_deactivated_does_not_lose_it_unheard() {
+    let (mut world, mut token, warned) = enforced();
+    let enforcement = world.org.policies.max_ttl.enforcement.as_mut().expect("enforced");
+    enforcement.revoke_after = Some(Ttl::new(3, Unit::Days));
+    let off = judged(&world, &token, Some(&warned), "2027-01-10T00:00:00Z");
+    assert_eq!(off.step, Some((Step::Deactivate, PolicyKind::MaxTtl)));
+    let change =
+        StatusChange { at: at("2027-01-10T00:00:00Z"), by: None, reason: None, governed: true };
+    token.status = TokenStatus::Deactivated(change);
+    let now = "2027-01-13T00:00:00Z";
+    let step = |token: &ApiToken| judged(&world, token, off.flag.as_ref(), now).step;
+    assert_eq!(step(&token), Some((Step::Revoke, PolicyKind::MaxTtl)), "who was warned");
+    let theirs = ApiToken { owner: world.admin.id, ..token.clone() };
+    assert_eq!(step(&theirs), None, "who has it since was not");
+    let seen = judged(&world, &theirs, off.flag.as_ref(), now).flag.expect("flagged");
+    assert_eq!(judged(&world, &theirs, Some(&seen), "2027-06-01T00:00:00Z").step, None);
+    // Switched on by an owner, it goes down the ladder from its top.
+    let on = world.token(5, &world.admin);
+    let again = judged(&world, &on, Some(&seen), "2027-06-01T00:00:00Z").step;
+    assert_eq!(again, Some((Step::Warn, PolicyKind::MaxTtl)));
 }
 
 #[test]

@@ -159,6 +159,22 @@ fn a_damaged_notice_is_passed_over_and_named_once() {
     assert_eq!(bench.damaged.0.lock().expect("whole").len(), 2);
 }
 
+#[test]
+fn an_organization_that_owes_a_mail_to_ten_thousand_keeps_nobody_behind_them() {
+    let many = u128::try_from(LOOKED_AT_MAX).expect("small") + 1;
+    let mut drafts: Vec<_> =
+        (0..many).map(|nth| digest(ACME, 0, &[UserId::from_bits(1_000 + nth)])).collect();
+    drafts.push(draft(OTHER, 1, 1, &[BOB]));
+    let bench = Bench::new(drafts);
+    let of = |courses: &[Course], org| courses.iter().filter(|course| course.org == org).count();
+    let first = bench.chosen(&[], 8, Due::Mail);
+    assert_eq!((of(&first, ACME), of(&first, OTHER)), (4, 1));
+    // Whatever of it hangs.
+    let hanging: Vec<_> = first.into_iter().filter(|course| course.org == ACME).collect();
+    let next = bench.chosen(&hanging, 8, Due::Mail);
+    assert_eq!(to(&next), [Addressee::User(BOB)]);
+}
+
 fn course() -> impl Strategy<Value = Course> {
     (0..3_u128, 0..4_u128, any::<bool>(), prop::option::of(1..4_u128)).prop_map(
         |(org, number, is_call, lane)| {
@@ -191,6 +207,10 @@ proptest! {
             let room = choice.room(&course);
             if is_new {
                 prop_assert_eq!(room == Room::Free, way.len() < max);
+            }
+            if room == Room::Free {
+                let of_org = way.iter().filter(|other| other.org == course.org).count();
+                prop_assert!(of_org < max - way.len(), "more than is left for others");
             }
             if room == Room::Free {
                 choice.under_way.push(course);
