@@ -1,6 +1,7 @@
 //! HTTP/2 on the data port: what an honest client sees. What a dishonest one does is in `attacks`.
 
-pub(crate) mod frames;
+mod attacks;
+mod frames;
 mod honest;
 mod limits;
 

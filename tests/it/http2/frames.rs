@@ -111,7 +111,8 @@ pub(crate) fn block<N: AsRef<[u8]>, V: AsRef<[u8]>>(fields: &[(N, V)]) -> Vec<u8
 /// The status that a block begins with.
 fn status_of(block: &[u8]) -> Option<u16> {
     match *block {
-        [] => None,
+        // The table has another size from here on: none.
+        [0x20, ref rest @ ..] => status_of(rest),
         [first, ..] if first & 0x80 != 0 => {
             let known = [200, 204, 206, 304, 400, 404, 500];
             known.get(usize::from(first & 0x7f).checked_sub(8)?).copied()
@@ -164,8 +165,10 @@ impl Client {
             windows: BTreeMap::from([(0, 65_535)]),
             first_window: 65_535,
         };
-        let settings: Vec<u8> = settings
+        // Without a table on the other side no status is a reference to an earlier one.
+        let settings: Vec<u8> = [(1, 0)]
             .iter()
+            .chain(settings)
             .flat_map(|(name, value)| [&name.to_be_bytes()[..], &value.to_be_bytes()].concat())
             .collect();
         client.send(&[PREFACE, &frame(SETTINGS, 0, 0, &settings)].concat());
@@ -257,7 +260,7 @@ impl Client {
                 return false;
             }
             self.socket.set_read_timeout(Some(left)).expect("a socket takes a timeout");
-            let mut room = [0; 65_536];
+            let mut room = [0; 16_384];
             match self.socket.read(&mut room) {
                 Ok(count @ 1..) => self.ahead.extend(&room[..count]),
                 Err(error)

@@ -178,8 +178,7 @@ fn an_answer_that_breaks_off_does_not_look_complete() {
     let mut client = stage.client();
     let stream = client.ask(&stage.fields("GET", "/orders/x"), true);
     let told = client.answer(stream);
-    assert_eq!((told.text().as_str(), told.is_ended), ("part", false));
-    assert_eq!(told.reset, Some(2), "INTERNAL_ERROR");
+    assert_eq!((told.is_ended, told.reset), (false, Some(2)), "INTERNAL_ERROR");
     // The others go on.
     let mut fields = stage.fields("GET", "/public/x");
     fields.retain(|(name, _)| name != "authorization");
