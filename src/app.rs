@@ -296,10 +296,11 @@ impl Running {
         if let Some(key) = moved(&self.config, config) {
             return Err(ReloadError::Restart(key));
         }
-        self.certificates.take(config)?;
         intern_roles(self.store.as_ref(), config)?;
         let generation = self.plan.load().generation + 1;
         let plan = plan_of(config, &self.store.roles(), self.board.asked(), generation)?;
+        // Before the routes that may ask for what these bring along.
+        self.certificates.take(config)?;
         self.plan.store(Arc::new(plan));
         self.catalogue.store(Arc::new(catalogue_of(config)));
         for section in read_once(&self.config, config) {

@@ -171,9 +171,9 @@ impl Pool {
     /// is closed.
     async fn secured(&self, socket: TcpStream, host: &str) -> io::Result<Stream> {
         let Some(tls) = &self.spec.tls else { return Ok(Stream::Plain(socket)) };
-        let session = Session::new(socket, tls.begin(host).map_err(io::Error::other)?);
+        let session = Box::new(Session::new(socket, tls.begin(host).map_err(io::Error::other)?));
         poll_fn(|cx| session.poll_handshake(cx)).await?;
-        Ok(Stream::Tls(Box::new(session)))
+        Ok(Stream::Tls(session))
     }
 
     /// Closes what has been idle for too long, or what the upstream has closed.

@@ -1,7 +1,7 @@
 //! Connections of the admin port: a loop that takes them, and a limit on whatever they may keep.
 
 use crate::socket;
-use crate::tls::Live;
+use crate::tls::{Live, Terms};
 use axum::Router;
 use axum::extract::ConnectInfo;
 use http::Request;
@@ -18,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tower::ServiceExt as _;
 
 /// Most connections at once; further ones wait in the backlog.
@@ -81,11 +82,8 @@ async fn serve_within(
             match terms {
                 None => converse(limits, stream, peer, router, stopped).await,
                 Some(terms) => {
-                    let handshake = TlsAcceptor::from(terms.config).accept(stream);
-                    match timeout(limits.head_timeout, handshake).await {
-                        Ok(Ok(stream)) => converse(limits, stream, peer, router, stopped).await,
-                        Ok(Err(error)) => tracing::debug!(%peer, %error, "a handshake failed"),
-                        Err(error) => tracing::debug!(%peer, %error, "a handshake was cut"),
+                    if let Some(stream) = secured(limits, stream, peer, terms, &stopped).await {
+                        converse(limits, stream, peer, router, stopped).await;
                     }
                 }
             }
@@ -124,6 +122,28 @@ async fn take_backlog(
         if let Ok(stream) = TcpStream::from_std(stream) {
             begin(slot, stream, peer);
         }
+    }
+}
+
+/// The same connection over TLS, once the handshake is through. It has less time once the port
+/// closes.
+async fn secured(
+    limits: Limits,
+    stream: TcpStream,
+    peer: SocketAddr,
+    terms: Terms,
+    stopped: &watch::Receiver<()>,
+) -> Option<TlsStream<TcpStream>> {
+    let mut stopped = stopped.clone();
+    tokio::select! {
+        made = TlsAcceptor::from(terms.config).accept(stream) => {
+            made.inspect_err(|error| tracing::debug!(%peer, %error, "a handshake failed")).ok()
+        }
+        () = async {
+            let _gone = stopped.changed().await;
+            sleep(STOP_GRACE).await;
+        } => None,
+        () = sleep(limits.head_timeout) => None,
     }
 }
 

@@ -90,7 +90,8 @@ pub(super) async fn secure(
     let connection = ServerConnection::new(terms.config)
         .inspect_err(|error| tracing::error!(%error, "no connection over TLS can begin"))
         .ok()?;
-    let session = Session::new(socket, connection);
+    // Not within the task, where every connection in the clear would pay for its size.
+    let session = Box::new(Session::new(socket, connection));
     if let Err(error) = poll_fn(|cx| session.poll_handshake(cx)).await {
         tracing::debug!(%error, "a handshake failed");
         return None;
@@ -110,5 +111,5 @@ pub(super) async fn secure(
             certificate: certificate.and_then(|found| Certificate::of(found, terms.trust)),
         }
     });
-    Some((Stream::Tls(Box::new(session)), secured))
+    Some((Stream::Tls(session), secured))
 }

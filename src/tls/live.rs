@@ -21,6 +21,8 @@ pub struct Live {
     taken: AtomicU64,
     kept: AtomicU64,
     stale: AtomicBool,
+    /// Why the files could not be taken, as it was told last.
+    told: Mutex<Option<Unusable>>,
 }
 
 /// What the configuration says.
@@ -73,6 +75,7 @@ impl Live {
             taken: AtomicU64::new(0),
             kept: AtomicU64::new(0),
             stale: AtomicBool::new(false),
+            told: Mutex::new(None),
         })
     }
 
@@ -93,35 +96,49 @@ impl Live {
     pub fn take(&self, files: ServerFiles, asks: bool, now: Timestamp) -> Result<(), Unusable> {
         let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
         let next = Wanted { files, asks };
-        self.renew(&next, next != *wanted, now)?;
+        self.renew(&next, next != *wanted, now, true)?;
         *wanted = next;
         Ok(())
     }
 
     /// Looks whether the files have changed, and takes them if they can be used. What becomes of it
-    /// is told in the log.
-    pub fn look(&self, now: Timestamp) {
+    /// is told in the log, and if it is what it was the last time, only if it is to be told `again`:
+    /// in a directory in which much happens they are looked at often.
+    pub fn look(&self, now: Timestamp, again: bool) {
         let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
         // Errors have been told and counted.
-        let _told = self.renew(&wanted, false, now);
+        let _told = self.renew(&wanted, false, now, again);
     }
 
     /// Takes the files if they have changed, or if it must.
-    fn renew(&self, wanted: &Wanted, must: bool, now: Timestamp) -> Result<(), Unusable> {
+    fn renew(
+        &self,
+        wanted: &Wanted,
+        must: bool,
+        now: Timestamp,
+        again: bool,
+    ) -> Result<(), Unusable> {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         match self.try_renew(wanted, must, now) {
             Ok(true) => {
                 self.taken.fetch_add(1, Ordering::Relaxed);
                 self.stale.store(false, Ordering::Relaxed);
+                *told = None;
                 tracing::info!(port = self.port, "certificates renewed");
                 Ok(())
             }
             Ok(false) => {
                 self.stale.store(false, Ordering::Relaxed);
+                *told = None;
                 Ok(())
             }
             Err(error) => {
-                self.kept.fetch_add(1, Ordering::Relaxed);
                 self.stale.store(true, Ordering::Relaxed);
+                if !again && told.as_ref() == Some(&error) {
+                    return Err(error);
+                }
+                self.kept.fetch_add(1, Ordering::Relaxed);
+                *told = Some(error.clone());
                 tracing::error!(
                     port = self.port, %error,
                     "CERTIFICATES NOT RENEWED: those from before stay in force"

@@ -106,24 +106,28 @@ fn a_renewal_is_taken_if_it_can_be_used_and_trust_counts_its_changes() {
     let live = Live::load("gateway", files.clone(), true).expect("usable");
     let config = || Arc::as_ptr(&live.terms().config);
     let first = config();
-    live.look(NOW);
+    live.look(NOW, false);
     assert_eq!((config(), live.taken(), live.kept()), (first, 0, 0), "nothing has changed");
 
     std::fs::write(&pair.key, "garbage").expect("writable");
-    live.look(NOW);
+    live.look(NOW, false);
     assert_eq!((config(), live.kept(), live.is_stale()), (first, 1, true));
+    live.look(NOW, false);
+    assert_eq!(live.kept(), 1, "it was told");
+    live.look(NOW, true);
+    assert_eq!(live.kept(), 2, "once a minute it is told again");
     // Whoever asks to take it hears why not.
     assert!(live.take(files.clone(), true, NOW).is_err());
 
     home.put("a", &["a.test"], FAR);
-    live.look(NOW);
+    live.look(NOW, false);
     assert_ne!(config(), first);
     assert_eq!((live.taken(), live.is_stale(), live.trust()), (1, false, 0));
     let second = config();
 
     // One that has ended takes no other's place, however well it fits.
     home.put("a", &["a.test"], (2001, 1, 1));
-    live.look(NOW);
+    live.look(NOW, false);
     assert_eq!((config(), live.is_stale()), (second, true));
     // Beside another that is renewed it stays what it was.
     let both = vec![home.put("a", &["a.test"], FAR), home.put("old", &["old.test"], (2001, 1, 1))];
@@ -131,11 +135,11 @@ fn a_renewal_is_taken_if_it_can_be_used_and_trust_counts_its_changes() {
     let live =
         Live::load("gateway", with_old, true).expect("one that has ended is better than none");
     home.put("a", &["a.test"], FAR);
-    live.look(NOW);
+    live.look(NOW, false);
     assert_eq!((live.taken(), live.is_stale()), (1, false));
 
     home.write("ca.pem", &issued(&[], FAR).0.pem());
-    live.look(NOW);
+    live.look(NOW, false);
     assert_eq!((live.trust(), live.terms().trust), (1, 1));
     // Where nobody is asked any more, nobody is vouched for.
     live.take(files, false, NOW).expect("usable");

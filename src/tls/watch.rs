@@ -6,7 +6,7 @@ use crate::time::Timestamp;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
-use std::io::{self, PipeWriter};
+use std::io::{self, PipeReader, PipeWriter};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -37,14 +37,20 @@ impl Watch {
             let mut next = Instant::now() + LOOK_EVERY;
             loop {
                 listen(&ports, heard.as_ref());
-                match wait(&OwnedFd::from(stopped.try_clone()?), heard.as_ref(), next)? {
+                let again = match wait(&stopped, heard.as_ref(), next)? {
                     Woken::Stopped => return Ok(()),
-                    Woken::Heard => thread::sleep(SETTLE),
-                    Woken::Elapsed => next = Instant::now() + LOOK_EVERY,
-                }
+                    Woken::Heard => {
+                        thread::sleep(SETTLE);
+                        false
+                    }
+                    Woken::Elapsed => {
+                        next = Instant::now() + LOOK_EVERY;
+                        true
+                    }
+                };
                 heard.as_ref().map(forget);
                 for port in &ports {
-                    port.look(clock());
+                    port.look(clock(), again);
                 }
             }
         };
@@ -88,7 +94,7 @@ fn listen(ports: &[Arc<Live>], heard: Option<&OwnedFd>) {
     }
 }
 
-fn wait(stopped: &OwnedFd, heard: Option<&OwnedFd>, until: Instant) -> io::Result<Woken> {
+fn wait(stopped: &PipeReader, heard: Option<&OwnedFd>, until: Instant) -> io::Result<Woken> {
     let left = until.saturating_duration_since(Instant::now());
     let left = Timespec::try_from(left).map_err(io::Error::other)?;
     let mut ends = vec![PollFd::new(stopped, PollFlags::IN)];

@@ -8,6 +8,7 @@ use crate::world::{Setup, World, eventually, get_from};
 use std::fs;
 use std::io::Read as _;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// A process that serves and ends with the test.
 struct Serving(Child);
@@ -160,6 +161,20 @@ fn a_silent_handshake_at_the_admin_port_is_closed() {
     let mut said = Vec::new();
     let ended = socket.read_to_end(&mut said);
     assert!(ended.is_ok() && said.is_empty(), "{ended:?}: {said:?}");
+}
+
+#[test]
+fn a_silent_handshake_does_not_hold_up_the_end() {
+    let scene = Scene::new();
+    let mut serving = scene.serve();
+    let silent = std::net::TcpStream::connect(scene.world.admin).expect("it listens");
+    std::thread::sleep(Duration::from_millis(100));
+    let begun = Instant::now();
+    let pid = rustix::process::Pid::from_child(&serving.0);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it lives");
+    let status = serving.0.wait().expect("a child");
+    assert!(status.success() && begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    drop(silent);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The data port over TLS: what an honest client sees.
 
 use super::{HOST, More, Stage};
-use crate::upstream::{answer, echo, ok, raw, response};
+use crate::upstream::{answer, echo, huge, ok, raw, response};
 use crate::wire::{Cut, PATIENCE};
 use crate::world::{eventually, get, get_from, post};
 use rustls::{Connection, HandshakeKind, ProtocolVersion, version};
@@ -208,6 +208,32 @@ fn an_answer_that_breaks_off_is_not_announced_as_its_end() {
     let request = format!("GET /orders/x HTTP/1.0\r\nHost: {HOST}\r\n{}\r\n", stage.token.bearer());
     let told = stage.wire().send(request).answer();
     assert_eq!((told.text().as_str(), told.cut), ("abc", Some(Cut::Reset)));
+}
+
+#[test]
+fn a_reader_over_tls_that_does_not_read_is_closed() {
+    let stage = Stage::with(huge(256 << 20), |_authority, _files| More {
+        limits: &["write_idle_timeout = \"1s\""],
+        ..More::default()
+    });
+    let before = stage.world.memory();
+    let mut wires: Vec<_> = (0..20).map(|_| stage.wire()).collect();
+    for wire in &mut wires {
+        wire.send(get("/orders/x", &stage.token.bearer()));
+    }
+    let open = || stage.world.metric("bearward_connections");
+    assert!(eventually(PATIENCE, || stage.upstream.connections() == wires.len()));
+    let grown = stage.world.memory().saturating_sub(before);
+    assert!(grown < 20 << 20, "{grown} bytes are held for those who do not read");
+    assert!(eventually(PATIENCE, || open() == Some(0.0)), "{:?}", open());
+    // One that reads slowly, but reads, goes on: what counts is what leaves.
+    let mut slow = stage.wire();
+    slow.send(get("/orders/x", &stage.token.bearer()));
+    slow.answer_head();
+    for _ in 0..25 {
+        assert!(slow.some(PATIENCE).is_ok());
+        thread::sleep(Duration::from_millis(100));
+    }
 }
 
 #[test]
