@@ -23,7 +23,7 @@ use crate::directory::Tidings;
 use crate::gateway::route::{Routes, UnknownRole};
 use crate::gateway::{Gateway, LogWriter, Plan, Shared};
 use crate::governance::catalogue::Catalogue;
-use crate::listener::Listener;
+use crate::listener::{Listener, Spoken};
 use crate::notifier::{Bell, Caller, Mailer, Notifier, UnusableServer};
 use crate::outbound::NoTls;
 use crate::phase::Ticks;
@@ -283,7 +283,7 @@ fn listen(
 ) -> Result<Listener, StartError> {
     let (config, board, counters) = (Arc::clone(config), Arc::clone(board), counters.to_vec());
     let (workers, limits) = (counters.len(), config.limits.clone());
-    let tls = shared.tls.clone();
+    let spoken = Spoken { tls: shared.tls.clone(), h2c: config.gateway.h2c };
     let gateway = move |number: usize, ticks: &Ticks| {
         Gateway::new(
             Arc::clone(&shared),
@@ -294,7 +294,7 @@ fn listen(
             log.clone(),
         )
     };
-    Listener::start(socket, workers, &limits, tls, gateway).map_err(StartError::Thread)
+    Listener::start(socket, workers, &limits, spoken, gateway).map_err(StartError::Thread)
 }
 
 impl Running {

@@ -112,6 +112,8 @@ pub struct Gateway {
     pub listen: SocketAddr,
     /// How it speaks TLS, if it does.
     pub tls: Option<ServerFiles>,
+    /// Whether it speaks HTTP/2 in the clear, with those who know beforehand.
+    pub h2c: bool,
     /// Worker threads.
     pub workers: usize,
     /// `realm` of the challenges (RFC 9110 section 11.5).
@@ -179,6 +181,8 @@ pub struct Limits {
     pub handshakes_max: usize,
     /// Longest time for a handshake.
     pub handshake_timeout: Duration,
+    /// Most streams of HTTP/2 at once on one connection.
+    pub streams_max: usize,
     /// Longest head of a request, in bytes.
     pub head_bytes_max: usize,
     /// Most header fields of a request.

@@ -16,7 +16,7 @@ use crate::clock;
 use crate::config::{Config, OwnPorts};
 use crate::credential::{self, Credential};
 use crate::http1::{Fault, Framing, RequestHead};
-use crate::listener::{Exchange, Handler, Next, Secured};
+use crate::listener::{Exchange, Handler, Next, Protocol, Secured};
 use crate::phase::{Phase, Ticks};
 use crate::role::RoleTable;
 use crate::secret::{self, Digest};
@@ -99,8 +99,8 @@ pub struct Gateway {
 pub struct Client {
     peer: IpAddr,
     phase: Rc<Phase>,
-    secured: Option<Secured>,
-    forwarded: Forwarded,
+    secured: Option<Rc<Secured>>,
+    forwarded: Rc<Forwarded>,
 }
 
 impl Client {
@@ -445,10 +445,21 @@ impl Gateway {
 impl Handler for Gateway {
     type Connection = Client;
 
-    fn connected(&self, peer: SocketAddr, secured: Option<Secured>, phase: Rc<Phase>) -> Client {
+    fn connected(
+        &self,
+        peer: SocketAddr,
+        protocol: Protocol,
+        secured: Option<Secured>,
+        phase: Rc<Phase>,
+    ) -> Client {
         let peer = peer.ip().to_canonical();
-        let forwarded = Forwarded::of(peer, secured.is_some());
-        Client { peer, phase, secured, forwarded }
+        let forwarded = Rc::new(Forwarded::of(peer, secured.is_some(), protocol));
+        Client { peer, phase, secured: secured.map(Rc::new), forwarded }
+    }
+
+    fn opened(&self, client: &Client, phase: Rc<Phase>) -> Client {
+        let Client { peer, secured, forwarded, .. } = client;
+        Client { peer: *peer, phase, secured: secured.clone(), forwarded: Rc::clone(forwarded) }
     }
 
     async fn handle(&self, client: &Client, exchange: &mut Exchange<'_, '_>) -> Next {

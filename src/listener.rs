@@ -8,17 +8,14 @@
 
 use crate::config::Limits;
 use crate::http1::{Fault, HeadLimits};
-use crate::phase::{Late, Phase, PhaseLimits, TICK, Ticks};
+use crate::phase::{Phase, PhaseLimits, TICK, Ticks};
 use crate::socket::{Buffers, Stream};
 use crate::tls::Live;
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener};
-use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Poll;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 use tokio::net::TcpStream;
@@ -28,11 +25,22 @@ use tokio::task::LocalSet;
 mod accept;
 mod exchange;
 mod handshake;
+mod multiplex;
 
+use exchange::Over;
 pub(crate) use exchange::Writer;
 pub use exchange::{Exchange, Next};
 use handshake::UnderWay;
 pub use handshake::{Handshakes, Secured};
+
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1, or HTTP/1.0.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
 
 /// What becomes of requests. One for each worker.
 pub trait Handler: 'static {
@@ -43,9 +51,13 @@ pub trait Handler: 'static {
     fn connected(
         &self,
         peer: SocketAddr,
+        protocol: Protocol,
         secured: Option<Secured>,
         phase: Rc<Phase>,
     ) -> Self::Connection;
+
+    /// A client has opened a stream on a connection: it is like one of its own, with one request.
+    fn opened(&self, connection: &Self::Connection, phase: Rc<Phase>) -> Self::Connection;
 
     /// The head of a request has come: answers it, and says what becomes of the connection.
     fn handle(
@@ -85,6 +97,15 @@ struct Arrived {
     under_way: Option<UnderWay>,
 }
 
+/// What is spoken on a port.
+#[derive(Clone, Default)]
+pub struct Spoken {
+    /// How TLS is, if it is.
+    pub tls: Option<Arc<Live>>,
+    /// Whether HTTP/2 is without TLS, with those who know beforehand (RFC 9113 section 3.3).
+    pub h2c: bool,
+}
+
 /// How TLS is spoken on the port, and what comes of it.
 #[derive(Clone)]
 struct Security {
@@ -110,8 +131,8 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Starts `workers` workers and the acceptor on a bound socket, on which TLS is spoken if `tls`
-    /// says how. `make` is called on each worker's thread, with the worker's number.
+    /// Starts `workers` workers and the acceptor on a bound socket, on which is spoken what `spoken`
+    /// says. `make` is called on each worker's thread, with the worker's number.
     ///
     /// # Errors
     /// When the system gives no thread, or the socket cannot be used.
@@ -119,12 +140,13 @@ impl Listener {
         socket: TcpListener,
         workers: usize,
         limits: &Limits,
-        tls: Option<Arc<Live>>,
+        spoken: Spoken,
         make: impl Fn(usize, &Ticks) -> H + Clone + Send + 'static,
     ) -> std::io::Result<Self> {
         let address = socket.local_addr()?;
         let handshakes = Arc::<Handshakes>::default();
-        let security = tls.map(|live| Security {
+        let h2c = spoken.h2c;
+        let security = spoken.tls.map(|live| Security {
             live,
             handshakes: Arc::clone(&handshakes),
             handshakes_max: limits.handshakes_max,
@@ -141,7 +163,7 @@ impl Listener {
                 move || {
                     let ticks = Ticks::default();
                     let handler = Rc::new(make(number, &ticks));
-                    let worker = Worker::new(handler, ticks, limits, security, open);
+                    let worker = Worker::new(handler, ticks, limits, (security, h2c), open);
                     LocalSet::new().block_on(&runtime, worker.run(inbox));
                 },
             )?);
@@ -222,6 +244,7 @@ struct Worker<H> {
     ticks: Ticks,
     limits: Limits,
     security: Option<Security>,
+    h2c: bool,
     open: Arc<AtomicUsize>,
     buffers: Rc<Buffers>,
     phases: RefCell<Vec<Weak<Phase>>>,
@@ -249,12 +272,12 @@ impl<H: Handler> Worker<H> {
         handler: Rc<H>,
         ticks: Ticks,
         limits: Limits,
-        security: Option<Security>,
+        (security, h2c): (Option<Security>, bool),
         open: Arc<AtomicUsize>,
     ) -> Rc<Self> {
         let (buffers, phases) = (Rc::default(), RefCell::default());
         let draining = Cell::new(false);
-        Rc::new(Self { handler, ticks, limits, security, open, buffers, phases, draining })
+        Rc::new(Self { handler, ticks, limits, security, h2c, open, buffers, phases, draining })
     }
 
     async fn run(self: Rc<Self>, mut inbox: mpsc::UnboundedReceiver<Message>) {
@@ -301,37 +324,65 @@ impl<H: Handler> Worker<H> {
         under_way: Option<UnderWay>,
         counted: Counted,
     ) {
-        let _counted = counted;
+        let counted = Rc::new(counted);
+        let phase = self.phase();
+        let welcomed = multiplex::within(&phase, self.welcome(socket, under_way, &phase)).await;
+        let Some(Some((mut stream, secured))) = welcomed else { return };
+        let handler = &*self.handler;
+        let connected =
+            |protocol, secured| handler.connected(peer, protocol, secured, Rc::clone(&phase));
+        if secured.as_ref().is_some_and(|secured| secured.protocol == Protocol::Http2) {
+            let connection = connected(Protocol::Http2, secured);
+            multiplex::serve(&self, connection, stream, Vec::new(), &phase, counted).await;
+            return;
+        }
+        let connection = connected(Protocol::Http1, secured);
+        let (limits, buffers) = (self.head_limits(), &self.buffers);
+        let served = exchange::serve(
+            handler,
+            &connection,
+            &mut stream,
+            &phase,
+            limits,
+            (buffers, self.h2c && self.security.is_none()),
+        );
+        if let Some(Over::Preface(begun)) = multiplex::within(&phase, served).await {
+            let connection = connected(Protocol::Http2, None);
+            multiplex::serve(&self, connection, stream, begun, &phase, counted).await;
+        }
+    }
+
+    /// Makes the handshake, where there is one to make.
+    async fn welcome(
+        &self,
+        socket: TcpStream,
+        under_way: Option<UnderWay>,
+        phase: &Phase,
+    ) -> Option<(Stream, Option<Secured>)> {
+        match (&self.security, under_way) {
+            (Some(Security { live, .. }), Some(under_way)) => {
+                let secured = handshake::secure(socket, live, phase, under_way).await;
+                secured.map(|(stream, secured)| (stream, Some(secured)))
+            }
+            _ => Some((Stream::Plain(socket), None)),
+        }
+    }
+
+    /// The deadlines of what begins now.
+    fn phase(&self) -> Rc<Phase> {
         let phase = Phase::new(self.ticks.clone(), PhaseLimits::from(&self.limits));
         self.phases.borrow_mut().push(Rc::downgrade(&phase));
         if self.draining.get() {
             phase.drain();
         }
-        let mut served = pin!(async {
-            let welcomed = match (&self.security, under_way) {
-                (Some(Security { live, .. }), Some(under_way)) => {
-                    let secured = handshake::secure(socket, live, &phase, under_way).await;
-                    secured.map(|(stream, secured)| (stream, Some(secured)))
-                }
-                _ => Some((Stream::Plain(socket), None)),
-            };
-            let Some((mut stream, secured)) = welcomed else { return };
-            let connection = self.handler.connected(peer, secured, Rc::clone(&phase));
-            let limits = HeadLimits {
-                bytes_max: self.limits.head_bytes_max,
-                fields_max: self.limits.header_fields_max,
-            };
-            let (handler, buffers) = (&*self.handler, &self.buffers);
-            exchange::serve(handler, &connection, &mut stream, &phase, limits, buffers).await;
-        });
-        poll_fn(|cx| {
-            phase.keep_waker(cx.waker());
-            if phase.late() == Some(Late::Client) {
-                return Poll::Ready(());
-            }
-            served.as_mut().poll(cx)
-        })
-        .await;
+        phase
+    }
+
+    const fn head_limits(&self) -> HeadLimits {
+        HeadLimits {
+            bytes_max: self.limits.head_bytes_max,
+            fields_max: self.limits.header_fields_max,
+        }
     }
 
     fn sweep(&self) {

@@ -210,6 +210,11 @@ impl Phase {
         self.in_head.set(false);
     }
 
+    /// Nothing is late any more.
+    pub fn forgive(&self) {
+        self.late.set(None);
+    }
+
     /// The connection is about to be closed: the client has so long to take notice.
     pub fn close_within(&self, span: Duration) {
         self.in_head.set(true);

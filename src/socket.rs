@@ -1,4 +1,5 @@
-//! Sockets: taking connections, TLS over them, and the HTTP/1 messages that go over either.
+//! Sockets: taking connections, TLS and streams of HTTP/2 over them, and the HTTP/1 messages that go
+//! over any.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -6,10 +7,14 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
 mod buffer;
+mod channel;
+mod duplex;
 mod session;
 mod stream;
 
 pub(crate) use buffer::{Buffers, Text};
+pub(crate) use channel::Channel;
+pub(crate) use duplex::Duplex;
 pub(crate) use session::Session;
 pub(crate) use stream::{Outward, Reader, Stream, Told, is_joined, write_all};
 

@@ -23,8 +23,10 @@ pub use watch::Watch;
 use rustls::crypto::CryptoProvider;
 use std::sync::Arc;
 
-/// What we speak above TLS (RFC 7301).
-pub const ALPN: &[u8] = b"http/1.1";
+/// What is spoken above TLS (RFC 7301): this always,
+pub const HTTP1: &[u8] = b"http/1.1";
+/// and this where the port offers it.
+pub const HTTP2: &[u8] = b"h2";
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())

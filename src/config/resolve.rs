@@ -36,6 +36,7 @@ const STORE_CACHE_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 40;
 const KEEP: RangeInclusive<Duration> = Duration::from_hours(24)..=Duration::from_hours(24 * 36_500);
 const CONNECTIONS: RangeInclusive<u64> = 1..=1_000_000;
 const HANDSHAKES: RangeInclusive<u64> = 1..=1_000_000;
+const STREAMS: RangeInclusive<u64> = 1..=10_000;
 /// The least is what clients may count on everywhere.
 const HEAD_BYTES: RangeInclusive<u64> = 8 << 10..=1 << 20;
 const HEADER_FIELDS: RangeInclusive<u64> = 8..=1_000;
@@ -126,6 +127,13 @@ fn beside(store: Option<&Store>) -> PathBuf {
 fn gateway(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<Gateway> {
     let listen = table.required("listen").and_then(|entry| entry.read(value::socket));
     let tls = table.take("tls").map(|entry| tls::server(&entry, true, surroundings));
+    let h2c = table.take("h2c").and_then(|entry| {
+        let h2c = entry.flag()?;
+        if h2c && tls.is_some() {
+            entry.error("has no meaning with TLS, where HTTP/2 is agreed upon: see `tls.http2`");
+        }
+        Some(h2c)
+    });
     let workers = table.take("workers").and_then(|entry| entry.count(&WORKERS));
     let realm = table.take("realm").and_then(|entry| entry.read(value::realm));
     let prefix = table.take("token_prefix").and_then(|entry| entry.read(value::token_prefix));
@@ -140,6 +148,7 @@ fn gateway(mut table: Table<'_>, surroundings: Surroundings<'_>) -> Option<Gatew
     Some(Gateway {
         listen: listen?,
         tls: tls.flatten(),
+        h2c: h2c.unwrap_or(false),
         workers: workers.unwrap_or_else(processors),
         realm: realm.unwrap_or_else(|| "bearward".to_owned()),
         token_prefix: prefix.unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
@@ -222,6 +231,7 @@ fn limits(mut table: Table<'_>) -> Limits {
     };
     let connections_max = count("connections_max", CONNECTIONS, 10_000);
     let handshakes_max = count("handshakes_max", HANDSHAKES, 2_000);
+    let streams_max = count("streams_max", STREAMS, 100);
     let head_bytes_max = count("head_bytes_max", HEAD_BYTES, 64 << 10);
     let header_fields_max = count("header_fields_max", HEADER_FIELDS, 100);
     let body = table.take("request_body_bytes_max").and_then(|entry| entry.integer(&BODY_BYTES));
@@ -233,6 +243,7 @@ fn limits(mut table: Table<'_>) -> Limits {
     let limits = Limits {
         connections_max,
         handshakes_max,
+        streams_max,
         handshake_timeout: time("handshake_timeout", TIMEOUT, 10),
         head_bytes_max,
         header_fields_max,

@@ -6,6 +6,7 @@
 
 use crate::config::IdentityHeaders;
 use crate::http1::{self, Field, Framing, Kind, RequestHead, ResponseHead, Version};
+use crate::listener::Protocol;
 use std::net::IpAddr;
 
 /// Fields that only a trusted proxy may say, beside the identity headers and everything that
@@ -48,14 +49,14 @@ pub(super) enum Authorization<'a> {
 /// What every request of a connection has in common.
 #[derive(Debug)]
 pub(super) struct Forwarded {
-    /// For requests of HTTP/1.1.
+    /// For requests of HTTP/1.1, and for those of HTTP/2, which look like them.
     lines: Box<[u8]>,
     /// For requests of HTTP/1.0.
     lines_1_0: Box<[u8]>,
 }
 
 impl Forwarded {
-    pub(super) fn of(peer: IpAddr, is_secure: bool) -> Self {
+    pub(super) fn of(peer: IpAddr, is_secure: bool, protocol: Protocol) -> Self {
         let scheme = if is_secure { "https" } else { "http" };
         let lines = |version: &str| {
             let text = format!(
@@ -64,7 +65,11 @@ impl Forwarded {
             );
             text.into_bytes().into_boxed_slice()
         };
-        Self { lines: lines("1.1"), lines_1_0: lines("1.0") }
+        let version = match protocol {
+            Protocol::Http1 => "1.1",
+            Protocol::Http2 => "2.0",
+        };
+        Self { lines: lines(version), lines_1_0: lines("1.0") }
     }
 }
 
@@ -80,7 +85,7 @@ impl HeaderWork {
     #[must_use]
     pub fn new(identity: &IdentityHeaders) -> Self {
         let peer = IpAddr::from([192, 0, 2, 1]);
-        Self { names: Names::new(identity), forwarded: Forwarded::of(peer, false) }
+        Self { names: Names::new(identity), forwarded: Forwarded::of(peer, false, Protocol::Http1) }
     }
 
     /// Writes the upstream's fields for a client's.

@@ -56,15 +56,27 @@ impl Writer<'_> {
     }
 }
 
-/// Serves a connection to its end.
+/// What the client of a connection of HTTP/2 begins with (RFC 9113 section 3.4), as far as it looks
+/// like a request.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
+
+/// How the requests of a connection have ended.
+pub(super) enum Over {
+    Closed,
+    /// They have not begun: what came first is what HTTP/2 begins with.
+    Preface(Vec<u8>),
+}
+
+/// Serves a connection to its end, or until it turns out that HTTP/2 is what is spoken, if that may
+/// be.
 pub(super) async fn serve<H: Handler>(
     handler: &H,
     connection: &H::Connection,
     stream: &mut Stream,
     phase: &Rc<Phase>,
     limits: HeadLimits,
-    buffers: &Rc<Buffers>,
-) {
+    (buffers, h2c): (&Rc<Buffers>, bool),
+) -> Over {
     let next = {
         let mut parser = Parser::new(Side::Requests);
         let (read, write) = stream.split();
@@ -73,9 +85,16 @@ pub(super) async fn serve<H: Handler>(
         let mut is_fresh = true;
         loop {
             let head = read_head(&mut reader, phase, is_fresh).await;
-            is_fresh = false;
+            let is_first = std::mem::replace(&mut is_fresh, false);
             if matches!(head, Head::Ended) {
                 break Next::Close;
+            }
+            if let Head::Faulty(Fault::Version) = head
+                && h2c
+                && is_first
+                && reader.unused().starts_with(PREFACE)
+            {
+                return Over::Preface(reader.unused().to_vec());
             }
             phase.begin_request();
             let mut exchange = Exchange { reader: &mut reader, writer: &mut writer, buffers };
@@ -97,6 +116,35 @@ pub(super) async fn serve<H: Handler>(
             stream.break_off();
         }
     }
+    Over::Closed
+}
+
+/// Serves the one request of a stream.
+pub(super) async fn serve_one<H: Handler>(
+    handler: &H,
+    connection: &H::Connection,
+    stream: &mut Stream,
+    phase: &Rc<Phase>,
+    limits: HeadLimits,
+    buffers: &Rc<Buffers>,
+) {
+    {
+        let mut parser = Parser::new(Side::Requests);
+        let (read, write) = stream.split();
+        let mut reader = Reader::new(read, &mut parser, limits, Rc::clone(buffers));
+        let mut writer = Writer { half: write, phase: Rc::clone(phase) };
+        let head = read_head(&mut reader, phase, true).await;
+        phase.begin_request();
+        let mut exchange = Exchange { reader: &mut reader, writer: &mut writer, buffers };
+        // A stream ends with its answer, whatever a connection would do.
+        let _next = match head {
+            Head::Ended => Next::Close,
+            Head::Faulty(fault) => handler.refuse(connection, fault, &mut exchange).await,
+            Head::Complete => handler.handle(connection, &mut exchange).await,
+        };
+        phase.end_request();
+    }
+    stream.announce_end();
 }
 
 enum Head {

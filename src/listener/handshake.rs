@@ -1,8 +1,9 @@
 //! The beginning of a connection over TLS.
 
+use super::Protocol;
 use crate::phase::Phase;
 use crate::socket::{Session, Stream};
-use crate::tls::{Certificate, Live};
+use crate::tls::{Certificate, HTTP2, Live};
 use rustls::{HandshakeKind, ServerConnection};
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -12,6 +13,8 @@ use tokio::net::TcpStream;
 /// What a client's connection over TLS has agreed upon.
 #[derive(Debug)]
 pub struct Secured {
+    /// What is spoken over it.
+    pub protocol: Protocol,
     /// The name that the client asked for, in lower case.
     pub server_name: Option<String>,
     /// Who the client is, where somebody whom we trust vouches for it.
@@ -101,7 +104,9 @@ pub(super) async fn secure(
             rustls::Connection::Server(tls) => tls.server_name().map(str::to_ascii_lowercase),
             rustls::Connection::Client(_) => None,
         };
+        let is_http2 = tls.alpn_protocol() == Some(HTTP2);
         Secured {
+            protocol: if is_http2 { Protocol::Http2 } else { Protocol::Http1 },
             server_name,
             certificate: certificate.and_then(|found| Certificate::of(found, terms.trust)),
         }

@@ -1,6 +1,7 @@
 //! HTTP/1 messages over a connection: reading them piece by piece, writing them.
 
 use super::buffer::{Buffer, Buffers};
+use super::channel::Channel;
 use super::session::Session;
 use crate::http1::{Decoder, Fault, HeadLimits, Parser, Piece, RequestHead, ResponseHead};
 use rustix::io::Errno;
@@ -18,10 +19,11 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 /// more than copying a little does.
 const JOINED_BYTES_MAX: usize = 4096;
 
-/// A connection, in the clear or over TLS.
+/// A connection, in the clear or over TLS; or what looks like one: a stream of HTTP/2.
 pub(crate) enum Stream {
     Plain(TcpStream),
     Tls(Box<Session>),
+    Channel(Box<Channel>),
 }
 
 impl Stream {
@@ -33,6 +35,7 @@ impl Stream {
                 (Inward::Plain(read), Outward::Plain(write))
             }
             Self::Tls(session) => (Inward::Tls(session), Outward::Tls(session)),
+            Self::Channel(channel) => (Inward::Channel(channel), Outward::Channel(channel)),
         }
     }
 
@@ -47,6 +50,8 @@ impl Stream {
                 read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
             }
             Self::Tls(session) => session.is_idle(),
+            // It has one exchange, and is never waiting for another.
+            Self::Channel(_) => false,
         }
     }
 
@@ -55,6 +60,7 @@ impl Stream {
         match self {
             Self::Plain(_) => {}
             Self::Tls(session) => session.announce_end(),
+            Self::Channel(channel) => channel.end(),
         }
     }
 
@@ -63,6 +69,10 @@ impl Stream {
         match self {
             Self::Plain(socket) => socket.shutdown().await,
             Self::Tls(session) => session.end(),
+            Self::Channel(channel) => {
+                channel.end();
+                Ok(())
+            }
         }
     }
 
@@ -71,6 +81,7 @@ impl Stream {
         let socket = match self {
             Self::Plain(socket) => socket,
             Self::Tls(session) => session.socket(),
+            Self::Channel(channel) => return channel.end(),
         };
         let _closed_anyway = socket.set_zero_linger();
     }
@@ -80,12 +91,29 @@ impl Stream {
 pub(crate) enum Inward<'s> {
     Plain(ReadHalf<'s>),
     Tls(&'s Session),
+    Channel(&'s Channel),
+}
+
+impl Inward<'_> {
+    /// Reads what there is.
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(half) => Pin::new(half).poll_read(cx, room),
+            Self::Tls(session) => session.poll_read(cx, room),
+            Self::Channel(channel) => channel.poll_read(cx, room),
+        }
+    }
 }
 
 /// What goes.
 pub(crate) enum Outward<'s> {
     Plain(WriteHalf<'s>),
     Tls(&'s Session),
+    Channel(&'s Channel),
 }
 
 /// How a write went: TLS takes before it moves.
@@ -103,11 +131,13 @@ impl Outward<'_> {
         match self {
             Self::Plain(half) => half.try_write(text),
             Self::Tls(session) => session.try_write(text),
+            // Only links begin like that.
+            Self::Channel(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
     /// Writes what is in `pieces`, as far as the socket takes it.
-    fn poll_write(
+    pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
@@ -130,13 +160,14 @@ impl Outward<'_> {
                 }
                 session.poll_write(cx, pieces)
             }
+            Self::Channel(channel) => channel.poll_write(cx, pieces),
         }
     }
 
     /// Whether what was taken has left.
-    fn is_flushed(&self) -> bool {
+    pub(super) fn is_flushed(&self) -> bool {
         match self {
-            Self::Plain(_) => true,
+            Self::Plain(_) | Self::Channel(_) => true,
             Self::Tls(session) => session.is_flushed(),
         }
     }
@@ -180,6 +211,7 @@ impl<'s> Reader<'s> {
         let socket = match &self.half {
             Inward::Plain(half) => half.as_ref(),
             Inward::Tls(session) => session.socket(),
+            Inward::Channel(_) => return true,
         };
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         let seen = rustix::net::recv(socket, &mut [0_u8; 1][..], flags);
@@ -198,10 +230,7 @@ impl<'s> Reader<'s> {
         let outcome = if room.capacity() == 0 {
             Poll::Ready(Err(io::Error::other("more is waiting to be read than there is room for")))
         } else {
-            match &mut self.half {
-                Inward::Plain(half) => Pin::new(half).poll_read(cx, &mut room),
-                Inward::Tls(session) => session.poll_read(cx, &mut room),
-            }
+            self.half.poll_read(cx, &mut room)
         };
         let count = room.filled().len();
         buffer.read(count);

@@ -1,7 +1,7 @@
 //! TLS towards upstreams, and the certificates of clients.
 
 use super::identity::{Identity, IdentityFiles, Unusable, authorities};
-use super::{ALPN, provider, validity};
+use super::{HTTP1, provider, validity};
 use crate::time::Timestamp;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -57,7 +57,7 @@ impl Toward {
             }
             None => builder.with_no_client_auth(),
         };
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = vec![HTTP1.to_vec()];
         config.enable_early_data = false;
         Ok(Self { config: Arc::new(config), server_name: files.server_name.clone() })
     }

@@ -3,7 +3,7 @@
 use super::identity::{
     Identity, IdentityFiles, Unusable, authorities_of, contents, is_open_to_all,
 };
-use super::{ALPN, provider};
+use super::{HTTP1, HTTP2, provider};
 use crate::time::Timestamp;
 use rustls::ServerConfig;
 use rustls::server::{
@@ -27,6 +27,8 @@ pub struct ServerFiles {
     pub certificates: Vec<IdentityFiles>,
     /// Who may vouch for clients.
     pub client_ca: Option<PathBuf>,
+    /// Whether HTTP/2 is offered, before HTTP/1.1.
+    pub http2: bool,
 }
 
 /// What the files hold.
@@ -118,7 +120,8 @@ pub(super) fn config(
         _ => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(Arc::new(Resolver::new(identities)));
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    let protocols: &[&[u8]] = if files.http2 { &[HTTP2, HTTP1] } else { &[HTTP1] };
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     // What a session is resumed from is with the client, sealed: any worker opens it, and those who
     // never come back cost no memory.
     config.session_storage = Arc::new(NoServerSessionStorage {});

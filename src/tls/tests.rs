@@ -102,7 +102,7 @@ fn a_renewal_is_taken_if_it_can_be_used_and_trust_counts_its_changes() {
     let home = Home::new();
     let pair = home.put("a", &["a.test"], FAR);
     let ca = home.write("ca.pem", &issued(&[], FAR).0.pem());
-    let files = ServerFiles { certificates: vec![pair.clone()], client_ca: Some(ca) };
+    let files = ServerFiles { certificates: vec![pair.clone()], client_ca: Some(ca), http2: true };
     let live = Live::load("gateway", files.clone(), true).expect("usable");
     let config = || Arc::as_ptr(&live.terms().config);
     let first = config();
@@ -149,8 +149,11 @@ fn a_renewal_is_taken_if_it_can_be_used_and_trust_counts_its_changes() {
 #[test]
 fn what_ends_soon_is_a_concern() {
     let home = Home::new();
-    let files =
-        ServerFiles { certificates: vec![home.put("a", &["a.test"], FAR)], client_ca: None };
+    let files = ServerFiles {
+        certificates: vec![home.put("a", &["a.test"], FAR)],
+        client_ca: None,
+        http2: false,
+    };
     let end = Identity::read(&files.certificates[0]).expect("usable").ends_at();
     let concerned = |now| concerns(&files, now).iter().any(|told| told.contains("the certificate"));
     let two_weeks = Duration::from_hours(14 * 24);

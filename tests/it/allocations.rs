@@ -9,7 +9,7 @@ use bearward::config::Config;
 use bearward::gateway::route::Routes;
 use bearward::gateway::{Gateway, Plan, Shared};
 use bearward::id::{OrgId, TokenId, UserId};
-use bearward::listener::Listener;
+use bearward::listener::{Listener, Spoken};
 use bearward::org::{Governance, Organization, Revision, User, UserStatus};
 use bearward::policy::{Ignores, Policies};
 use bearward::role::{RoleName, RoleSet};
@@ -174,7 +174,7 @@ fn start_gateway(upstream: SocketAddr) -> (Listener, String) {
     let counters = Arc::<Counters>::default();
     let socket = TcpListener::bind(config.gateway.listen).unwrap();
     let limits = config.limits.clone();
-    let listener = Listener::start(socket, 1, &limits, None, move |number, ticks| {
+    let listener = Listener::start(socket, 1, &limits, Spoken::default(), move |number, ticks| {
         let (shared, counters) = (Arc::clone(&shared), Arc::clone(&counters));
         Gateway::new(shared, &config, ticks.clone(), board.shard(number), counters, None)
     });

@@ -11,6 +11,7 @@ mod browser;
 mod cli;
 mod fence_model;
 mod gateway;
+mod http2;
 mod kill;
 mod layering;
 mod leaks;

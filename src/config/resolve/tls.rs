@@ -9,7 +9,7 @@ use rustls::pki_types::ServerName;
 const CERTIFICATES_MAX: usize = 1_000;
 
 /// Reads `[gateway.tls]` or `[admin.tls]`. Whatever is in the files is held against what it must be.
-/// Only the data port knows clients by certificates.
+/// Only the data port knows clients by certificates, and speaks HTTP/2.
 pub(super) fn server(
     entry: &Entry<'_>,
     knows_clients: bool,
@@ -23,6 +23,8 @@ pub(super) fn server(
         let read = tls::authorities(&path).map_err(|error| entry.error(error.to_string()));
         read.ok().map(|_usable| path)
     });
+    let http2 = if knows_clients { table.take("http2") } else { None };
+    let http2 = http2.map_or(Some(knows_clients), |entry| entry.flag());
     table.finish();
     let certificates = certificates.map(|list| {
         let tables = list.list().unwrap_or_default();
@@ -38,6 +40,7 @@ pub(super) fn server(
     Some(ServerFiles {
         certificates: certificates?,
         client_ca: client_ca.map_or(Some(None), |path| path.map(Some))?,
+        http2: http2?,
     })
 }
 

@@ -47,7 +47,7 @@ fn sent_by(
     parser.advance(head.as_bytes(), LIMITS).expect("a sound head").expect("a whole head");
     let request = parser.request(head.as_bytes()).expect("a request");
     let mut text = Vec::new();
-    let forwarded = Forwarded::of(IpAddr::from([192, 0, 2, 1]), false);
+    let forwarded = Forwarded::of(IpAddr::from([192, 0, 2, 1]), false, Protocol::Http1);
     names.write_fields(&mut text, &request, authorization, &forwarded);
     if known {
         let values = ["usr_1", "org_1", "tok_1", "orders/reader"];

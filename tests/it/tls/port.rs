@@ -243,16 +243,22 @@ fn curl_and_openssl_agree() {
     let port = stage.world.gateway.port();
     let resolve = format!("{HOST}:{port}:{}", stage.world.gateway.ip());
     let bearer = format!("Authorization: Bearer {}", stage.token.secret);
-    for version in [["--tls-max", "1.3"], ["--tls-max", "1.2"]] {
+    for (version, http, expected) in [
+        (["--tls-max", "1.3"], "--http1.1", "200 1.1"),
+        (["--tls-max", "1.2"], "--http1.1", "200 1.1"),
+        (["--tls-max", "1.3"], "--http2", "200 2"),
+        (["--tls-max", "1.2"], "--http2", "200 2"),
+    ] {
         let told = Command::new("curl")
             .args(["-sS", "-o", "/dev/null", "-w", "%{http_code} %{http_version}", "--cacert"])
             .arg(&ca)
             .args(["--resolve", &resolve, "-H", &bearer])
             .args(version)
+            .arg(http)
             .arg(format!("https://{HOST}:{port}/orders/x"))
             .output()
             .expect("curl is needed");
-        assert_eq!(String::from_utf8_lossy(&told.stdout), "200 1.1", "{told:?}");
+        assert_eq!(String::from_utf8_lossy(&told.stdout), expected, "{told:?}");
     }
     // TLS before 1.2 is not spoken.
     let told = Command::new("openssl")
