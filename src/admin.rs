@@ -28,6 +28,7 @@ mod notices;
 mod openapi;
 mod orgs;
 mod pages;
+mod passes;
 mod policies;
 mod problem;
 mod refused;
@@ -47,6 +48,7 @@ pub use export::EXPORTS_MAX;
 pub use insight::{ANSWERS_KEPT, Insights};
 pub use openapi::openapi;
 pub use pages::{OVERVIEW_KEPT_MAX, Overviews, browser_key};
+pub use passes::{PASSES_MAX, PASSES_PER_ORG_MAX, PASSES_WAITING_MAX, Passes};
 pub use serve::serve;
 
 use crate::config::OwnPorts;
@@ -105,6 +107,8 @@ pub struct AdminState {
     pub backups: Backups,
     /// Turns of those who export.
     pub exports: Arc<Semaphore>,
+    /// Turns of those who ask about all tokens.
+    pub passes: Arc<Passes>,
     /// Answers about all tokens, for those who ask the same soon after.
     pub insights: Insights,
     /// The tokens of large organizations, in memory for their lists.
@@ -131,6 +135,8 @@ pub struct AdminState {
     pub token_prefix: String,
     /// What the secrets of webhooks are sealed with.
     pub seal: Arc<Seal>,
+    /// Whether there is a mail server to tell people by.
+    pub has_mail: bool,
     /// Networks that webhooks may lead to although they are not public.
     pub callable: Vec<IpNet>,
     /// Where this process listens: no webhook leads to its administration.

@@ -143,6 +143,12 @@ pub enum Action {
     /// Somebody signed out of the pages, in one browser or in all of them.
     #[serde(rename = "user.signed_out")]
     SignedOut,
+    /// A notice was taken over by the mail server, or by who is behind the webhook.
+    #[serde(rename = "notice.delivered")]
+    NoticeDelivered,
+    /// There is no way to send a notice: the configuration has no mail server.
+    #[serde(rename = "notice.undeliverable")]
+    NoticeUndeliverable,
 }
 
 impl fmt::Display for Action {

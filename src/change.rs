@@ -98,6 +98,9 @@ pub enum Write {
     },
     /// Replaces a notice: what became of it. New ones come of [`Change::notices`].
     Notice(Box<Notice>),
+    /// Forgets notices that have outlived [`notice::NOTICES_KEPT`] at an instant, whosever they are;
+    /// at most a thousand.
+    ForgetNotices(Timestamp),
     /// Makes or replaces a webhook.
     Webhook(Webhook),
     /// Removes a webhook.

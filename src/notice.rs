@@ -6,10 +6,12 @@
 //!
 //! **Invariant.** A notice says who did what to what, when and why. It never holds a secret.
 
+mod retry;
 pub mod target;
 pub mod template;
 mod webhook;
 
+pub use retry::Retry;
 pub use webhook::{WEBHOOKS_MAX, Webhook, seal_owner};
 
 use crate::id::{NoticeId, OrgId, TokenId, UserId, WebhookId};
@@ -178,6 +180,16 @@ impl About {
             Self::Token(id, _) => id.bits(),
             Self::User(id, _) => id.bits(),
             Self::Organization => 0,
+        }
+    }
+
+    /// What is told in the order in which it happened. Notices about the organization as a whole are
+    /// digests, each of other tokens: they need no order.
+    #[must_use]
+    pub const fn lane(&self) -> Option<u128> {
+        match self {
+            Self::Token(..) | Self::User(..) => Some(self.bits()),
+            Self::Organization => None,
         }
     }
 }
@@ -457,30 +469,6 @@ pub enum Outcome {
     Refused(String),
     /// There is nothing to send it with.
     NoChannel,
-}
-
-/// How often and after which pauses a notice is tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retry {
-    /// Attempts, the first one included; then it is given up.
-    pub attempts_max: u32,
-    /// The pause after the first attempt; each further one is twice as long.
-    pub first: Duration,
-    /// The longest pause.
-    pub longest: Duration,
-}
-
-impl Retry {
-    /// The pause after so many attempts: the upper half of it by chance, so that what failed
-    /// together is not tried together again.
-    #[must_use]
-    pub fn pause(&self, attempts: u32, jitter: u64) -> Duration {
-        let doublings = attempts.saturating_sub(1).min(31);
-        let whole = self.first.saturating_mul(1 << doublings).min(self.longest);
-        let half = whole / 2;
-        let span = u64::try_from(half.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
-        half + Duration::from_millis(jitter % span)
-    }
 }
 
 fn shortened(error: &str) -> String {

@@ -9,24 +9,28 @@
 //!   nothing goes out.
 //! - Two notices about the same to the same addressee are never on their way at once, so the later
 //!   one arrives later.
+//! - Nobody who does not answer, and no organization whose webhooks do not, takes the place of all
+//!   others ([`choice`]).
 //! - None of this is on a worker of the gateway.
 
 mod call;
+mod choice;
 mod mail;
 
 pub use call::{Caller, NoTls};
 pub use mail::{Mailer, UnusableServer};
 
-use crate::audit::{Action, Actor, Draft, FieldChange, Origin, Target};
+use choice::{Choice, Course, Damaged};
+
+use crate::audit::{Action, Actor, Draft, Target};
 use crate::change::{Change, RecordKey, Require, Write};
 use crate::config::Notices;
+use crate::governance::token::policies_of;
 use crate::id::{NoticeId, OrgId, WebhookId};
 use crate::notice::{Addressee, Due, Notice, Outcome, State};
 use crate::org::Revision;
 use crate::store::{CommitError, Fact, FactKey, Follower, Ledger, StoreError};
 use crate::time::Timestamp;
-use std::collections::HashSet;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -34,10 +38,10 @@ use tokio::task::JoinSet;
 
 /// How often the outbox is looked at when nothing is committed: what is due by the clock.
 pub const POLL: Duration = Duration::from_millis(500);
-/// Most notices that are looked at in one go for one that can be sent now.
-pub const LOOKED_AT_MAX: usize = 10_000;
 /// How long those under way may go on when the process ends; then they are sent again after it.
 pub const FAREWELL: Duration = Duration::from_secs(5);
+/// Organizations that enforce policies without a mail server and that the log names.
+const ENFORCING_NAMED_MAX: usize = 10;
 /// How often the recording of an outcome is tried when the writer's queue is full.
 const RECORDINGS_MAX: u32 = 20;
 /// The pause between two of these.
@@ -71,28 +75,26 @@ pub struct Notifier {
     pub random: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
 
-/// What must not be on its way twice at once: what a notice is about, and who is told.
-type Lane = (u128, u128);
-
-fn lane(notice: &Notice) -> Lane {
-    (notice.says.about.bits(), notice.to.bits())
-}
-
 impl Notifier {
     /// Delivers until `stop` says so, or its sender is gone.
     pub async fn run(self, bell: Arc<Bell>, mut stop: watch::Receiver<bool>) {
         let notifier = Arc::new(self);
-        let mut under_way: Vec<(tokio::task::Id, Addressee, Lane)> = Vec::new();
+        if notifier.mailer.is_none() {
+            notifier.warn_of_silence().await;
+        }
+        let damaged = Arc::new(Damaged::default());
+        let mut under_way: Vec<(tokio::task::Id, Course)> = Vec::new();
         let mut tasks: JoinSet<()> = JoinSet::new();
         loop {
             if notifier.ledger.is_writable() {
-                match notifier.choose(&under_way).await {
+                let courses = under_way.iter().map(|(_, course)| *course).collect();
+                match notifier.choose(courses, &damaged).await {
                     Ok(chosen) => {
                         for notice in chosen {
-                            let (to, lane) = (notice.to, lane(&notice));
+                            let course = Course::of(&notice);
                             let notifier = Arc::clone(&notifier);
                             let task = tasks.spawn(async move { notifier.handle(notice).await });
-                            under_way.push((task.id(), to, lane));
+                            under_way.push((task.id(), course));
                         }
                     }
                     Err(error) => tracing::error!(%error, "the outbox cannot be read"),
@@ -110,7 +112,7 @@ impl Notifier {
                             error.id()
                         }
                     };
-                    under_way.retain(|(known, ..)| *known != id);
+                    under_way.retain(|(known, _)| *known != id);
                 }
             }
         }
@@ -120,47 +122,62 @@ impl Notifier {
         }
     }
 
+    /// Says loudly, at the start, that policies are enforced and nobody is warned by mail.
+    async fn warn_of_silence(&self) {
+        let ledger = Arc::clone(&self.ledger);
+        let enforcing = blocking(move || {
+            let mut orgs = ledger.organizations()?;
+            orgs.retain(|org| policies_of(org).enforces());
+            Ok(orgs)
+        });
+        match enforcing.await {
+            Ok(orgs) if orgs.is_empty() => {}
+            Ok(orgs) => {
+                let named = orgs.iter().take(ENFORCING_NAMED_MAX);
+                let named: Vec<_> = named.map(|org| org.id.to_string()).collect();
+                tracing::warn!(
+                    organizations = orgs.len(),
+                    named = named.join(" "),
+                    "policies are enforced, and without `[smtp]` no owner of a token is warned before \
+                     it is deactivated"
+                );
+            }
+            Err(error) => tracing::error!(%error, "nobody knows whether policies are enforced"),
+        }
+    }
+
     /// The notices to be sent now, as many as there is room for beside those under way.
     async fn choose(
         self: &Arc<Self>,
-        under_way: &[(tokio::task::Id, Addressee, Lane)],
+        under_way: Vec<Course>,
+        damaged: &Arc<Damaged>,
     ) -> Result<Vec<Notice>, StoreError> {
-        let lanes: HashSet<Lane> = under_way.iter().map(|(_, _, lane)| *lane).collect();
-        let mails = under_way.iter().filter(|(_, to, _)| matches!(to, Addressee::User(_))).count();
-        let calls = under_way.len() - mails;
-        let notifier = Arc::clone(self);
-        let chosen = tokio::task::spawn_blocking(move || {
-            let max = notifier.settings.deliveries_max;
+        let (notifier, damaged) = (Arc::clone(self), Arc::clone(damaged));
+        blocking(move || {
             let now = (notifier.clock)();
             let settled = now.before(notifier.settings.settle);
-            let mut choice = Choice { lanes, chosen: Vec::new() };
-            choice.add(
-                &*notifier.ledger,
-                &[(Due::Mail, now), (Due::Settle, settled)],
-                max - mails.min(max),
-            )?;
-            choice.add(&*notifier.ledger, &[(Due::Call, now)], max - calls.min(max))?;
-            Ok(choice.chosen)
-        });
-        chosen.await.unwrap_or_else(|error| Err(StoreError(error.to_string())))
+            let mut choice = Choice::beside(under_way, notifier.settings.deliveries_max);
+            for (due, until) in [(Due::Mail, now), (Due::Settle, settled), (Due::Call, now)] {
+                choice.add(&*notifier.ledger, &damaged, due, until)?;
+            }
+            Ok(choice.chosen())
+        })
+        .await
     }
 
     /// One attempt, and its recording.
-    async fn handle(&self, notice: Notice) {
-        let outcome = match notice.to {
-            Addressee::User(user) => match &self.mailer {
-                None => Outcome::NoChannel,
-                Some(mailer) => match mail::Letter::write(
-                    &*self.ledger,
-                    &notice,
-                    user,
-                    &self.settings.templates,
-                ) {
-                    Ok(letter) => mailer.send(&letter, (self.clock)()).await,
-                    Err(outcome) => outcome,
-                },
-            },
-            Addressee::Webhook(id) => self.call(&notice, id).await,
+    async fn handle(self: Arc<Self>, notice: Notice) {
+        let notice = Arc::new(notice);
+        let (notifier, says) = (Arc::clone(&self), Arc::clone(&notice));
+        let unreadable = |error: StoreError| Err(Outcome::Failed(error.to_string()));
+        let written = blocking(move || Ok(notifier.write(&says))).await.unwrap_or_else(unreadable);
+        let outcome = match (written, &self.mailer) {
+            (Err(outcome), _) => outcome,
+            (Ok(Missive::Call(call)), _) => self.caller.call(call, (self.clock)()).await,
+            (Ok(Missive::Letter(_)), None) => Outcome::NoChannel,
+            (Ok(Missive::Letter(letter)), Some(mailer)) => {
+                mailer.send(&letter, (self.clock)()).await
+            }
         };
         if let Err(error) = self.record(&notice, &outcome).await {
             // It is sent again, under the same identity: better twice than never.
@@ -168,18 +185,25 @@ impl Notifier {
         }
     }
 
-    async fn call(&self, notice: &Notice, id: WebhookId) -> Outcome {
-        let unreadable = |error: StoreError| Outcome::Failed(error.to_string());
-        match self.ledger.webhook(notice.says.org, id) {
-            Err(error) => unreadable(error),
-            Ok(None) => Outcome::Refused("the webhook was removed".to_owned()),
-            Ok(Some(webhook)) if !webhook.activated => {
-                Outcome::Refused("the webhook is deactivated".to_owned())
+    /// Writes what is sent, or says why nothing is. Reads the store, so it blocks.
+    fn write(&self, notice: &Notice) -> Result<Missive, Outcome> {
+        let (ledger, templates) = (&*self.ledger, &self.settings.templates);
+        match notice.to {
+            Addressee::User(_) if self.mailer.is_none() => Err(Outcome::NoChannel),
+            Addressee::User(user) => {
+                mail::Letter::write(ledger, notice, user, templates).map(Missive::Letter)
             }
-            Ok(Some(webhook)) => match call::Call::write(&*self.ledger, notice, webhook) {
-                Err(error) => unreadable(error),
-                Ok(call) => self.caller.call(call, (self.clock)()).await,
-            },
+            Addressee::Webhook(id) => self.write_call(notice, id).map(Missive::Call),
+        }
+    }
+
+    fn write_call(&self, notice: &Notice, id: WebhookId) -> Result<call::Call, Outcome> {
+        let unreadable = |error: StoreError| Outcome::Failed(error.to_string());
+        let refused = |why: &str| Err(Outcome::Refused(why.to_owned()));
+        match self.ledger.webhook(notice.says.org, id).map_err(unreadable)? {
+            None => refused("the webhook was removed"),
+            Some(webhook) if !webhook.activated => refused("the webhook is deactivated"),
+            Some(webhook) => call::Call::write(&*self.ledger, notice, webhook).map_err(unreadable),
         }
     }
 
@@ -188,7 +212,8 @@ impl Notifier {
         let mut busy = 0;
         loop {
             let (org, id) = (sent.says.org, sent.id);
-            let found = self.ledger.notice(org, id);
+            let ledger = Arc::clone(&self.ledger);
+            let found = blocking(move || ledger.notice(org, id)).await;
             let found = found.map_err(|error| CommitError::Failed(error.to_string()))?;
             let Some(change) = found.and_then(|now| self.conclusion(now, outcome.clone())) else {
                 return Ok(());
@@ -215,78 +240,55 @@ impl Notifier {
         let key = RecordKey::Notice(found.says.org, found.id);
         let requires = vec![Require::Version(key, found.version)];
         let now = (self.clock)();
+        let stood = found.state.standing();
         let notice = found.after(outcome, now, &self.settings.retry, (self.random)());
-        let mut events = Vec::new();
         if let State::Dead { attempts, error, .. } = &notice.state {
             tracing::warn!(notice = %notice.id, attempts, error, "a notice was given up");
-            events.push(failed(&notice, *attempts, error, now));
         }
+        // One that was sent twice, because the first time could not be recorded, is told once.
+        let is_news = notice.state.standing() != stood;
+        let events = event(&notice, now).filter(|_| is_news).into_iter().collect();
         let writes = vec![Write::Notice(Box::new(notice))];
         Some(Change { requires, writes, events, ..Change::default() })
     }
 }
 
-/// What the audit trail says of a notice that was given up.
-fn failed(notice: &Notice, attempts: u32, error: &str, now: Timestamp) -> Draft {
-    let field = |field: &str, after: String| FieldChange {
-        field: field.to_owned(),
-        before: None,
-        after: Some(after),
-    };
+/// What is sent.
+enum Missive {
+    Letter(mail::Letter),
+    Call(call::Call),
+}
+
+/// Reads the store, which may block: the runtime is the admin port's, too.
+async fn blocking<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let read = tokio::task::spawn_blocking(read).await;
+    read.unwrap_or_else(|error| Err(StoreError(error.to_string())))
+}
+
+/// What the audit trail says of a notice that is at its end; nothing while it is still to be sent, or
+/// where a later one tells it.
+fn event(notice: &Notice, now: Timestamp) -> Option<Draft> {
     let to = match notice.to {
         Addressee::User(id) => id.to_string(),
         Addressee::Webhook(id) => id.to_string(),
     };
-    Draft {
-        org: notice.says.org,
-        at: now,
-        actor: Actor::System,
-        action: Action::NoticeFailed,
-        target: Target::Notice(notice.id),
-        target_name: notice.says.kind.name().to_owned(),
-        origin: Origin::default(),
-        reason: None,
-        changes: vec![
-            field("to", to),
-            field("attempts", attempts.to_string()),
-            field("error", error.to_owned()),
-        ],
-    }
-}
-
-/// Notices that are being chosen, no two of them in one lane.
-struct Choice {
-    lanes: HashSet<Lane>,
-    chosen: Vec<Notice>,
-}
-
-impl Choice {
-    /// Adds up to `room` of what is due.
-    fn add(
-        &mut self,
-        ledger: &dyn Ledger,
-        dues: &[(Due, Timestamp)],
-        mut room: usize,
-    ) -> Result<(), StoreError> {
-        for &(due, until) in dues {
-            let mut looked_at = 0;
-            if room == 0 {
-                break;
-            }
-            ledger.visit_due_notices(due, until, &mut |notice| {
-                looked_at += 1;
-                if self.lanes.insert(lane(&notice)) {
-                    self.chosen.push(notice);
-                    room -= 1;
-                }
-                if room == 0 || looked_at == LOOKED_AT_MAX {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            })?;
+    let said = |action| {
+        let (org, target) = (notice.says.org, Target::Notice(notice.id));
+        let kind = notice.says.kind.name();
+        Draft::new(org, now, Actor::System, action, target).named(kind).telling("to", &to)
+    };
+    match &notice.state {
+        State::Settling { .. } | State::Waiting { .. } | State::Superseded { .. } => None,
+        State::Delivered { attempts, .. } => {
+            Some(said(Action::NoticeDelivered).telling("attempts", attempts))
         }
-        Ok(())
+        State::Dead { attempts, error, .. } => {
+            let failed = said(Action::NoticeFailed).telling("attempts", attempts);
+            Some(failed.telling("error", error))
+        }
+        State::NoChannel { .. } => Some(said(Action::NoticeUndeliverable)),
     }
 }
 

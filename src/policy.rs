@@ -224,6 +224,14 @@ impl Policies {
         }
     }
 
+    /// Whether anything follows for tokens that break one of them.
+    #[must_use]
+    pub fn enforces(&self) -> bool {
+        [self.idle_ttl, self.max_ttl]
+            .iter()
+            .any(|policy| policy.active && policy.enforcement.is_some())
+    }
+
     /// The same policies, with every ladder begun at `now`.
     #[must_use]
     pub fn enforced_since(self, now: Timestamp) -> Self {

@@ -22,7 +22,7 @@ use crate::store::{CommitError, Ledger, StoreError};
 use crate::time::Timestamp;
 use crate::usage::Uses;
 use crate::validation::{self, Due, RunState, Schedule, Trigger, Wanted};
-use pass::Pass;
+use pass::{Compared, Pass};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -109,52 +109,36 @@ impl Scheduler {
         }
     }
 
-    /// Tells and makes all that is due.
+    /// Tells and makes all that is due. What goes wrong in one organization keeps no other from its
+    /// turn; the first of it is answered.
     pub fn look(&self, stop: &Stop) -> Result<(), Interrupted> {
-        reminding::remind_all(&*self.ledger, (self.clock)(), stop)?;
-        for org in self.due()? {
+        let mut failed = Failed::default();
+        let now = (self.clock)();
+        failed.see(None, || reminding::remind_all(&*self.ledger, now, stop))?;
+        for org in self.due(&mut failed)? {
             // More may be wanted while one is at work.
-            while self.next(org, stop)? {}
+            failed.see(Some(org), || {
+                while self.next(org, stop)? {}
+                Ok(())
+            })?;
         }
-        Ok(())
+        failed.first()
     }
 
     /// Asks for the daily runs, and answers the organizations in which a run waits.
-    fn due(&self) -> Result<Vec<OrgId>, Interrupted> {
+    fn due(&self, failed: &mut Failed) -> Result<Vec<OrgId>, Interrupted> {
         let (ledger, now) = (&*self.ledger, (self.clock)());
         let schedules = ledger.schedules()?;
         let mut known: HashMap<OrgId, Schedule> =
             schedules.into_iter().map(|schedule| (schedule.org, schedule)).collect();
         let mut waiting = Vec::new();
         for org in ledger.organizations()? {
-            let (schedule, is_new) = match known.remove(&org.id) {
-                Some(schedule) => (schedule, false),
-                None => (Schedule::new(org.id, now), true),
-            };
+            let schedule = known.remove(&org.id);
             if org.governance == Governance::Deactivated {
                 continue;
             }
-            let mut is_wanted = schedule.queued.is_some() || schedule.running.is_some();
-            let mut writes = Vec::new();
-            match schedule.due(now) {
-                Due::Later if is_new => {
-                    writes.push(validation::Write::Next(org.id, schedule.next_at));
-                }
-                Due::Later => {}
-                Due::Moved(next_at) => writes.push(validation::Write::Next(org.id, next_at)),
-                Due::Now { next_at } => {
-                    // In one transaction: neither without the other, so never twice.
-                    let trigger = Trigger::Scheduled;
-                    let wanted = Wanted { org: org.id, trigger, by: None, at: now };
-                    writes.push(validation::Write::Next(org.id, next_at));
-                    writes.push(validation::Write::Wanted(wanted));
-                    is_wanted = true;
-                }
-            }
-            if !writes.is_empty() {
-                commit(ledger, writes)?;
-            }
-            if is_wanted {
+            let is_wanted = failed.see(Some(org.id), || ask(ledger, org.id, schedule, now))?;
+            if is_wanted == Some(true) {
                 waiting.push(org.id);
             }
         }
@@ -179,6 +163,78 @@ impl Scheduler {
         };
         teller.finish((self.clock)())?;
         Ok(true)
+    }
+}
+
+/// Asks for the daily run of an organization if it is due. Answers whether a run waits.
+fn ask(
+    ledger: &dyn Ledger,
+    org: OrgId,
+    schedule: Option<Schedule>,
+    now: Timestamp,
+) -> Result<bool, Interrupted> {
+    let is_new = schedule.is_none();
+    let schedule = schedule.unwrap_or_else(|| Schedule::new(org, now));
+    let mut is_wanted = schedule.queued.is_some() || schedule.running.is_some();
+    let mut writes = Vec::new();
+    match schedule.due(now) {
+        Due::Later if is_new => writes.push(validation::Write::Next(org, schedule.next_at)),
+        Due::Later => {}
+        Due::Moved(next_at) => writes.push(validation::Write::Next(org, next_at)),
+        Due::Now { next_at } => {
+            // In one transaction: neither without the other, so never twice.
+            let trigger = Trigger::Scheduled;
+            let wanted = Wanted { org, trigger, by: None, at: now };
+            writes.push(validation::Write::Next(org, next_at));
+            writes.push(validation::Write::Wanted(wanted));
+            is_wanted = true;
+        }
+    }
+    if !writes.is_empty() {
+        commit(ledger, writes)?;
+    }
+    Ok(is_wanted)
+}
+
+/// What went wrong in a look that goes on.
+#[derive(Debug, Default)]
+struct Failed(Option<Interrupted>);
+
+impl Failed {
+    /// Does a part of a look, and answers what it answers; nothing if it failed, or panicked, and
+    /// the other parts shall have their turn. They have none when the process ends, or where the
+    /// store takes nothing any more.
+    fn see<T>(
+        &mut self,
+        org: Option<OrgId>,
+        part: impl FnOnce() -> Result<T, Interrupted>,
+    ) -> Result<Option<T>, Interrupted> {
+        // What it works with is the store, which a panic leaves as it was committed last.
+        let done = catch_unwind(AssertUnwindSafe(part)).unwrap_or(Err(Interrupted::Lost));
+        match done {
+            Ok(done) => Ok(Some(done)),
+            Err(
+                end @ (Interrupted::Stopped
+                | Interrupted::Write(
+                    CommitError::Full | CommitError::Failed(_) | CommitError::Closed,
+                )),
+            ) => Err(end),
+            Err(
+                error @ (Interrupted::Read(_)
+                | Interrupted::Lost
+                | Interrupted::Write(CommitError::Conflict(_) | CommitError::Busy)),
+            ) => {
+                let org = org.map(tracing::field::display);
+                tracing::warn!(%error, org, "the others have their turn all the same");
+                self.0.get_or_insert(error);
+                Ok(None)
+            }
+        }
+    }
+
+    /// The first of it.
+    fn first(self) -> Result<(), Interrupted> {
+        self.0.map_or(Ok(()), Err)
     }
 }
 
@@ -227,22 +283,10 @@ fn begin(
     let exemptions = ledger.exemptions(org.id)?;
     let compared = match schedule.compared {
         None => None,
-        Some(number) => Some((number, through_at(&*ledger, org.id, number)?.unwrap_or(started_at))),
+        Some(number) => Some(Compared::read(&*ledger, org.id, number)?),
     };
     let pass = Pass::new(ledger, uses, org, run, compared, exemptions, started_at);
     Ok(Some(Begun::Judging(Box::new(pass))))
-}
-
-/// When a run was through.
-fn through_at(
-    ledger: &dyn Ledger,
-    org: OrgId,
-    number: u64,
-) -> Result<Option<Timestamp>, StoreError> {
-    Ok(ledger.run(org, number)?.and_then(|run| match run.state {
-        RunState::Finished(findings) => Some(findings.finished_at),
-        RunState::Queued | RunState::Running { .. } | RunState::Telling(_) => None,
-    }))
 }
 
 fn commit(ledger: &dyn Ledger, writes: Vec<validation::Write>) -> Result<(), CommitError> {

@@ -18,7 +18,7 @@ use crate::audit::{Draft, Event};
 use crate::change::{Change, Creation, Require};
 use crate::exemption::Exemption;
 use crate::id::{NoticeId, OrgId, TokenId, UserId, WebhookId};
-use crate::notice::{Due, Notice, Webhook};
+use crate::notice::{Addressee, Due, Notice, Webhook};
 use crate::org::{Organization, Revision, User};
 use crate::role::RoleTable;
 use crate::secret::Digest;
@@ -47,6 +47,8 @@ mod reminder;
 mod room;
 mod trail;
 mod validation;
+#[cfg(test)]
+pub(crate) mod wayward;
 mod writer;
 
 pub use figures::{Grain, MINUTES_KEPT};
@@ -175,13 +177,18 @@ pub trait Ledger: Validations + Send + Sync {
         visit: &mut dyn FnMut(Notice) -> ControlFlow<()>,
     ) -> Result<(), StoreError>;
     /// Visits the notices of all organizations that wait for something until `until` at the latest,
-    /// the longest overdue first, within one snapshot, until told to stop.
+    /// within one snapshot: addressee by addressee, whoever waits for longest first, and what each is
+    /// told in turn, the longest overdue first. `visit` says how to go on. None of them is read for
+    /// it, so one that is damaged stops nothing; it may even be gone.
     fn visit_due_notices(
         &self,
         due: Due,
         until: Timestamp,
-        visit: &mut dyn FnMut(Notice) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(&Queued) -> Onward,
     ) -> Result<(), StoreError>;
+    /// Whether there is a notice that has outlived its time at `now`, so that
+    /// [`Write::ForgetNotices`](crate::change::Write::ForgetNotices) would forget it.
+    fn has_outlived_notices(&self, now: Timestamp) -> Result<bool, StoreError>;
     /// A webhook.
     fn webhook(&self, org: OrgId, id: WebhookId) -> Result<Option<Webhook>, StoreError>;
     /// The webhooks of an organization, in the order of their making.
@@ -213,6 +220,30 @@ pub trait Ledger: Validations + Send + Sync {
     fn follow(&self, follower: Arc<dyn Follower>);
     /// Whether changes are still taken.
     fn is_writable(&self) -> bool;
+}
+
+/// A notice in the queue of its addressee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queued {
+    /// The organization.
+    pub org: OrgId,
+    /// The notice.
+    pub id: NoticeId,
+    /// Who is told.
+    pub to: Addressee,
+    /// What is told in order ([`About::lane`](crate::notice::About::lane)).
+    pub lane: Option<u128>,
+}
+
+/// Where a visit of queues goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Onward {
+    /// With the next notice to the same addressee; behind the last one, with the next addressee.
+    Notice,
+    /// With the next addressee.
+    Addressee,
+    /// Nowhere: that is enough.
+    Nowhere,
 }
 
 /// Shows a proof an event that was exported, in the place that it says it has.

@@ -188,6 +188,8 @@ pub enum Due {
 pub struct Flag {
     /// The token.
     pub token: TokenId,
+    /// Who owned it: what its owner knows of it, they know.
+    pub owner: UserId,
     /// Its violation of the Idle Token TTL.
     pub idle_ttl: Option<Mark>,
     /// Its violation of the Max Token TTL.

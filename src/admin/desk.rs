@@ -124,6 +124,23 @@ pub(crate) async fn read<T: Send + 'static>(
     blocking(move || at_desk(&state, &call.caller, &call, work)).await
 }
 
+/// Reads, in a pass over all tokens of the caller's organization, once it is its turn. Waiting takes
+/// time, so it is by the present records that the caller is judged then.
+pub(crate) async fn pass<T: Send + 'static>(
+    state: &Shared,
+    call: Call,
+    work: impl FnOnce(&Desk<'_>) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let turn = state.passes.turn(call.caller.org()).await?;
+    let state = Arc::clone(state);
+    blocking(move || {
+        // Also if nobody waits for the answer any more, the next one's turn is after this pass.
+        let _turn = turn;
+        judged_anew(&state, &call, work)
+    })
+    .await
+}
+
 /// Plans and commits. `plan` is asked again when the state moved on before its change was written.
 pub(crate) async fn change<T: Send + 'static>(
     state: &Shared,
@@ -242,8 +259,17 @@ fn attempt_at_desk<T>(
     work: impl FnOnce(&Desk<'_>) -> Result<T, Problem>,
 ) -> Result<T, Problem> {
     if attempt == 0 {
-        return at_desk(state, &call.caller, call, work);
+        at_desk(state, &call.caller, call, work)
+    } else {
+        judged_anew(state, call, work)
     }
+}
+
+fn judged_anew<T>(
+    state: &AdminState,
+    call: &Call,
+    work: impl FnOnce(&Desk<'_>) -> Result<T, Problem>,
+) -> Result<T, Problem> {
     let again = session::again(&*state.ledger, &call.caller, &call.shown, (state.clock)())?;
     at_desk(state, &again?, call, work)
 }

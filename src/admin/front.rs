@@ -58,8 +58,8 @@ pub(crate) async fn enter(
             Ok(()) => next.run(request).await,
         },
     };
-    if let Some(event) = incoming.answered(&entrance.state, &response) {
-        refused::record(&entrance.state, event).await;
+    if let Some(single) = incoming.answered(&entrance.state, &response) {
+        refused::record(&entrance.state, single).await;
     }
     let response = if is_scim { scim::in_its_form(response) } else { response };
     dressed(response, Some(&id))

@@ -6,17 +6,18 @@ pub(crate) mod scope;
 pub(crate) mod stale;
 pub(crate) mod verdicts;
 
-use super::desk::Desk;
+use super::Shared;
+use super::desk::{self, Desk};
+use super::extract::{Call, Params};
 use super::problem::Problem;
 use crate::id::OrgId;
-use crate::org::Organization;
 use crate::time::Timestamp;
 use crate::token::NEED_DAYS_KEPT;
 use axum::body::Bytes;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 use serde::{Deserialize, Serialize};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long an answer is given again to whoever asks the same.
@@ -64,37 +65,63 @@ struct Answer {
     json: Bytes,
 }
 
-/// The answers of the last few seconds.
-///
-/// A pass reads every token, so there is one at a time: whoever asks meanwhile waits, and then finds
-/// the answer, if the question was the same.
+/// The answers of the last few seconds. Whoever waits for their turn while somebody else asks the same
+/// finds the answer here.
 #[derive(Default)]
 pub struct Insights(Mutex<Vec<Answer>>);
 
 impl Insights {
-    /// Answers a question that the caller was permitted to ask.
-    fn answer<T: Serialize>(
-        &self,
-        desk: &Desk<'_>,
-        org: &Organization,
-        question: Question,
-        work: impl FnOnce() -> Result<T, Problem>,
-    ) -> Result<Response, Problem> {
-        let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = desk.now();
+    fn kept(&self, org: OrgId, question: &Question, now: Timestamp) -> Option<Bytes> {
+        let mut answers = self.answers();
         answers.retain(|answer| now.since(answer.at) < ANSWERS_KEPT);
-        let kept = answers.iter().find(|kept| kept.org == org.id && kept.question == question);
-        if let Some(kept) = kept {
-            return Ok(json(kept.json.clone()));
-        }
-        let body = serde_json::to_vec(&work()?).map_err(|error| Problem::internal(&error))?;
-        let body = Bytes::from(body);
+        let kept = answers.iter().find(|kept| kept.org == org && kept.question == *question);
+        kept.map(|kept| kept.json.clone())
+    }
+
+    fn keep(&self, answer: Answer) {
+        let mut answers = self.answers();
         if answers.len() >= ANSWERS_MAX {
             answers.remove(0);
         }
-        answers.push(Answer { org: org.id, question, at: now, json: body.clone() });
-        Ok(json(body))
+        answers.push(answer);
     }
+
+    fn answers(&self) -> MutexGuard<'_, Vec<Answer>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Answers a question: as it was answered a moment ago, or by a pass that finds it out.
+async fn answer<T: Serialize>(
+    state: &Shared,
+    call: Call,
+    params: Params,
+    question: Result<Question, Problem>,
+    pass: impl FnOnce(&Desk<'_>, OrgId) -> Result<T, Problem> + Send + 'static,
+) -> Result<Response, Problem> {
+    let asked = move |desk: &Desk<'_>| {
+        let org = desk.org(params.id("org")?)?;
+        desk.caller.reads_insight(&org)?;
+        let question = question.clone()?;
+        let kept = desk.state.insights.kept(org.id, &question, desk.now());
+        Ok((org.id, question, kept))
+    };
+    let asked = Arc::new(asked);
+    let before = Arc::clone(&asked);
+    if let (.., Some(kept)) = desk::read(state, call.clone(), move |desk| before(desk)).await? {
+        return Ok(json(kept));
+    }
+    desk::pass(state, call, move |desk| {
+        let (org, question, kept) = asked(desk)?;
+        if let Some(kept) = kept {
+            return Ok(json(kept));
+        }
+        let found = serde_json::to_vec(&pass(desk, org)?);
+        let found = Bytes::from(found.map_err(|error| Problem::internal(&error))?);
+        desk.state.insights.keep(Answer { org, question, at: desk.now(), json: found.clone() });
+        Ok(json(found))
+    })
+    .await
 }
 
 fn json(body: Bytes) -> Response {

@@ -7,6 +7,8 @@
 //! - The answer is the same, body and status, whatever was reported: a live token, a dead one, one
 //!   that never was, or no token at all. It leaves [`ANSWER_AFTER`] a report has come, or a multiple
 //!   of that, so that it does not tell by its time either what was done meanwhile.
+//!   That holds while the writer is busy or the store fails, too: a report that changes nothing goes the
+//!   same way through the writer ([`ask_the_writer`]), and is turned away where a change would be.
 //! - When it leaves, the token is refused.
 //! - Who reports the same over and over fills no trail: what takes nothing away is recorded once a
 //!   day for each secret.
@@ -16,6 +18,7 @@ use super::openapi::ReportProblems;
 use super::problem::{Kind, Problem};
 use super::{ATTEMPTS_MAX, AdminState, Shared};
 use crate::audit::Origin;
+use crate::change::{Change, Require};
 use crate::governance::Occasion;
 use crate::governance::leak::{Leak, Outcome};
 use crate::id::UserId;
@@ -107,8 +110,7 @@ pub(crate) async fn report(
     let signed_by = vetted(&state, &signed)?;
     let reports = reports(&signed.body, signed_by.is_some())?;
     if !state.ledger.is_writable() {
-        let told = "the store takes no changes until it is opened anew";
-        return Err(Problem::new(Kind::Unavailable, told));
+        return Err(unwritable());
     }
     let (work, origin) = (Arc::clone(&state), signed.origin);
     let done = tokio::task::spawn_blocking(move || {
@@ -180,11 +182,11 @@ fn act(
 ) -> Result<(), Problem> {
     let secret = report.secret.trim();
     if secret.is_empty() || secret.len() > SECRET_BYTES_MAX {
-        return Ok(());
+        return ask_the_writer(state);
     }
     let digest = Digest::of(secret.as_bytes());
     for _attempt in 0..ATTEMPTS_MAX {
-        let Some((token, owners)) = known(state, &digest)? else { return Ok(()) };
+        let Some((token, owners)) = known(state, &digest)? else { return ask_the_writer(state) };
         let now = (state.clock)();
         let roles = state.ledger.roles();
         let at = Occasion { now, roles: &roles, origin };
@@ -192,20 +194,45 @@ fn act(
         // It has moved on since it was looked up.
         let Some((outcome, change)) = leak.plan(&at) else { continue };
         if outcome == Outcome::Nothing && !state.leaks.is_news(&digest, now) {
-            return Ok(());
+            return ask_the_writer(state);
         }
-        let restrictive = change.restrictive;
         match state.ledger.commit(change).wait() {
             Ok(_committed) => return Ok(()),
             Err(CommitError::Conflict(_)) => state.leaks.forget(&digest),
             Err(error) => {
                 state.leaks.forget(&digest);
-                let denied = restrictive && !state.ledger.is_writable();
-                return Err(Problem::uncommitted(&error, denied));
+                return Err(turned_away(&error));
             }
         }
     }
-    Err(Problem::new(Kind::Busy, "others keep changing the same; try again"))
+    Err(turned_away(&CommitError::Busy))
+}
+
+/// Goes the way of a change through the writer, and changes nothing: it requires what never holds.
+/// So a report that takes nothing away is answered as one that does, after the same queue and with the
+/// same error where that is full.
+fn ask_the_writer(state: &AdminState) -> Result<(), Problem> {
+    let change = Change { requires: vec![Require::Empty], ..Change::default() };
+    match state.ledger.commit(change).wait() {
+        Ok(_) | Err(CommitError::Conflict(_)) => Ok(()),
+        Err(error) => Err(turned_away(&error)),
+    }
+}
+
+/// The answer where the writer does not take a change, whatever that was: whoever reports has to come
+/// again. Whether something stays refused that could not be recorded is not for them to know.
+fn turned_away(error: &CommitError) -> Problem {
+    tracing::error!(%error, "a report of a leak was turned away, and is to be made again");
+    match error {
+        CommitError::Busy | CommitError::Conflict(_) => {
+            Problem::new(Kind::Busy, "too many changes are waiting to be written; try again")
+        }
+        CommitError::Full | CommitError::Failed(_) | CommitError::Closed => unwritable(),
+    }
+}
+
+fn unwritable() -> Problem {
+    Problem::new(Kind::Unavailable, "the store takes no changes until it is opened anew")
 }
 
 /// The token whose secret it is or was, and the active owners of its organization.

@@ -1,12 +1,12 @@
 //! `/orgs/{org}/policies`: the TTL policies.
 
-use super::Shared;
 use super::desk::{self, Step};
 use super::etag::{self, Precondition};
 use super::extract::{Call, Json, Params, Query};
 use super::me::Nothing;
 use super::openapi::{ChangeProblems, ReadProblems};
 use super::problem::Problem;
+use super::{AdminState, Shared};
 use crate::directory::{People, Person, Preview};
 use crate::governance::policies::PutPolicies;
 use crate::id::UserId;
@@ -129,11 +129,19 @@ pub(crate) struct PoliciesBody {
     pub(super) idle_ttl: PolicyBody,
     /// The longest life that a token may have.
     pub(super) max_ttl: PolicyBody,
+    /// Whether owners of tokens are warned by mail before a policy that is enforced deactivates
+    /// anything. If not, because the gateway knows no mail server, it is enforced all the same, and
+    /// nobody is told but webhooks.
+    pub(super) warned_by_mail: bool,
 }
 
-impl From<Policies> for PoliciesBody {
-    fn from(policies: Policies) -> Self {
-        Self { idle_ttl: policies.idle_ttl.into(), max_ttl: policies.max_ttl.into() }
+impl PoliciesBody {
+    fn of(policies: Policies, state: &AdminState) -> Self {
+        Self {
+            idle_ttl: policies.idle_ttl.into(),
+            max_ttl: policies.max_ttl.into(),
+            warned_by_mail: state.has_mail,
+        }
     }
 }
 
@@ -171,7 +179,7 @@ pub(crate) async fn read(
     })
     .await?;
     let headers = [(ETAG, etag::tag(org.version))];
-    Ok((headers, axum::Json(PoliciesBody::from(org.policies))).into_response())
+    Ok((headers, axum::Json(PoliciesBody::of(org.policies, &state))).into_response())
 }
 
 /// Set the policies. They bind new tokens; existing ones that break them are flagged at once, and a
@@ -209,7 +217,7 @@ pub(crate) async fn put(
         };
         let plan = command.plan(desk.caller, &desk.at)?;
         precondition.holds(org.version)?;
-        Ok(Step::of(plan, org.version, |org| PoliciesBody::from(org.policies)))
+        Ok(Step::of(plan, org.version, |org| PoliciesBody::of(org.policies, desk.state)))
     })
     .await?;
     state.bell.notify_one();
@@ -283,7 +291,7 @@ pub(crate) async fn preview(
     body: Json<PoliciesChange>,
 ) -> Result<axum::Json<PreviewBody>, Problem> {
     let wanted = body.value;
-    desk::read(&state, call, move |desk| {
+    desk::pass(&state, call, move |desk| {
         let org = desk.org(params.id("org")?)?;
         let command = PutPolicies {
             org: &org,
@@ -299,7 +307,7 @@ pub(crate) async fn preview(
             ConcernedBody { id, name, email, tokens }
         };
         Ok(axum::Json(PreviewBody {
-            policies: then.into(),
+            policies: PoliciesBody::of(then, desk.state),
             tokens_read: preview.tokens,
             flagged: preview.flagged,
             newly_flagged: preview.newly_flagged,

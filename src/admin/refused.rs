@@ -4,9 +4,9 @@
 use super::Shared;
 use super::front::RequestId;
 use super::problem::{Problem, Why};
-use crate::audit::{Draft, Origin};
+use crate::audit::Origin;
 use crate::session::{Refused, TurnedAway};
-use crate::trails::{Refusal, Who};
+use crate::trails::{Refusal, Single, Who};
 use axum::extract::{ConnectInfo, MatchedPath, Request};
 use axum::response::Response;
 use http::{Extensions, StatusCode};
@@ -73,9 +73,9 @@ impl Incoming {
         Self { visitor, request: format!("{} {path}", request.method()), origin }
     }
 
-    /// Takes note of the answer if it is a refusal. The event of it, if it is one of its own, is to
-    /// be [recorded](record) before the answer leaves.
-    pub(crate) fn answered(self, state: &Shared, response: &Response) -> Option<Draft> {
+    /// Takes note of the answer if it is a refusal. One that is an event of its own is to be
+    /// [recorded](record) before the answer leaves.
+    pub(crate) fn answered(self, state: &Shared, response: &Response) -> Option<Single> {
         let refused =
             [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::TOO_MANY_REQUESTS];
         let status = response.status();
@@ -95,12 +95,16 @@ impl Incoming {
 }
 
 /// Writes the event of a refusal, which stands whether or not that can be done.
-pub(crate) async fn record(state: &Shared, event: Draft) {
+pub(crate) async fn record(state: &Shared, single: Single) {
     let state = Arc::clone(state);
-    let write = move || state.refusals.write_one(&*state.ledger, event);
+    let write = move || state.refusals.write_one(&*state.ledger, single);
     let written = tokio::task::spawn_blocking(write).await;
     let error: &dyn std::fmt::Display = match &written {
         Ok(Ok(())) => return,
+        Ok(Err(error)) if error.is_passing() => {
+            tracing::warn!(%error, "a refusal is told with those of its minute");
+            return;
+        }
         Ok(Err(error)) => error,
         Err(panicked) => panicked,
     };

@@ -231,6 +231,23 @@ impl Ask<'_> {
 
 impl House {
     async fn new() -> Self {
+        Self::with(true, |store| Arc::clone(store) as _).await
+    }
+
+    /// One with a mail server or without.
+    async fn with_mail(has_mail: bool) -> Self {
+        Self::with(has_mail, |store| Arc::clone(store) as _).await
+    }
+
+    /// One whose endpoints work with another ledger over the same store.
+    async fn before(ledger: impl FnOnce(&Arc<MemoryStore>) -> Arc<dyn Ledger>) -> Self {
+        Self::with(true, ledger).await
+    }
+
+    async fn with(
+        has_mail: bool,
+        ledger: impl FnOnce(&Arc<MemoryStore>) -> Arc<dyn Ledger>,
+    ) -> Self {
         let store = MemoryStore::new();
         let catalogue = catalogue();
         let roles = Write::Roles(catalogue.role_names());
@@ -256,11 +273,12 @@ impl House {
         let tidings = Arc::new(Tidings::new(Arc::clone(&store) as Arc<dyn Facts>));
         store.follow(Arc::clone(&tidings) as _);
         let router = router(AdminState {
-            ledger: Arc::clone(&store) as Arc<dyn Ledger>,
+            ledger: ledger(&store),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
             backups: Backups::new(Arc::clone(&store) as Arc<dyn Archive>, std::env::temp_dir()),
             evidences: Arc::new(Stored(Arc::clone(&store) as Arc<dyn Facts>)),
             uses: Arc::clone(&pending) as Arc<dyn Uses>,
+            passes: Arc::default(),
             insights: Insights::default(),
             shelves: Arc::default(),
             tidings: Arc::clone(&tidings),
@@ -276,6 +294,7 @@ impl House {
             bell: Arc::default(),
             token_prefix: DEFAULT_PREFIX.to_owned(),
             seal: Arc::clone(&seal),
+            has_mail,
             callable: ["10.9.0.0/16", "127.9.0.0/16"]
                 .map(|net| net.parse().expect("a network"))
                 .into(),

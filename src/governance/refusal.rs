@@ -96,6 +96,12 @@ pub enum Clash {
     /// A user's tokens come before the user.
     #[error("the user owns tokens that are not revoked: revoke them, or hand them over")]
     LiveTokens,
+    /// More tokens than one change takes.
+    #[error(
+        "the user owns more than {TOKENS_PER_USER_MAX} tokens that are not revoked: revoke them \
+         first, many at a time"
+    )]
+    TooManyToRevoke,
     /// The operator stays.
     #[error("the operator cannot be removed")]
     Operator,

@@ -312,7 +312,7 @@ pub fn remove(
     keeps_an_owner(&mut change, user);
     match estate {
         Estate::Revoked => change.requires.push(Require::NoLiveTokens(user.id)),
-        Estate::Revoke { tokens } => revoke_all(&mut change, user, tokens, by, at),
+        Estate::Revoke { tokens } => revoke_all(&mut change, user, tokens, by, at)?,
         Estate::HandOver { to, tokens } => hand_over(&mut change, user, to, tokens, by, at)?,
     }
     let subject = Subject::new(Target::User(user.id), &user.name, Fields::default());
@@ -329,8 +329,11 @@ fn revoke_all(
     tokens: Vec<ApiToken>,
     by: &Caller,
     at: &Occasion<'_>,
-) {
+) -> Result<(), Refusal> {
     let count = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
+    if count > TOKENS_PER_USER_MAX {
+        return Err(Refusal::Clash(Clash::TooManyToRevoke));
+    }
     // None was made since these were read: each of them is there in the version that was read.
     change.requires.push(Require::CountBelow(user.id, count.saturating_add(1)));
     let governed = by.authority() == Authority::Owner;
@@ -352,6 +355,7 @@ fn revoke_all(
             .push(Write::Token(ApiToken { status: TokenStatus::Revoked(status), ..token }));
     }
     change.notices.extend(at.tell_estate(Kind::Revoked, user, None, &told, by.user()));
+    Ok(())
 }
 
 /// What a notice about several tokens says of one.
@@ -376,9 +380,10 @@ fn hand_over(
         return Err(Refusal::Clash(Clash::Deactivated));
     }
     let count = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
-    let Some(room) = (TOKENS_PER_USER_MAX + 1).checked_sub(count) else {
+    if count > TOKENS_PER_USER_MAX {
         return Err(Refusal::Clash(Clash::TooManyTokens));
-    };
+    }
+    let room = TOKENS_PER_USER_MAX + 1 - count;
     change.requires.extend([
         Require::Version(RecordKey::User(to.id), to.version),
         Require::CountBelow(to.id, room),

@@ -6,10 +6,10 @@ use super::{Authority, Caller, Fields, Occasion, Refusal, Subject, governed};
 use crate::audit::{Action, Actor, Target};
 use crate::change::{Change, Write};
 use crate::exemption::{Exempt, Exemption};
-use crate::org::Organization;
+use crate::org::{Organization, StatusChange};
 use crate::policy::{Enforcement, Policies, PolicyKind};
 use crate::time::Timestamp;
-use crate::token::{ApiToken, Usage};
+use crate::token::{ApiToken, TokenStatus, Usage};
 use crate::validation::{self, Findings, Flag, Mark, Run, Told, Trigger, Wanted};
 use std::collections::HashMap;
 
@@ -41,7 +41,9 @@ pub struct Judge {
     /// Those that matter: of tokens and users, and not over.
     exemptions: HashMap<Exempt, Vec<Exemption>>,
     now: Timestamp,
-    /// When the run was through that it compares with, and all that it had to tell was in the outbox.
+    /// When the run was started that it compares with; nothing if there is none.
+    compared_at: Option<Timestamp>,
+    /// When that was through, and all that it had to tell was in the outbox.
     told_at: Timestamp,
 }
 
@@ -56,6 +58,8 @@ pub struct Judged {
     pub cleared: u64,
     /// The hardest step that a policy asks for which is enforced.
     pub step: Option<(Step, PolicyKind)>,
+    /// The step that this very run took with the token before it was broken off.
+    pub done: Option<Step>,
 }
 
 impl Judge {
@@ -68,14 +72,15 @@ impl Judge {
                 of.entry(exemption.exempt).or_default().push(exemption);
             }
         }
-        Self { policies: policies_of(org), exemptions: of, now, told_at: Timestamp::EPOCH }
+        let (policies, told_at) = (policies_of(org), Timestamp::EPOCH);
+        Self { policies, exemptions: of, now, compared_at: None, told_at }
     }
 
-    /// The same, compared with a run that was through at `told_at`: what it warned of was told by
-    /// then, and not when it was started.
+    /// The same, compared with a run that was started at `compared_at` and through at `told_at`: what
+    /// it warned of was told by then, and not when it was started.
     #[must_use]
-    pub fn after(self, told_at: Timestamp) -> Self {
-        Self { told_at, ..self }
+    pub fn after(self, compared_at: Timestamp, told_at: Timestamp) -> Self {
+        Self { compared_at: Some(compared_at), told_at, ..self }
     }
 
     fn is_exempt(&self, token: &ApiToken, policy: PolicyKind) -> bool {
@@ -106,11 +111,46 @@ impl Judge {
         }
     }
 
+    /// The step that this very run took with a token before it was broken off: as of now, and by
+    /// nobody. A run that was started at the same instant, and is through, took it itself.
+    fn done<'t>(&self, token: &'t ApiToken) -> Option<(Step, &'t StatusChange)> {
+        let is_own = |change: &StatusChange| {
+            let is_first = self.compared_at.is_some_and(|compared| compared != self.now);
+            is_first && change.by.is_none() && change.at == self.now
+        };
+        match &token.status {
+            TokenStatus::Deactivated(change) if is_own(change) => Some((Step::Deactivate, change)),
+            TokenStatus::Revoked(change) if is_own(change) => Some((Step::Revoke, change)),
+            TokenStatus::Activated(_) | TokenStatus::Deactivated(_) | TokenStatus::Revoked(_) => {
+                None
+            }
+        }
+    }
+
     /// Judges a token, of which the run before kept `before`.
     #[must_use]
     pub fn judge(&self, token: &ApiToken, usage: &Usage, before: Option<&Flag>) -> Judged {
+        // Steps are taken with tokens that the run before had found.
+        match self.done(token).filter(|_| before.is_some()) {
+            None => self.judge_as_it_is(token, usage, before),
+            Some((done @ (Step::Warn | Step::Deactivate), _)) => {
+                let judged = self.judge_as_it_is(token, usage, before);
+                Judged { done: Some(done), ..judged }
+            }
+            // It was deactivated, and broke its policies, when this run judged it the first time.
+            Some((done @ Step::Revoke, change)) => {
+                let status = TokenStatus::Deactivated(change.clone());
+                let was = ApiToken { status, ..token.clone() };
+                let judged = self.judge_as_it_is(&was, usage, before);
+                Judged { done: Some(done), step: None, ..judged }
+            }
+        }
+    }
+
+    fn judge_as_it_is(&self, token: &ApiToken, usage: &Usage, before: Option<&Flag>) -> Judged {
         let found = self.policies.violations(token, usage, self.now);
         let mut judged = Judged::default();
+        let has_another_owner = before.is_some_and(|before| before.owner != token.owner);
         let mut mark = |policy: PolicyKind| {
             let is_broken =
                 found.iter().any(|violation| violation.policy == policy && violation.counts());
@@ -122,6 +162,9 @@ impl Judge {
             }
             let ladder = self.policies.of(policy).enforcement;
             let mark = known.map_or_else(|| self.fresh(), |known| self.known(*known, ladder));
+            // Who owns it since knows nothing of it.
+            let unheard = Mark { warned_at: None, told: Told::Nothing, ..mark };
+            let mark = if has_another_owner { unheard } else { mark };
             // Who is not warned any more is warned anew before anything follows.
             let spared = Mark { warned_at: None, deactivated_at: None, ..mark };
             if self.is_exempt(token, policy) {
@@ -136,7 +179,7 @@ impl Judge {
         };
         let (idle_ttl, max_ttl) = (mark(PolicyKind::IdleTtl), mark(PolicyKind::MaxTtl));
         if idle_ttl.is_some() || max_ttl.is_some() {
-            judged.flag = Some(Flag { token: token.id, idle_ttl, max_ttl });
+            judged.flag = Some(Flag { token: token.id, owner: token.owner, idle_ttl, max_ttl });
         }
         judged
     }

@@ -10,7 +10,6 @@ use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
-use lettre::transport::smtp::response::{Category, Severity};
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use std::time::{Duration, SystemTime};
 
@@ -97,13 +96,22 @@ fn parameters(host: &str, authorities: &Authorities) -> Result<TlsParameters, Un
     builder.build_rustls().map_err(UnusableServer)
 }
 
-/// Whether the server says of this mailbox, rather than of us, that it never takes the mail (RFC
-/// 5321 section 4.2.1: permanent, about the receiver).
+/// Whether the server says that the receiver's address leads nowhere and never will, rather than
+/// something of us, of itself, or of a mailbox that is full. Its reply code does not tell these apart
+/// (RFC 5321 section 4.2.3: 550 is "not found" as well as "rejected for policy reasons"), its enhanced
+/// status code does (RFC 3463 section 3.2). So a reply without one is never final: to ask a few times more
+/// does less harm than to give up what somebody has to know.
 fn is_final(error: &lettre::transport::smtp::Error) -> bool {
-    error.status().is_some_and(|code| {
-        code.severity == Severity::PermanentNegativeCompletion
-            && code.category == Category::MailSystem
-    })
+    let said = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    error.is_permanent() && leads_nowhere(&said)
+}
+
+/// Whether the text of a reply begins with a code of these: no such mailbox, no such system, no valid
+/// address, moved without a trace, a system that takes no mail (RFC 7505). Others of the same group
+/// are about the sender.
+fn leads_nowhere(reply: &str) -> bool {
+    let code = reply.split_whitespace().next().unwrap_or_default();
+    matches!(code, "5.1.1" | "5.1.2" | "5.1.3" | "5.1.6" | "5.1.10")
 }
 
 /// A mail that is written and has an addressee.
@@ -167,4 +175,38 @@ fn person(ledger: &dyn Ledger, org: OrgId, id: UserId) -> Result<String, StoreEr
         Some(_) => "the operator".to_owned(),
         None => format!("a user who was removed since ({id})"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_address_that_leads_nowhere_is_final() {
+        for reply in [
+            "5.1.1 no such mailbox",
+            "5.1.2 unknown host",
+            "5.1.3",
+            "5.1.6 moved",
+            "5.1.10 RESOLVER.ADR.RecipientNotFound; not found",
+            " 5.1.1\ntwo lines",
+        ] {
+            assert!(leads_nowhere(reply), "{reply}");
+        }
+        for reply in [
+            "",
+            "no such mailbox",
+            "<a@b>: 5.1.1 somewhere else in it",
+            "5.1.0 sender rejected",
+            "5.1.7 bad sender",
+            "5.1.8 bad sender's system",
+            "5.1.11 nobody knows",
+            "5.2.1 disabled",
+            "5.2.2 over quota",
+            "5.7.1 relaying denied",
+            "4.1.1 not now",
+        ] {
+            assert!(!leads_nowhere(reply), "{reply}");
+        }
+    }
 }

@@ -15,7 +15,7 @@ use crate::store::{CommitError, Ledger, STRETCH_TOKENS_MAX, StoreError};
 use crate::time::Timestamp;
 use crate::token::Usage;
 use crate::usage::Uses;
-use crate::validation::{Counts, Flag, Run, SEGMENT_FLAGS_MAX, Segment, Telling, Write};
+use crate::validation::{Counts, Flag, Run, RunState, SEGMENT_FLAGS_MAX, Segment, Telling, Write};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,6 +29,24 @@ struct Due {
     flag: usize,
     step: Step,
     change: Change,
+}
+
+/// The run that another one compares with.
+#[derive(Clone, Copy)]
+pub(super) struct Compared {
+    number: u64,
+    /// When it was started and when it was through; nothing if it is not kept any more.
+    times: Option<(Timestamp, Timestamp)>,
+}
+
+impl Compared {
+    pub(super) fn read(ledger: &dyn Ledger, org: OrgId, number: u64) -> Result<Self, StoreError> {
+        let times = ledger.run(org, number)?.and_then(|run| match run.state {
+            RunState::Finished(findings) => Some((findings.started_at, findings.finished_at)),
+            RunState::Queued | RunState::Running { .. } | RunState::Telling(_) => None,
+        });
+        Ok(Self { number, times })
+    }
 }
 
 /// A run at work.
@@ -54,20 +72,27 @@ pub(super) struct Pass {
 }
 
 impl Pass {
-    /// A run that compares with the flags of another one, which was through at a time.
+    /// A run that compares with the flags of another one.
     pub(super) fn new(
         ledger: Arc<dyn Ledger>,
         uses: &dyn Uses,
         org: Organization,
         run: Run,
-        compared: Option<(u64, Timestamp)>,
+        compared: Option<Compared>,
         exemptions: Vec<Exemption>,
         started_at: Timestamp,
     ) -> Self {
-        let told_at = compared.map_or(Timestamp::EPOCH, |(_, through)| through);
-        let compared = compared.map(|(number, _)| number);
+        let judge = Judge::new(&org, exemptions, started_at);
+        let judge = match compared {
+            None => judge,
+            Some(Compared { times, .. }) => {
+                let (compared_at, told_at) = times.unwrap_or((Timestamp::EPOCH, started_at));
+                judge.after(compared_at, told_at)
+            }
+        };
+        let compared = compared.map(|compared| compared.number);
         Self {
-            judge: Judge::new(&org, exemptions, started_at).after(told_at),
+            judge,
             before: Before { org: org.id, run: compared, next: 0, flags: VecDeque::new() },
             ledger,
             pending: uses.pending(),
@@ -99,6 +124,11 @@ impl Pass {
             self.counts.new += judged.new;
             self.counts.cleared += judged.cleared + gone;
             self.counts.flagged += u64::from(judged.flag.is_some());
+            match judged.done {
+                None | Some(Step::Warn) => {}
+                Some(Step::Deactivate) => self.counts.deactivated += 1,
+                Some(Step::Revoke) => self.counts.revoked += 1,
+            }
             if let Some((step, policy)) = judged.step {
                 let switch = SwitchOff { org: &self.org, token, policy };
                 let flag = self.flags.len();

@@ -4,7 +4,7 @@
 //! reads nothing. That a reminder is done is written with what is told of it: neither a restart nor a
 //! clock that jumps tells anybody twice.
 
-use super::{Interrupted, Stop};
+use super::{Failed, Interrupted, Stop};
 use crate::change::{Change, Write};
 use crate::governance::reminder::{Due, remind};
 use crate::id::{OrgId, TokenId, UserId};
@@ -44,6 +44,11 @@ pub(super) fn remind_all(
     let known = ledger.reminded_through()?.filter(|through| *through <= now);
     let through = known.unwrap_or(now);
     let mut is_all_done = true;
+    let mut failed = Failed::default();
+    // What is not written is found again by the next look.
+    let write = |failed: &mut Failed, change| {
+        Ok::<bool, Interrupted>(failed.see(None, || commit(ledger, change))?.unwrap_or(false))
+    };
     loop {
         let due = ledger.due_reminders(now, DUES_AT_A_TIME)?;
         let is_last = due.len() < DUES_AT_A_TIME;
@@ -53,24 +58,29 @@ pub(super) fn remind_all(
             owned.entry((token.org, token.owner)).or_default().push(found);
         }
         let mut change = Change::default();
-        for ((_, owner), found) in owned {
+        for ((org, owner), found) in owned {
             for part in found.chunks(DONE_AT_A_TIME) {
                 if stop.is_asked() {
                     return Err(Interrupted::Stopped);
                 }
-                let further = of_owner(ledger, owner, part, through, now)?;
+                let further =
+                    failed.see(Some(org), || of_owner(ledger, owner, part, through, now))?;
+                let Some(further) = further else {
+                    is_all_done = false;
+                    continue;
+                };
                 is_all_done &= further.writes.len() == part.len();
                 let is_full = change.writes.len() + further.writes.len() > DONE_AT_A_TIME
                     || change.notices.len() + further.notices.len() > NOTICES_AT_A_TIME;
                 if is_full {
-                    is_all_done &= commit(ledger, std::mem::take(&mut change))?;
+                    is_all_done &= write(&mut failed, std::mem::take(&mut change))?;
                 }
                 change.requires.extend(further.requires);
                 change.writes.extend(further.writes);
                 change.notices.extend(further.notices);
             }
         }
-        is_all_done &= commit(ledger, change)?;
+        is_all_done &= write(&mut failed, change)?;
         // What changed meanwhile is for the next look.
         if is_last || !is_all_done {
             break;
@@ -80,7 +90,7 @@ pub(super) fn remind_all(
         let writes = vec![Write::RemindedThrough(now)];
         commit(ledger, Change { writes, ..Change::default() })?;
     }
-    Ok(())
+    failed.first()
 }
 
 /// What becomes of some of an owner's reminders: of those whose tokens are as they were found.

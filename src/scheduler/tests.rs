@@ -7,6 +7,7 @@ use crate::role::RoleSet;
 use crate::secret::Digest;
 use crate::store::Validations as _;
 use crate::store::memory::MemoryStore;
+use crate::store::wayward::Wayward;
 use crate::time::{Ttl, Unit};
 use crate::token::{ApiToken, NOTIFY_BEFORE_EXPIRY, Standing, TokenStatus, Usage};
 use crate::usage::{self, Uses};
@@ -429,13 +430,145 @@ fn a_broken_off_run_takes_its_steps_once() {
     bench.set_now(NOW + 3 * DAY);
     bench.look();
     // The first thousand are known to be its own doing, and go on down the ladder with the rest.
-    let second = bench.runs().into_iter().find(|run| run.number == 2).expect("it is repeated");
-    let RunState::Finished(found) = second.state else { panic!("{second:?}") };
-    assert_eq!(found.counts.deactivated, 100);
+    let second = found(&bench, 2);
+    assert_eq!((second.deactivated, second.flagged, second.cleared), (1_100, 1_100, 0));
     let when = Some(at(NOW + 2 * DAY));
     assert_eq!(standing(&bench, 999), (Standing::Deactivated, when));
     assert_eq!(standing(&bench, 1_000), (Standing::Deactivated, when));
     assert_eq!(validated(&bench, 5), [0, 0, 1_100]);
+}
+
+/// What a run found that is through.
+fn found(bench: &Bench, number: u64) -> Counts {
+    let run = bench.runs().into_iter().find(|run| run.number == number).expect("it was made");
+    let RunState::Finished(findings) = run.state else { panic!("{run:?}") };
+    findings.counts
+}
+
+/// What the trail says of a run: a figure of it.
+fn said(bench: &Bench, run: &str, field: &str) -> Option<String> {
+    let events = bench.store.events(ORG, None, usize::MAX).expect("readable").into_iter();
+    let figure = |event: &crate::audit::Event, field: &str| {
+        let told = event.said.changes.iter().find(|change| change.field == field);
+        told.and_then(|change| change.after.clone())
+    };
+    let mut of_run = events.filter(|event| figure(event, "run").as_deref() == Some(run));
+    of_run.next().and_then(|event| figure(&event, field))
+}
+
+#[test]
+fn what_a_broken_off_run_had_revoked_is_neither_forgotten_nor_gone() {
+    let bench = Bench::new();
+    bench.put([Write::Organization(enforced())]);
+    bench.put((0..1_100).map(|number| Write::Token(token(number))));
+    assert_eq!(validated(&bench, 0), [1_100, 0, 0]);
+    assert_eq!(validated(&bench, 2), [0, 1_100, 0]);
+    bench.set_now(NOW + 5 * DAY);
+    bench.want();
+    let ledger = Arc::clone(&bench.store) as Arc<dyn Ledger>;
+    let mut pass = begun(ledger, &bench, NOW + 5 * DAY);
+    assert!(pass.step().expect("readable"), "there is more");
+    drop(pass);
+    assert_eq!(standing(&bench, 999).0, Standing::Revoked);
+    assert_eq!(standing(&bench, 1_000).0, Standing::Deactivated);
+    bench.set_now(NOW + 6 * DAY);
+    bench.look();
+    let third = found(&bench, 3);
+    assert_eq!((third.revoked, third.flagged, third.cleared), (1_100, 1_100, 0));
+    assert_eq!(said(&bench, "3", "revoked").as_deref(), Some("1100"));
+    // The daily run was due by then, too: for it they are gone.
+    let fourth = found(&bench, 4);
+    assert_eq!((fourth.revoked, fourth.flagged, fourth.cleared), (0, 0, 1_100));
+}
+
+#[test]
+fn a_run_of_the_same_instant_counts_no_step_of_the_one_before() {
+    let bench = Bench::new();
+    bench.put([Write::Organization(enforced()), Write::Token(token(1))]);
+    assert_eq!(validated(&bench, 0), [1, 0, 0]);
+    assert_eq!(validated(&bench, 2), [0, 1, 0]);
+    assert_eq!(validated(&bench, 2), [0, 0, 0]);
+    assert_eq!(validated(&bench, 5), [0, 0, 1]);
+    assert_eq!(validated(&bench, 5), [0, 0, 0]);
+    assert_eq!(bench.counts().cleared, 1);
+}
+
+const OTHER: OrgId = OrgId::from_bits(2);
+
+/// A bench with a second organization behind the first, and a run wanted in both.
+fn two() -> Bench {
+    let bench = telling::bench(1);
+    bench.put([Write::Organization(Organization { id: OTHER, ..org() })]);
+    bench.look();
+    for org in [ORG, OTHER] {
+        let wanted = Wanted { org, trigger: Trigger::OnDemand, by: None, at: at(NOW) };
+        bench.put([Write::Validation(validation::Write::Wanted(wanted))]);
+    }
+    bench
+}
+
+impl Bench {
+    /// Looks at another ledger over the same store.
+    fn look_at(&self, ledger: Wayward) -> Result<(), Interrupted> {
+        let scheduler = Scheduler {
+            ledger: Arc::new(ledger),
+            uses: Arc::clone(&self.scheduler.uses),
+            clock: Arc::clone(&self.scheduler.clock),
+            bell: Arc::default(),
+        };
+        scheduler.look(&Stop::default())
+    }
+
+    fn is_through(&self, org: OrgId) -> bool {
+        let runs = self.store.runs(org, None, 1).expect("readable");
+        matches!(runs[0].state, RunState::Finished(_))
+    }
+}
+
+#[test]
+fn an_organization_that_fails_keeps_no_other_from_its_turn() {
+    let failing = |org| {
+        if org == ORG { Err(StoreError("for the test".to_owned())) } else { Ok(()) }
+    };
+    let panicking = |org| {
+        assert!(org != ORG, "for the test");
+        Ok(())
+    };
+    let bench = two();
+    let failed = bench.look_at(Wayward::of(&bench.store).reading(failing));
+    assert!(matches!(failed, Err(Interrupted::Read(_))), "{failed:?}");
+    assert_eq!((bench.is_through(ORG), bench.is_through(OTHER)), (false, true));
+    let bench = two();
+    let failed = bench.look_at(Wayward::of(&bench.store).reading(panicking));
+    assert!(matches!(failed, Err(Interrupted::Lost)), "{failed:?}");
+    assert_eq!((bench.is_through(ORG), bench.is_through(OTHER)), (false, true));
+    // Nor does one whose daily run cannot even be asked for.
+    let bench = two();
+    bench.set_now(NOW + DAY);
+    let is_ours = |write: &Write| matches!(write, Write::Validation(validation::Write::Next(org, _)) if *org == ORG);
+    let busy = Wayward::of(&bench.store).committing(move |change| {
+        if change.writes.iter().any(is_ours) { Err(CommitError::Busy) } else { Ok(()) }
+    });
+    let failed = bench.look_at(busy);
+    assert!(matches!(failed, Err(Interrupted::Write(CommitError::Busy))), "{failed:?}");
+    assert_eq!((bench.is_through(ORG), bench.is_through(OTHER)), (false, true));
+    // When it works again, the first is made up.
+    bench.look();
+    assert!(bench.is_through(ORG));
+}
+
+#[test]
+fn a_store_that_takes_nothing_any_more_ends_the_look() {
+    let bench = two();
+    let tried = Arc::<AtomicI64>::default();
+    let count = Arc::clone(&tried);
+    let closed = Wayward::of(&bench.store).committing(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+        Err(CommitError::Closed)
+    });
+    let failed = bench.look_at(closed);
+    assert!(matches!(failed, Err(Interrupted::Write(CommitError::Closed))), "{failed:?}");
+    assert_eq!(tried.load(Ordering::Relaxed), 1);
 }
 
 #[test]

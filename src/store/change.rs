@@ -6,13 +6,14 @@ use super::figures::WriteFigures;
 use super::outbox::{Outbox, WriteOutbox};
 use super::record::{Records, WriteRecords};
 use super::reminder::WriteReminders;
-use super::trail::WriteTrails;
+use super::trail::{FORGOTTEN_AT_A_TIME_MAX, WriteTrails};
 use super::validation::WriteValidationRecords;
 use super::{CommitError, Fact, FactKey};
 use crate::access::{OrgFacts, OwnerFacts, TokenFacts};
 use crate::audit::chain::Key;
 use crate::change::{Change, RecordKey, Require, Write};
 use crate::id::{OrgId, TokenId, UserId};
+use crate::notice::{Draft, WEBHOOKS_MAX};
 use crate::org::Revision;
 use crate::role::{ROLES_MAX, RoleTable};
 use crate::secret::Digest;
@@ -21,9 +22,11 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// How many rows a change writes, for the limits of queues and groups.
+/// How many rows a change writes at most, for the limits of queues and groups. Which webhooks a draft
+/// goes to is found out when it is written, so it counts as one for every webhook that there can be.
 pub(super) fn rows(change: &Change) -> usize {
-    let notices: usize = change.notices.iter().map(|draft| 1 + draft.to.len()).sum();
+    let addressees = |draft: &Draft| WEBHOOKS_MAX as usize + draft.to.len();
+    let notices: usize = change.notices.iter().map(addressees).sum();
     change.writes.len() + change.events.len() + notices + usize::from(change.creation.is_some())
 }
 
@@ -116,6 +119,7 @@ fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failu
             | Write::Verdicts(..)
             | Write::Validation(_)
             | Write::Notice(_)
+            | Write::ForgetNotices(_)
             | Write::Webhook(_)
             | Write::RemoveWebhook(..)
             | Write::Reminded { .. }
@@ -164,6 +168,7 @@ fn clash(state: &impl Records, change: &Change) -> Result<Option<Require>, Failu
             | Write::Verdicts(..)
             | Write::Validation(_)
             | Write::Notice(_)
+            | Write::ForgetNotices(_)
             | Write::Webhook(_)
             | Write::RemoveWebhook(..)
             | Write::Reminded { .. }
@@ -207,6 +212,7 @@ pub(super) fn barred(state: &impl Records, change: &Change) -> Result<Vec<FactKe
             | Write::Verdicts(..)
             | Write::Validation(_)
             | Write::Notice(_)
+            | Write::ForgetNotices(_)
             | Write::Webhook(_)
             | Write::RemoveWebhook(..)
             | Write::Reminded { .. }
@@ -263,6 +269,9 @@ pub(super) fn write(
             Write::Notice(mut notice) => {
                 notice.version = revision;
                 transaction.put_notice(&notice)?;
+            }
+            Write::ForgetNotices(at) => {
+                transaction.forget_notices(at, FORGOTTEN_AT_A_TIME_MAX)?;
             }
             Write::Webhook(mut webhook) => {
                 webhook.version = revision;

@@ -104,13 +104,41 @@ pub(super) fn lane(about: &About, user: UserId) -> [u8; 32] {
     pair(about.bits(), user.bits())
 }
 
-/// The key that orders notices by when something is to happen with them.
-pub(super) fn due(row: Row, at: Timestamp, notice: NoticeId) -> [u8; 25] {
+/// The key that orders addressees, or notices, by when something is to happen with them.
+pub(super) fn due(row: Row, at: Timestamp, whose: u128) -> [u8; 25] {
     let mut key = [0; 25];
     key[0] = row as u8;
     key[1..9].copy_from_slice(&millis(at));
-    key[9..].copy_from_slice(&id(notice.bits()));
+    key[9..].copy_from_slice(&id(whose));
     key
+}
+
+/// The key of a notice in the queue of its addressee.
+pub(super) fn queued(row: Row, to: u128, at: Timestamp, notice: NoticeId) -> [u8; 41] {
+    let mut key = [0; 41];
+    key[0] = row as u8;
+    key[1..17].copy_from_slice(&id(to));
+    key[17..25].copy_from_slice(&millis(at));
+    key[25..].copy_from_slice(&id(notice.bits()));
+    key
+}
+
+/// The instant and the notice in such a key.
+pub(super) fn read_queued(key: &[u8]) -> Result<(Timestamp, NoticeId), Failure> {
+    let at = read_millis(key.get(17..25).unwrap_or_default())?;
+    Ok((at, NoticeId::from_bits(read_id(key.get(25..).unwrap_or_default())?)))
+}
+
+/// What stands beside a notice in a queue: its organization, and what it is told in order of.
+pub(super) fn beside(org: OrgId, lane: Option<u128>) -> [u8; 32] {
+    // No subject has this identity, as identities begin with the time of their making.
+    pair(org.bits(), lane.unwrap_or(0))
+}
+
+/// The organization and the lane in such a value.
+pub(super) fn read_beside(value: &[u8]) -> Result<(OrgId, Option<u128>), Failure> {
+    let (org, lane) = read_pair(value)?;
+    Ok((OrgId::from_bits(org), (lane != 0).then_some(lane)))
 }
 
 /// The key that orders tokens by when their owners are told of their ends.
@@ -127,9 +155,9 @@ pub(super) fn read_reminder(key: &[u8]) -> Result<(Timestamp, TokenId), Failure>
     Ok((read_millis(at)?, TokenId::from_bits(read_id(token)?)))
 }
 
-/// The notice in a key of the index of dues.
-pub(super) fn read_due(key: &[u8]) -> Result<NoticeId, Failure> {
-    read_id(key.get(9..).unwrap_or_default()).map(NoticeId::from_bits)
+/// Whom or what a key of the index of dues names.
+pub(super) fn read_due(key: &[u8]) -> Result<u128, Failure> {
+    read_id(key.get(9..).unwrap_or_default())
 }
 
 /// The two identities in a key or value of 32 bytes.

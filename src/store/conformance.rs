@@ -4,6 +4,7 @@ use super::journal::Folding;
 use super::memory::MemoryStore;
 use super::redb::tests::Disk;
 use super::{CommitError, Facts, Ledger};
+use crate::id::{NoticeId, OrgId};
 use std::sync::Arc;
 
 mod commits;
@@ -27,6 +28,8 @@ impl<S: Ledger + Facts> Both for S {}
 pub(super) struct Bed {
     pub(super) store: Arc<dyn Both>,
     pub(super) fail: Box<dyn Fn(&CommitError)>,
+    /// Leaves bytes in the place of a notice that are none.
+    pub(super) damage: Box<dyn Fn(OrgId, NoticeId)>,
     pub(super) close: Box<dyn Fn() + Sync>,
 }
 
@@ -36,10 +39,11 @@ pub(super) const FOLDING: Folding = Folding { uses: 40, runs: 3, tokens_per_part
 impl Bed {
     fn memory() -> Self {
         let store = MemoryStore::folding(FOLDING).unwrap();
-        let (failing, closing) = (Arc::clone(&store), Arc::clone(&store));
+        let [failing, closing, damaged] = std::array::from_fn(|_| Arc::clone(&store));
         Self {
             store,
             fail: Box::new(move |error| failing.fail_next_commit(error)),
+            damage: Box::new(move |org, id| damaged.damage_notice(org, id)),
             close: Box::new(move || closing.close()),
         }
     }
@@ -48,10 +52,11 @@ impl Bed {
     fn redb() -> Self {
         let disk = Disk::default();
         let store = disk.store();
-        let closing = Arc::clone(&store);
+        let [closing, damaged] = std::array::from_fn(|_| Arc::clone(&store));
         Self {
             store,
             fail: Box::new(move |error| disk.fail(error)),
+            damage: Box::new(move |org, id| damaged.damage_notice(org, id)),
             close: Box::new(move || closing.close()),
         }
     }
@@ -127,7 +132,11 @@ suite! {
         a_notice_that_is_on_its_way_is_not_superseded
         a_version_of_a_notice_or_a_webhook_is_exact
         webhooks_below_is_exact
-        notices_come_newest_first_and_outlived_ones_are_forgotten;
+        notices_come_newest_first_and_outlived_ones_are_forgotten
+        more_is_forgotten_than_is_made
+        outlived_notices_are_forgotten_though_none_is_made
+        a_damaged_notice_stops_neither_those_behind_it_nor_changes
+        queues_come_by_addressee_and_are_left_as_told;
     failures:
         a_failed_commit_writes_nothing_and_leaves_the_bar
         a_full_disk_is_told_apart
@@ -151,6 +160,16 @@ suite! {
         what_is_done_stays_done_in_the_same_life
         a_reminder_that_moved_meanwhile_is_passed_over
         reminders_come_longest_overdue_first_and_are_kept_through_a_time;
+}
+
+#[test]
+fn queues_in_memory_say_what_the_notices_say() {
+    notices::queues_say_what_the_notices_say(Bed::memory);
+}
+
+#[test]
+fn queues_in_redb_say_what_the_notices_say() {
+    notices::queues_say_what_the_notices_say(Bed::redb);
 }
 
 #[test]

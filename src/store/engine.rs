@@ -56,8 +56,11 @@ pub enum Table {
     Checkpoints,
     /// Organization, notice -> record.
     Notices,
-    /// What is to happen with a notice, when, notice -> organization.
+    /// Why, when, addressee -> organization: the first notice of each queue. And when a notice may be
+    /// forgotten, notice -> organization.
     NoticeDues,
+    /// Why, addressee, when, notice -> organization, and what is told in order.
+    NoticeQueues,
     /// Subject, user -> the notice that is settling.
     NoticeLanes,
     /// Organization, webhook -> record.
@@ -70,7 +73,7 @@ pub enum Table {
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Meta,
         Self::Organizations,
         Self::Users,
@@ -94,6 +97,7 @@ impl Table {
         Self::Checkpoints,
         Self::Notices,
         Self::NoticeDues,
+        Self::NoticeQueues,
         Self::NoticeLanes,
         Self::Webhooks,
         Self::Verdicts,
@@ -127,6 +131,7 @@ impl Table {
             Self::Checkpoints => "checkpoints",
             Self::Notices => "notices",
             Self::NoticeDues => "notice_dues",
+            Self::NoticeQueues => "notice_queues",
             Self::NoticeLanes => "notice_lanes",
             Self::Webhooks => "webhooks",
             Self::Verdicts => "verdicts",

@@ -10,8 +10,8 @@ use super::trail::{Ends, Trails};
 use super::validation::ValidationRecords;
 use super::writer::Writer;
 use super::{
-    Archive, Commit, Copied, CopyError, Facts, Follower, Found, Ledger, STRETCH_TOKENS_MAX,
-    StoreError, Validations, redb,
+    Archive, Commit, Copied, CopyError, Facts, Follower, Found, Ledger, Onward, Queued,
+    STRETCH_TOKENS_MAX, StoreError, Validations, redb,
 };
 use crate::access::Verdicts;
 use crate::audit::Event;
@@ -72,6 +72,17 @@ impl<E: Engine> Store<E> {
 
     fn snapshot(&self) -> Result<E::Snapshot, Failure> {
         self.engine.snapshot()
+    }
+
+    /// Leaves bytes in the place of a notice that are none.
+    #[cfg(test)]
+    pub(crate) fn damage_notice(&self, org: OrgId, id: NoticeId) {
+        use super::engine::{End, Table, Write as _};
+        let damage = |transaction: &mut E::Transaction<'_>| {
+            transaction.put(Table::Notices, &super::codec::notice(org, id), b"?")?;
+            Ok((End::Commit, ()))
+        };
+        self.engine.transact(damage).expect("it can be written");
     }
 }
 
@@ -188,9 +199,13 @@ impl<E: Engine> Ledger for Store<E> {
         &self,
         due: Due,
         until: Timestamp,
-        visit: &mut dyn FnMut(Notice) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(&Queued) -> Onward,
     ) -> Result<(), StoreError> {
         Ok(self.snapshot()?.due_notices(due, until, visit)?)
+    }
+
+    fn has_outlived_notices(&self, now: Timestamp) -> Result<bool, StoreError> {
+        Ok(!self.snapshot()?.outlived_notices(now, 1)?.is_empty())
     }
 
     fn webhook(&self, org: OrgId, id: WebhookId) -> Result<Option<Webhook>, StoreError> {

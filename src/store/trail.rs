@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::ops::{Bound, ControlFlow};
 
-/// The events that one change forgets, at most.
+/// The events, or the notices, that one change forgets, at most.
 pub const FORGOTTEN_AT_A_TIME_MAX: usize = 1_000;
 
 const KEY_FINGERPRINT: &[u8] = b"audit_key";

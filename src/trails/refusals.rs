@@ -13,7 +13,7 @@ use crate::store::{CommitError, Ledger, StoreError};
 use crate::time::Timestamp;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Refusals of one user in a minute that are events of their own.
 const SINGLE_MAX: u32 = 10;
@@ -69,7 +69,7 @@ struct Known {
 }
 
 /// Refusals that were alike.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 enum Sum {
     #[default]
     Nothing,
@@ -78,6 +78,13 @@ enum Sum {
         since: Timestamp,
         latest: Refusal,
     },
+}
+
+/// A refusal that is an event of its own, on its way there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Single {
+    refusal: Refusal,
+    at: Timestamp,
 }
 
 /// Why refusals could not be written.
@@ -91,45 +98,76 @@ pub enum WriteError {
     Write(#[from] CommitError),
 }
 
-impl Refusals {
-    /// Takes note of a refusal. Answers the event of it, if it is one of its own.
+impl WriteError {
+    /// Whether it is certain that nothing was written, and it may be tried again. Of a store that
+    /// failed nobody knows what it says.
     #[must_use]
-    pub fn note(&self, refusal: Refusal, now: Timestamp) -> Option<Draft> {
-        let mut minute = self.minute.lock().unwrap_or_else(PoisonError::into_inner);
-        let Minute { users, addresses, others } = &mut *minute;
-        if let Some(Whose { org, user, .. }) = refusal.who.whose()
-            && (users.len() < USERS_MAX || users.contains_key(&(org, user)))
-        {
-            let known = users.entry((org, user)).or_default();
-            // Writing takes time, and the answer to a dead token must take as long as that to one
-            // that never was.
-            if matches!(refusal.who, Who::Live(_)) && known.told < SINGLE_MAX {
-                known.told += 1;
-                return Some(event(&refusal, org, now));
-            }
-            known.sum.add(refusal, now);
-            return None;
+    pub const fn is_passing(&self) -> bool {
+        match self {
+            Self::Read(_) | Self::Write(CommitError::Busy) => true,
+            Self::Write(
+                CommitError::Conflict(_)
+                | CommitError::Full
+                | CommitError::Failed(_)
+                | CommitError::Closed,
+            ) => false,
         }
-        let address = refusal.origin.address;
-        let is_told_apart = addresses.len() < ADDRESSES_MAX || addresses.contains_key(&address);
-        let sum = if is_told_apart { addresses.entry(address).or_default() } else { others };
-        sum.add(refusal, now);
+    }
+}
+
+impl Refusals {
+    /// Takes note of a refusal. Answers it again, if it is an event of its own.
+    #[must_use]
+    pub fn note(&self, refusal: Refusal, now: Timestamp) -> Option<Single> {
+        let mut minute = self.minute();
+        // Writing takes time, and the answer to a dead token must take as long as that to one that
+        // never was.
+        if matches!(refusal.who, Who::Live(_))
+            && let Some(user) = minute.told_apart(&refusal)
+        {
+            let known = minute.users.entry(user).or_default();
+            if known.told < SINGLE_MAX {
+                known.told += 1;
+                return Some(Single { refusal, at: now });
+            }
+        }
+        minute.sum(&refusal).add(refusal, now);
         None
     }
 
-    /// Writes an event of [`Refusals::note`]. Blocks.
-    pub fn write_one(&self, ledger: &dyn Ledger, event: Draft) -> Result<(), WriteError> {
-        write(ledger, vec![event])
+    /// Writes an event of [`Refusals::note`]. One that cannot be written now is told with the sum of
+    /// its minute. Blocks.
+    pub fn write_one(&self, ledger: &dyn Ledger, single: Single) -> Result<(), WriteError> {
+        let Single { refusal, at } = single;
+        let Some(Whose { org, .. }) = refusal.who.whose() else { return Ok(()) };
+        let written = write(ledger, vec![event(&refusal, org, at)]);
+        if written.as_ref().is_err_and(WriteError::is_passing) {
+            self.minute().sum(&refusal).add(refusal, at);
+        }
+        written
     }
 
-    /// Writes what was summed up, and begins anew. Blocks.
+    /// Writes what was summed up, and begins anew. What cannot be written now is told with the sums
+    /// of the next minute. Blocks.
     pub fn write(&self, ledger: &dyn Ledger, now: Timestamp) -> Result<(), WriteError> {
-        let minute =
-            std::mem::take(&mut *self.minute.lock().unwrap_or_else(PoisonError::into_inner));
-        let known = minute.users.into_iter();
+        let minute = std::mem::take(&mut *self.minute());
+        let written = self.write_minute(ledger, &minute, now);
+        if written.as_ref().is_err_and(WriteError::is_passing) {
+            self.minute().take_back(minute);
+        }
+        written
+    }
+
+    fn write_minute(
+        &self,
+        ledger: &dyn Ledger,
+        minute: &Minute,
+        now: Timestamp,
+    ) -> Result<(), WriteError> {
+        let known = minute.users.iter();
         let mut events: Vec<Draft> =
-            known.filter_map(|((org, _), known)| known.sum.event(org, now)).collect();
-        let nobodys = minute.addresses.into_values().map(Sum::of_nobody);
+            known.filter_map(|((org, _), known)| known.sum.event(*org, now)).collect();
+        let nobodys = minute.addresses.values().map(Sum::of_nobody);
         // Where the others came from is more than one place.
         let nobodys: Vec<Sum> =
             nobodys.chain([minute.others.of_nobody().without_origin()]).collect();
@@ -139,6 +177,10 @@ impl Refusals {
             events.extend(nobodys.into_iter().filter_map(|sum| sum.event(org, now)));
         }
         if events.is_empty() { Ok(()) } else { write(ledger, events) }
+    }
+
+    fn minute(&self) -> MutexGuard<'_, Minute> {
+        self.minute.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The organization of the operator, who answers for the machine. It never becomes another.
@@ -152,6 +194,38 @@ impl Refusals {
             }
         }
         Ok(None)
+    }
+}
+
+impl Minute {
+    /// The user who was refused, if users are told apart still.
+    fn told_apart(&self, refusal: &Refusal) -> Option<(OrgId, UserId)> {
+        let Whose { org, user, .. } = refusal.who.whose()?;
+        let has_room = self.users.len() < USERS_MAX || self.users.contains_key(&(org, user));
+        has_room.then_some((org, user))
+    }
+
+    /// Where a refusal is summed up.
+    fn sum(&mut self, refusal: &Refusal) -> &mut Sum {
+        if let Some(user) = self.told_apart(refusal) {
+            return &mut self.users.entry(user).or_default().sum;
+        }
+        let (addresses, address) = (&mut self.addresses, refusal.origin.address);
+        let is_told_apart = addresses.len() < ADDRESSES_MAX || addresses.contains_key(&address);
+        if is_told_apart { addresses.entry(address).or_default() } else { &mut self.others }
+    }
+
+    /// Adds the sums of a minute before that could not be written. For whom there is no room any
+    /// more, theirs go to the others: their number is kept, and memory does not grow.
+    fn take_back(&mut self, before: Self) {
+        let known = before.users.into_values().map(|known| known.sum);
+        for sum in known.chain(before.addresses.into_values()) {
+            if let Sum::Of { latest, .. } = &sum {
+                let latest = latest.clone();
+                self.sum(&latest).precede(sum);
+            }
+        }
+        self.others.precede(before.others);
     }
 }
 
@@ -195,12 +269,25 @@ impl Sum {
         }
     }
 
+    /// Adds what was summed up before.
+    fn precede(&mut self, before: Self) {
+        match (&mut *self, before) {
+            (_, Self::Nothing) => {}
+            (Self::Nothing, before) => *self = before,
+            (Self::Of { count, since, .. }, Self::Of { count: more, since: earlier, .. }) => {
+                *count += more;
+                *since = earlier.min(*since);
+            }
+        }
+    }
+
     /// What is in the trail of the operator names no user of another organization.
-    fn of_nobody(mut self) -> Self {
-        if let Self::Of { latest, .. } = &mut self {
+    fn of_nobody(&self) -> Self {
+        let mut sum = self.clone();
+        if let Self::Of { latest, .. } = &mut sum {
             latest.who = Who::Unknown;
         }
-        self
+        sum
     }
 
     fn without_origin(mut self) -> Self {
@@ -210,9 +297,9 @@ impl Sum {
         self
     }
 
-    fn event(self, org: OrgId, now: Timestamp) -> Option<Draft> {
+    fn event(&self, org: OrgId, now: Timestamp) -> Option<Draft> {
         let Self::Of { count, since, latest } = self else { return None };
-        Some(event(&latest, org, now).telling("count", count).telling("since", since))
+        Some(event(latest, org, now).telling("count", count).telling("since", since))
     }
 }
 

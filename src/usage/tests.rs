@@ -8,7 +8,9 @@ use crate::id::{NoticeId, UserId, WebhookId};
 use crate::notice::{Due, Notice, Webhook};
 use crate::org::{Organization, Revision, User};
 use crate::role::RoleTable;
-use crate::store::{Commit, Committed, Ends, Follower, Grain, StoreError, Validations};
+use crate::store::{
+    Commit, Committed, Ends, Follower, Grain, Onward, Queued, StoreError, Validations,
+};
 use crate::token::watch::Watch;
 use crate::token::{ApiToken, Used};
 use crate::validation::{Flag, Run, Schedule};
@@ -202,8 +204,11 @@ impl Ledger for Book {
         &self,
         _: Due,
         _: Timestamp,
-        _: &mut dyn FnMut(Notice) -> ControlFlow<()>,
+        _: &mut dyn FnMut(&Queued) -> Onward,
     ) -> Result<(), StoreError> {
+        unreachable!("not asked")
+    }
+    fn has_outlived_notices(&self, _: Timestamp) -> Result<bool, StoreError> {
         unreachable!("not asked")
     }
     fn webhook(&self, _: OrgId, _: WebhookId) -> Result<Option<Webhook>, StoreError> {

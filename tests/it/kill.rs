@@ -3,9 +3,11 @@
 //! The parent starts this very test binary again as a child that commits numbered changes and says
 //! which ones were acknowledged; it kills the child at a random moment, opens the store and looks.
 //! `BEARWARD_KILLS` says how often: 20 times unless told otherwise, on one and the same store, and
-//! on a fresh one after that. [`served`] does the same to `bearward serve`.
+//! on a fresh one after that. [`served`] does the same to `bearward serve`,
+//! and [`validated`] in the midst of its validation runs.
 
 mod served;
+mod validated;
 
 use bearward::audit::{Action, Actor, Draft, Origin, Target};
 use bearward::change::{Change, Creation, RecordKey, Require, Write};

@@ -610,6 +610,13 @@ impl Admin {
         self.call(method, &format!("/orgs/{}{path}", self.org), body)
     }
 
+    /// What the audit trail tells of one action, the latest first.
+    #[track_caller]
+    pub(crate) fn told_of(&self, action: &str) -> Vec<Value> {
+        let found = self.org("GET", &format!("/audit?limit=200&action={action}"), None).expect(200);
+        found["items"].as_array().expect("a list").clone()
+    }
+
     #[track_caller]
     pub(crate) fn try_mint(&self, wish: &TokenWish<'_>) -> Reply {
         let roles: Vec<_> = wish

@@ -1,8 +1,7 @@
 //! `GET /orgs/{org}/insight/expiry`: the calendar of the tokens' ends.
 
-use super::{DaysQuery, Question};
+use super::{DaysQuery, Question, answer};
 use crate::admin::Shared;
-use crate::admin::desk;
 use crate::admin::extract::{Call, Params, Query};
 use crate::admin::openapi::ReadProblems;
 use crate::admin::problem::Problem;
@@ -63,25 +62,23 @@ pub(crate) async fn read(
     params: Params,
     Query(query): Query<DaysQuery>,
 ) -> Result<Response, Problem> {
-    desk::read(&state, call, move |desk| {
-        let org = desk.org(params.id("org")?)?;
-        desk.caller.reads_insight(&org)?;
-        let days = query.days()?;
-        desk.state.insights.answer(desk, &org, Question::Expiry(days), || {
-            let found = Expiry::of(desk.ledger(), org.id, days, desk.now())?;
-            let day = |(day, expiring): (Day, Expiring)| DayBody {
-                day,
-                count: expiring.count,
-                tokens: expiring.tokens.into_iter().map(|(_, token)| token).collect(),
-            };
-            Ok(ExpiryBody {
-                as_of: desk.now(),
-                days,
-                tokens_read: found.read,
-                live: found.live,
-                later: found.later,
-                calendar: found.days.into_iter().map(day).collect(),
-            })
+    let days = query.days();
+    let question = days.clone().map(Question::Expiry);
+    answer(&state, call, params, question, move |desk, org| {
+        let days = days?;
+        let found = Expiry::of(desk.ledger(), org, days, desk.now())?;
+        let day = |(day, expiring): (Day, Expiring)| DayBody {
+            day,
+            count: expiring.count,
+            tokens: expiring.tokens.into_iter().map(|(_, token)| token).collect(),
+        };
+        Ok(ExpiryBody {
+            as_of: desk.now(),
+            days,
+            tokens_read: found.read,
+            live: found.live,
+            later: found.later,
+            calendar: found.days.into_iter().map(day).collect(),
         })
     })
     .await

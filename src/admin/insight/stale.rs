@@ -1,8 +1,7 @@
 //! `GET /orgs/{org}/insight/stale`: tokens that nobody needs.
 
-use super::{DaysQuery, Question};
+use super::{DaysQuery, Question, answer};
 use crate::admin::Shared;
-use crate::admin::desk;
 use crate::admin::extract::{Call, Params, Query};
 use crate::admin::openapi::ReadProblems;
 use crate::admin::problem::Problem;
@@ -89,18 +88,16 @@ pub(crate) async fn read(
     params: Params,
     Query(query): Query<DaysQuery>,
 ) -> Result<Response, Problem> {
-    desk::read(&state, call, move |desk| {
-        let org = desk.org(params.id("org")?)?;
-        desk.caller.reads_insight(&org)?;
-        let days = query.days()?;
-        desk.state.insights.answer(desk, &org, Question::Stale(days), || {
-            let limit = Duration::from_hours(24 * u64::from(days));
-            let (ledger, uses) = (desk.ledger(), &*desk.state.uses);
-            let found = Idleness::of(ledger, uses, org.id, limit, desk.now())?;
-            let owners = found.idlest.iter().map(|idlest| idlest.owner);
-            let people = People::these(ledger, org.id, owners)?;
-            Ok(StaleBody::new(found, &people, days, desk.now()))
-        })
+    let days = query.days();
+    let question = days.clone().map(Question::Stale);
+    answer(&state, call, params, question, move |desk, org| {
+        let days = days?;
+        let limit = Duration::from_hours(24 * u64::from(days));
+        let (ledger, uses) = (desk.ledger(), &*desk.state.uses);
+        let found = Idleness::of(ledger, uses, org, limit, desk.now())?;
+        let owners = found.idlest.iter().map(|idlest| idlest.owner);
+        let people = People::these(ledger, org, owners)?;
+        Ok(StaleBody::new(found, &people, days, desk.now()))
     })
     .await
 }

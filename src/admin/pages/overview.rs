@@ -12,6 +12,7 @@ use crate::admin::problem::Problem;
 use crate::directory::{CALENDAR_DAYS, IDLE_DAYS, Overview};
 use crate::governance::token::policies_of;
 use crate::id::OrgId;
+use crate::org::Organization;
 use crate::store::Grain;
 use crate::time::{Day, Timestamp};
 use crate::token::DAYS_KEPT;
@@ -40,22 +41,26 @@ struct Kept {
 }
 
 impl Overviews {
-    /// A pass reads every token, so there is one at a time: whoever asks meanwhile waits, and then
-    /// finds what it found.
-    fn of(&self, desk: &Desk<'_>) -> Result<Arc<Overview>, Problem> {
-        let org = desk.org(desk.caller.org())?;
-        desk.caller.reads_insight(&org)?;
+    fn kept(&self, org: OrgId, now: Timestamp) -> Option<Arc<Overview>> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|kept| now < kept.until);
+        let kept = kept.iter().find(|kept| kept.org == org);
+        kept.map(|kept| Arc::clone(&kept.found))
+    }
+
+    /// What is kept, or else what a pass finds. Whoever waited for their turn finds what was found
+    /// meanwhile.
+    fn of(&self, desk: &Desk<'_>, org: &Organization) -> Result<Arc<Overview>, Problem> {
         let begun = (desk.state.clock)();
-        kept.retain(|kept| begun < kept.until);
-        if let Some(kept) = kept.iter().find(|kept| kept.org == org.id) {
-            return Ok(Arc::clone(&kept.found));
+        if let Some(kept) = self.kept(org.id, begun) {
+            return Ok(kept);
         }
         let (ledger, uses) = (desk.ledger(), &*desk.state.uses);
-        let found = Overview::of(ledger, uses, org.id, &policies_of(&org), begun)?;
+        let found = Overview::of(ledger, uses, org.id, &policies_of(org), begun)?;
         let found = Arc::new(found);
         let ended = (desk.state.clock)();
         let long = ended.since(begun).saturating_mul(KEPT_TIMES).min(OVERVIEW_KEPT_MAX);
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= OVERVIEWS_MAX {
             kept.remove(0);
         }
@@ -94,31 +99,58 @@ struct OverviewPage {
 /// The page.
 pub(super) async fn page(State(state): State<Shared>, visitor: Visitor) -> Answer {
     let theme = visitor.theme;
-    let page = desk::read(&state, visitor.call.clone(), move |desk| show(desk, &visitor));
-    match page.await {
+    match shown(&state, visitor).await {
         Ok(page) => Answer::page(&page),
         Err(problem) => Answer::problem(problem, theme),
     }
 }
 
-fn show(desk: &Desk<'_>, visitor: &Visitor) -> Result<OverviewPage, Problem> {
-    let found = desk.state.overviews.of(desk)?;
+async fn shown(state: &Shared, visitor: Visitor) -> Result<OverviewPage, Problem> {
+    let (call, visitor) = (visitor.call.clone(), Arc::new(visitor));
+    let by = Arc::clone(&visitor);
+    let kept = desk::read(state, call.clone(), move |desk| {
+        let org = permitted(desk)?;
+        let kept = desk.state.overviews.kept(org.id, (desk.state.clock)());
+        kept.map(|kept| show(desk, &by, &org, &kept)).transpose()
+    });
+    if let Some(page) = kept.await? {
+        return Ok(page);
+    }
+    desk::pass(state, call, move |desk| {
+        let org = permitted(desk)?;
+        let found = desk.state.overviews.of(desk, &org)?;
+        show(desk, &visitor, &org, &found)
+    })
+    .await
+}
+
+fn permitted(desk: &Desk<'_>) -> Result<Organization, Problem> {
     let org = desk.org(desk.caller.org())?;
-    let policies = policies_of(&org);
+    desk.caller.reads_insight(&org)?;
+    Ok(org)
+}
+
+fn show(
+    desk: &Desk<'_>,
+    visitor: &Visitor,
+    org: &Organization,
+    found: &Overview,
+) -> Result<OverviewPage, Problem> {
+    let policies = policies_of(org);
     let days = desk.ledger().verdicts(org.id, Grain::Day)?;
     let (requests, requests_total) = requests(&days, desk.now());
     let most = found.busiest.first().map_or(0, |row| row.usage.use_count);
     Ok(OverviewPage {
         frame: Frame::of(desk, visitor, "Overview", "overview")?,
         as_of: When::of(found.as_of, desk.now()),
-        figures: figures(&found),
-        states: states(&found),
+        figures: figures(found),
+        states: states(found),
         requests,
         requests_total: grouped(requests_total),
         refusals: refusals(&days, desk.now()),
-        ends: ends(&found),
+        ends: ends(found),
         ends_total: grouped(found.ends.iter().sum()),
-        idle: idle(&found),
+        idle: idle(found),
         busiest: found
             .busiest
             .iter()

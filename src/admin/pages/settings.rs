@@ -11,7 +11,7 @@ use super::when::{When, grouped};
 use crate::admin::Shared;
 use crate::admin::desk::{self, Desk};
 use crate::admin::etag::Precondition;
-use crate::admin::extract::{Json, OptionalJson, Params};
+use crate::admin::extract::{Call, Json, OptionalJson, Params};
 use crate::admin::orgs::{self, OrganizationChange};
 use crate::admin::policies::{
     self, EnforcementBody, PoliciesChange, PolicyBody, PolicyUnit, PreviewBody, Span,
@@ -167,10 +167,14 @@ struct RunRow {
 
 #[derive(Template)]
 #[template(path = "settings.html")]
+#[expect(clippy::struct_excessive_bools, reason = "each shows a part of the page, or not")]
 struct SettingsPage {
     frame: Frame,
     is_governed: bool,
     policies: Vec<PolicyForm>,
+    /// Whether owners of tokens can be warned by mail.
+    has_mail: bool,
+    is_enforced: bool,
     version: String,
     foreseen: Option<Foreseen>,
     runs: Vec<RunRow>,
@@ -199,9 +203,13 @@ async fn shown(state: &Shared, visitor: Visitor, fields: Fields, said: Said) -> 
     let call = visitor.call.clone();
     let Said { done, foreseen, problem } = said;
     let sentence = problem.as_ref().map(Problem::sentence);
+    let done = match done {
+        Some(done) => done_words(state, &call, &done).await,
+        None => None,
+    };
     let page = desk::read(state, call, move |desk| {
         let mut page = show(desk, &visitor, &fields, foreseen.as_ref())?;
-        page.done = done.as_deref().map(|done| done_words(desk, done)).transpose()?.flatten();
+        page.done = done;
         page.problem = sentence;
         Ok(page)
     });
@@ -243,6 +251,8 @@ fn show(
         frame,
         is_governed,
         policies,
+        has_mail: desk.state.has_mail,
+        is_enforced: policies_of(&org).enforces(),
         version: org.version.0.to_string(),
         foreseen,
         is_running: runs.iter().any(|run| run.state != "Finished"),
@@ -341,23 +351,29 @@ fn sent_again(form: &PolicyForm) -> Vec<(&'static str, String)> {
 }
 
 /// What was done, and what it came to.
-fn done_words(desk: &Desk<'_>, done: &str) -> Result<Option<String>, Problem> {
-    Ok(Some(match done {
-        "policy" => {
-            let org = desk.org(desk.caller.org())?;
-            desk.caller.reads_policies(&org)?;
-            let policies = policies_of(&org);
-            let (ledger, uses) = (desk.ledger(), &*desk.state.uses);
-            let found = Preview::of(ledger, uses, &org, &policies, desk.now())?;
-            let tokens = if found.flagged == 1 { "token breaks" } else { "tokens break" };
-            let flagged = grouped(found.flagged);
-            format!("Saved, and in force. {flagged} {tokens} a policy now.")
-        }
+async fn done_words(state: &Shared, call: &Call, done: &str) -> Option<String> {
+    Some(match done {
+        "policy" => match desk::pass(state, call.clone(), flagged).await {
+            Ok(1) => "Saved, and in force. 1 token breaks a policy now.".to_owned(),
+            Ok(many) => {
+                format!("Saved, and in force. {} tokens break a policy now.", grouped(many))
+            }
+            // It is saved, whether or not anybody has the time to count.
+            Err(_uncounted) => "Saved, and in force.".to_owned(),
+        },
         "validate" => "A validation run is on its way.".to_owned(),
         "activated" => "The tokens of the organization are governed.".to_owned(),
         "deactivated" => "The tokens of the organization are not governed any more.".to_owned(),
-        _ => return Ok(None),
-    }))
+        _ => return None,
+    })
+}
+
+/// How many tokens break a policy now.
+fn flagged(desk: &Desk<'_>) -> Result<u64, Problem> {
+    let org = desk.org(desk.caller.org())?;
+    desk.caller.reads_policies(&org)?;
+    let (ledger, uses) = (desk.ledger(), &*desk.state.uses);
+    Ok(Preview::of(ledger, uses, &org, &policies_of(&org), desk.now())?.flagged)
 }
 
 fn kind(fields: &Fields) -> Option<PolicyKind> {

@@ -17,7 +17,7 @@ const PATH: &str = "/governance/audit";
 /// Users that the filter offers by name.
 const ACTORS_MAX: usize = 200;
 /// What the filter offers of the actions.
-const ACTIONS: [Action; 16] = [
+const ACTIONS: [Action; 19] = [
     Action::TokenCreated,
     Action::TokenDeactivated,
     Action::TokenActivated,
@@ -33,6 +33,9 @@ const ACTIONS: [Action; 16] = [
     Action::SignedIn,
     Action::SignedOut,
     Action::CallRefused,
+    Action::NoticeDelivered,
+    Action::NoticeFailed,
+    Action::NoticeUndeliverable,
     Action::OrganizationUpdated,
 ];
 

@@ -43,6 +43,25 @@ async fn a_policy_is_enforced_only_if_that_is_said() {
 }
 
 #[tokio::test]
+async fn whoever_enforces_a_policy_is_told_whether_anybody_is_warned() {
+    for has_mail in [true, false] {
+        let house = House::with_mail(has_mail).await;
+        let path = house.at("/policies");
+        let week = json!({"value": 7, "unit": "days"});
+        let max = json!({"active": true, "value": 30, "unit": "days",
+            "enforcement": {"deactivate_after": week}});
+        let enforced = json!({"max_ttl": max});
+        let preview = house.ask("POST", &house.at("/policies/preview")).by(&house.owner);
+        let preview = preview.json(&enforced).send().await.expect(200).body;
+        assert_eq!(preview["policies"]["warned_by_mail"], has_mail);
+        let put = house.ask("PUT", &path).by(&house.owner).json(&enforced);
+        assert_eq!(put.send().await.expect(200).body["warned_by_mail"], has_mail);
+        let read = house.get(&path).by(&house.admin).send().await.expect(200);
+        assert_eq!(read.body["warned_by_mail"], has_mail);
+    }
+}
+
+#[tokio::test]
 async fn exemptions_are_granted_listed_and_withdrawn() {
     let house = House::new().await;
     let path = house.at("/exemptions");

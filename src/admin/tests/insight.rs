@@ -2,8 +2,12 @@
 
 use super::*;
 use crate::access::{Reason, Verdicts};
+use crate::store::wayward::Wayward;
 use crate::store::{Grain, MINUTES_KEPT};
 use crate::token::DAYS_KEPT;
+use std::sync::Condvar;
+use std::sync::atomic::AtomicUsize;
+use tokio::task::JoinHandle;
 
 fn day(days: u64) -> Timestamp {
     at(NOW).after(Duration::from_hours(24 * days))
@@ -229,4 +233,132 @@ async fn an_answer_is_given_again_for_some_seconds_and_only_to_those_who_may_ask
     assert_eq!(first["never_used"].as_u64(), later["never_used"].as_u64().map(|left| left + 1));
     house.govern(Governance::Deactivated).await;
     ask(&house.owner).await.expect(403);
+}
+
+/// A gate before what reads the tokens of one organization.
+#[derive(Default)]
+struct Gate {
+    is_open: Mutex<bool>,
+    opened: Condvar,
+    at_it: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Gate {
+    /// A house before whose first organization the gate is closed.
+    async fn house(self: &Arc<Self>) -> Arc<House> {
+        let gate = Arc::clone(self);
+        let house = House::before(|store| {
+            let known = Arc::clone(store);
+            let before = move |org| {
+                if known.organizations().expect("readable")[0].id == org {
+                    gate.pass();
+                }
+                Ok(())
+            };
+            Arc::new(Wayward::of(store).visiting(before))
+        });
+        Arc::new(house.await)
+    }
+
+    fn pass(&self) {
+        let at_it = self.at_it.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(at_it, Ordering::SeqCst);
+        let is_open = self.is_open.lock().expect("no panic");
+        drop(self.opened.wait_while(is_open, |is_open| !*is_open).expect("no panic"));
+        self.at_it.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn open(&self) {
+        *self.is_open.lock().expect("no panic") = true;
+        self.opened.notify_all();
+    }
+
+    async fn somebody_is_at_it(&self) {
+        while self.at_it.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// Asks in a task of its own.
+fn asked(house: &Arc<House>, by: &Member, rest: &str) -> JoinHandle<Answer> {
+    let (house, by, path) = (Arc::clone(house), by.clone(), house.at(rest));
+    tokio::spawn(async move { house.get(&path).by(&by).send().await })
+}
+
+/// An owner asks so many questions that they would hold half of the room at the admin port, each of which
+/// would read a million tokens: all others are heard at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn questions_of_one_organization_hold_up_nobody_else() {
+    let gate = Arc::<Gate>::default();
+    let house = gate.house().await;
+    let by = &house.owner;
+    let mut questions = vec![
+        asked(&house, by, "/insight/expiry"),
+        asked(&house, by, "/insight/unused-scope"),
+        asked(&house, by, "/insight/stale"),
+    ];
+    let preview = {
+        let (house, by) = (Arc::clone(&house), by.clone());
+        let body = json!({"max_ttl": {"active": true, "value": 1, "unit": "days"}});
+        let path = house.at("/policies/preview");
+        async move { house.ask("POST", &path).by(&by).json(&body).send().await }
+    };
+    questions.push(tokio::spawn(preview));
+    gate.somebody_is_at_it().await;
+    let many = (1..=REQUESTS_MAX / 2).map(|days| format!("/insight/stale?days={days}"));
+    questions.extend(many.map(|question| asked(&house, by, &question)));
+
+    let theirs = async {
+        let at = |rest: &str| format!("/api/v1/orgs/{}{rest}", house.other_org);
+        let outsider = &house.outsider;
+        house.get(&at("/insight/stale")).by(outsider).send().await.expect(200);
+        house.get(&at("/insight/unused-scope")).by(outsider).send().await.expect(200);
+        let (spare, _) = house.token_of(outsider.user, "spare").await;
+        let off = at(&format!("/tokens/{spare}/deactivate"));
+        house.ask("POST", &off).by(outsider).json(&json!({})).send().await.expect(200);
+        // Nor is the rest of their own organization held up.
+        let off = house.at(&format!("/tokens/{}/deactivate", house.bystander.token));
+        house.ask("POST", &off).by(by).json(&json!({})).send().await.expect(200);
+        // Who has no place in the line is told so meanwhile.
+        while questions.iter().filter(|asked| asked.is_finished()).count()
+            < questions.len() - PASSES_PER_ORG_MAX
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), theirs).await.expect("they are heard");
+    assert_eq!(gate.at_it.load(Ordering::SeqCst), 1, "one of them at a time");
+    gate.open();
+    let mut answered = 0;
+    for asked in questions {
+        let answer = asked.await.expect("no panic");
+        if answer.status == StatusCode::OK {
+            answered += 1;
+            continue;
+        }
+        let answer = answer.problem(503, "busy");
+        assert_eq!(answer.headers["retry-after"], "1");
+    }
+    assert_eq!(answered, PASSES_PER_ORG_MAX);
+    assert_eq!(gate.most.load(Ordering::SeqCst), 1);
+    asked(&house, by, "/insight/stale?days=300").await.expect("no panic").expect(200);
+}
+
+/// Waiting takes time, in which a token may end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_a_turn_is_judged_when_it_comes() {
+    let gate = Arc::<Gate>::default();
+    let house = gate.house().await;
+    let first = asked(&house, &house.owner, "/insight/stale");
+    gate.somebody_is_at_it().await;
+    let second = asked(&house, &house.operator, "/insight/expiry");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let status = TokenStatus::Deactivated(deactivated(true));
+    let token = house.token(house.operator.token);
+    house.write(Write::Token(ApiToken { status, ..token })).await;
+    gate.open();
+    first.await.expect("no panic").expect(200);
+    second.await.expect("no panic").problem(401, "invalid-token");
 }

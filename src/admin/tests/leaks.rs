@@ -4,7 +4,10 @@ use super::*;
 use crate::admin::leaks::{ANSWER_AFTER, REPORT_BYTES_MAX};
 use crate::audit::{Action, Event};
 use crate::notice::{Addressee, Kind};
+use crate::store::CommitError;
+use crate::store::wayward::Wayward;
 use crate::token::Standing;
+use std::sync::atomic::AtomicBool;
 
 const LEAKS: &str = "/api/v1/leaks";
 const PASTE: &str = "https://paste.example/1";
@@ -121,6 +124,49 @@ async fn an_answer_tells_nothing_of_what_was_reported() {
     // Known are the live one and the same when it was deactivated, the former, the revoked and the
     // expired one.
     assert_eq!(house.reports().len(), 5);
+}
+
+/// A writer that is busy, or fails, must not be one that tells secrets of ours from others.
+#[tokio::test]
+async fn an_answer_tells_nothing_while_changes_are_not_taken_either() {
+    for (error, kind) in
+        [(CommitError::Busy, "busy"), (CommitError::Failed(String::new()), "unavailable")]
+    {
+        let is_down = Arc::new(AtomicBool::new(true));
+        let seen = Arc::clone(&is_down);
+        let house = House::before(|store| {
+            let before = move |_: &Change| {
+                if seen.load(Ordering::Relaxed) { Err(error.clone()) } else { Ok(()) }
+            };
+            Arc::new(Wayward::of(store).committing(before))
+        })
+        .await;
+        let (revoked, revoked_secret) = house.token_of(house.member.user, "revoked").await;
+        let status = TokenStatus::Revoked(deactivated(true));
+        house.write(Write::Token(ApiToken { status, ..house.token(revoked) })).await;
+        let secret = &house.bystander.secret;
+        let changed = secret.replace(&secret[4..10], "aaaaaa");
+        let mut answers = Vec::new();
+        for reported in [secret, &revoked_secret, &changed, "", "not a token", &"x".repeat(5_000)] {
+            let begun = std::time::Instant::now();
+            let answer = house.report(reported).await.problem(503, kind);
+            assert!(begun.elapsed() >= ANSWER_AFTER, "{reported}: too soon");
+            let mut headers = answer.headers.clone();
+            headers.remove("x-request-id");
+            headers.remove("date");
+            answers.push((answer.text, format!("{headers:?}")));
+        }
+        answers.dedup();
+        assert_eq!(answers.len(), 1, "{answers:#?}");
+        assert!(answers[0].1.contains("retry-after"), "{answers:?}");
+        // Whoever comes again, as they are told to, is heard, of the dead one, too.
+        is_down.store(false, Ordering::Relaxed);
+        house.report(secret).await.expect(202);
+        house.report(&revoked_secret).await.expect(202);
+        house.report(&changed).await.expect(202);
+        assert_eq!(house.token(house.bystander.token).standing(), Standing::Deactivated);
+        assert_eq!(house.reports().len(), 2);
+    }
 }
 
 #[tokio::test]

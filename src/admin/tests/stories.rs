@@ -53,7 +53,7 @@ async fn s13_s14_s15_policies_bind_new_tokens_and_flag_old_ones() {
     let max = json!({"active": true, "value": 30, "unit": "days", "enforcement": null});
     let answer = put(&house.owner, json!({"max_ttl": max})).await.expect(200);
     let idle = json!({"active": false, "value": 90, "unit": "days", "enforcement": null});
-    assert_eq!(answer.body, json!({"idle_ttl": idle, "max_ttl": max}));
+    assert_eq!(answer.body, json!({"idle_ttl": idle, "max_ttl": max, "warned_by_mail": true}));
     assert_eq!(house.get(&policies).by(&house.admin).send().await.body, answer.body);
 
     // The old ones live half a year: flagged, and alive.

@@ -12,7 +12,8 @@ fn news(
     let found_at = Timestamp::EPOCH;
     let mark = |told| Mark { found_at, warned_at: None, deactivated_at: None, told };
     let (idle_ttl, max_ttl) = (idle_ttl.into().map(mark), max_ttl.into().map(mark));
-    News::of(&Flag { token, idle_ttl, max_ttl })
+    let owner = crate::id::UserId::from_bits(1);
+    News::of(&Flag { token, owner, idle_ttl, max_ttl })
 }
 
 #[test]

@@ -252,7 +252,12 @@ fn more_tokens_than_a_user_may_own_are_not_handed_over() {
     };
     let handed = change(&by, &hand(TOKENS_PER_USER_MAX));
     assert!(handed.requires.contains(&Require::CountBelow(world.admin.id, 1)));
-    assert_eq!(clash(hand(TOKENS_PER_USER_MAX + 2)), Clash::TooManyTokens);
+    for more in [1, 2] {
+        assert_eq!(clash(hand(TOKENS_PER_USER_MAX + more)), Clash::TooManyTokens);
+        // They were not all read, so no change that holds them would ever be written.
+        let estate = Estate::Revoke { tokens: tokens(TOKENS_PER_USER_MAX + more) };
+        assert_eq!(clash(remove(&world.member, estate, &by, &at)), Clash::TooManyToRevoke);
+    }
     // The heir is told of each, and in no more notices than that takes.
     let revoked =
         remove(&world.member, Estate::Revoke { tokens: tokens(TOKENS_PER_USER_MAX) }, &by, &at);

@@ -50,6 +50,34 @@ fn a_violation_is_new_once_and_gone_once() {
 }
 
 #[test]
+fn who_gets_a_token_is_told_of_what_its_owner_before_was_told() {
+    let world = world();
+    let token = world.token(5, &world.member);
+    let found = judged(&world, &token, None, "2027-01-31T00:00:00Z").flag.expect("too long");
+    let theirs = ApiToken { owner: world.admin.id, ..token.clone() };
+    let heard = |token, flag, now| judged(&world, token, Some(flag), now);
+    let first = heard(&theirs, &found, "2027-01-31T00:00:00.001Z");
+    assert_eq!((first.new, first.cleared), (1, 0), "idle since then; the other one is known");
+    let flag = first.flag.expect("too long");
+    assert_eq!(flag.owner, world.admin.id);
+    assert_eq!(flag.max_ttl.expect("too long").told, Told::Found);
+    assert_eq!(flag.max_ttl.expect("too long").found_at, at("2027-01-31T00:00:00Z"));
+    let again = heard(&theirs, &flag, "2027-02-01T00:00:00Z").flag.expect("too long");
+    assert_eq!(again.max_ttl.expect("too long").told, Told::Before);
+    let back = heard(&token, &again, "2027-02-02T00:00:00Z").flag.expect("too long");
+    assert_eq!(back.max_ttl.expect("too long").told, Told::Found);
+}
+
+#[test]
+fn who_gets_a_token_is_warned_before_it_is_deactivated() {
+    let (world, token, warned) = enforced();
+    let theirs = ApiToken { owner: world.admin.id, ..token };
+    let then = judged(&world, &theirs, Some(&warned), "2027-03-01T00:00:00Z");
+    assert_eq!(then.step, Some((Step::Warn, PolicyKind::MaxTtl)));
+    assert_eq!(then.flag.and_then(|flag| flag.max_ttl).map(|mark| mark.told), Some(Told::Warned));
+}
+
+#[test]
 fn what_is_ignored_is_not_flagged_until_its_end() {
     let world = world();
     let until = at("2027-01-20T00:00:00Z");

@@ -111,6 +111,26 @@ fn a_look_at_much_is_taken_up_where_it_was_broken_off() {
     assert_eq!(told(&bench), all);
 }
 
+#[test]
+fn an_owner_who_cannot_be_told_keeps_nobody_else_from_being_told() {
+    let bench = bench(2);
+    bench.look();
+    let others = ApiToken { owner: UserId::from_bits(2), ..living(2, 8) };
+    bench.put([Write::Token(living(1, 8)), Write::Token(others)]);
+    let now = at(NOW + DAY);
+    // Their token is read only once, and that fails.
+    let reads = AtomicI64::new(0);
+    let ledger = Wayward::of(&bench.store).reading(move |_| {
+        assert!(reads.fetch_add(1, Ordering::Relaxed) > 0, "for the test");
+        Ok(())
+    });
+    let failed = remind_all(&ledger, now, &Stop::default());
+    assert!(matches!(failed, Err(Interrupted::Lost)), "{failed:?}");
+    assert_eq!(told(&bench), [(AHEAD, 2, 1)]);
+    looked(&bench, NOW + DAY);
+    assert_eq!(told(&bench), [(AHEAD, 2, 1), (AHEAD, 1, 1)]);
+}
+
 /// Asks to stop at the first commit that it hears of.
 struct Stopping(Stop);
 

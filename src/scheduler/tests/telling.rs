@@ -78,6 +78,19 @@ fn an_owner_gets_one_notice_of_all_that_is_new() {
 }
 
 #[test]
+fn who_gets_a_token_is_told_of_its_violation_too() {
+    let bench = bench(2);
+    bench.put([Write::Token(token_of(1, 1)), Write::Token(token_of(2, 1))]);
+    bench.validate();
+    bench.put([Write::Token(token_of(1, 2))]);
+    bench.validate();
+    bench.validate();
+    let new = Kind::NewViolations;
+    assert_eq!(told(&bench), [(new, 1, 2), (new, 2, 1)]);
+    assert_eq!(bench.counts().new, 0, "it is the same violation");
+}
+
+#[test]
 fn of_what_is_ignored_or_exempt_nobody_is_told_until_that_is_over() {
     let bench = bench(1);
     let (until, by) = (at(NOW + 5 * DAY), UserId::from_bits(1));

@@ -375,6 +375,7 @@ fn what_validation_stores_stays_readable() {
         (
             bytes(&vec![Flag {
                 token: TokenId::from_bits(4),
+                owner: UserId::from_bits(3),
                 idle_ttl: None,
                 max_ttl: Some(Mark {
                     found_at: at(9),
@@ -383,7 +384,7 @@ fn what_validation_stores_stays_readable() {
                     told: crate::validation::Told::Warned,
                 }),
             }]),
-            "01 01 04 00 01 12 0114 00 02",
+            "01 01 04 03 00 01 12 0114 00 02",
         ),
         (
             bytes(&Exemption {
@@ -545,9 +546,11 @@ fn variants_keep_their_numbers() {
         Action::LeakReported,
         Action::SignedIn,
         Action::SignedOut,
+        Action::NoticeDelivered,
+        Action::NoticeUndeliverable,
     ];
     let encoded = actions.iter().map(|action| encode(action).unwrap()[1..].to_vec()).collect();
-    assert_eq!(numbers(encoded), (0..34).collect::<Vec<u8>>());
+    assert_eq!(numbers(encoded), (0..36).collect::<Vec<u8>>());
     let kinds = Kind::ALL.iter().map(|kind| encode(kind).unwrap()[1..].to_vec()).collect();
     assert_eq!(numbers(kinds), (0..14).collect::<Vec<u8>>());
     let (when, error) = (at(0), String::new());
@@ -662,9 +665,19 @@ fn keys_stay_as_they_are() {
     let about = About::Token(TokenId::from_bits(org.bits()), String::new());
     assert_eq!(lane(&about, UserId::from_bits(0x0304)), token(org, id));
     for (row, number) in [(Row::Mail, 0), (Row::Call, 1), (Row::Settle, 2), (Row::Forget, 3)] {
-        let key = due(row, at(258), wanted);
+        let key = due(row, at(258), 0x0304);
         assert_eq!(key[..], [&[number, 0, 0, 0, 0, 0, 0, 1, 2][..], &id_bytes].concat());
-        assert_eq!(read_due(&key), Ok(wanted));
+        assert_eq!(read_due(&key), Ok(0x0304));
+    }
+    let key = queued(Row::Call, org.bits(), at(258), wanted);
+    let instant = [0, 0, 0, 0, 0, 0, 1, 2];
+    assert_eq!(key[..], [&[1][..], &org_bytes, &instant, &id_bytes].concat());
+    assert_eq!(read_queued(&key), Ok((at(258), wanted)));
+    read_queued(&key[..40]).unwrap_err();
+    assert_eq!(beside(org, Some(0x0304)), token(org, id));
+    assert_eq!(beside(org, None)[..], [org_bytes, [0; 16]].concat());
+    for lane in [None, Some(0x0304)] {
+        assert_eq!(read_beside(&beside(org, lane)), Ok((org, lane)));
     }
     let key = reminder(at(258), id);
     assert_eq!(key[..], [&[0, 0, 0, 0, 0, 0, 1, 2][..], &id_bytes].concat());
@@ -673,8 +686,8 @@ fn keys_stay_as_they_are() {
     let names = Table::ALL.map(Table::name);
     let expected = "meta organizations users user_homes emails tokens token_homes digests owned \
                     usage usage_journal events roles creations creation_ends schedules runs flags \
-                    exemptions heads checkpoints notices notice_dues notice_lanes webhooks \
-                     verdicts reminders";
+                    exemptions heads checkpoints notices notice_dues notice_queues notice_lanes \
+                    webhooks verdicts reminders";
     assert_eq!(names.join(" "), expected);
     assert!(Table::ALL.into_iter().enumerate().all(|(number, table)| table as usize == number));
 }

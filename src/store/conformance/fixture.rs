@@ -4,14 +4,15 @@ use super::Both;
 use crate::audit::{Action, Actor, Draft, Origin, Target};
 use crate::change::{Change, Creation, Require, Write};
 use crate::id::{OrgId, TokenId, UserId};
-use crate::notice::{self, About};
+use crate::notice::{self, About, Due};
 use crate::org::{Governance, Organization, Revision, StatusChange, User, UserStatus};
 use crate::policy::{Ignores, Policies};
 use crate::role::{RoleId, RoleSet};
 use crate::secret::Digest;
-use crate::store::{Commit, CommitError, Committed, Fact, FactKey, Follower};
+use crate::store::{Commit, CommitError, Committed, Fact, FactKey, Follower, Onward, Queued};
 use crate::time::Timestamp;
-use crate::token::{ApiToken, NOTIFY_BEFORE_EXPIRY, TokenStatus, Usage};
+use crate::token::{ApiToken, FormerSecret, NOTIFY_BEFORE_EXPIRY, TokenStatus, Usage};
+use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
@@ -99,6 +100,19 @@ pub(in crate::store) fn deactivated(token: ApiToken) -> ApiToken {
 
 pub(in crate::store) fn revoked(token: ApiToken) -> ApiToken {
     ApiToken { status: TokenStatus::Revoked(switched()), ..token }
+}
+
+/// The digest that a token has once it was given another secret.
+pub(in crate::store) fn next_digest(number: u64) -> Digest {
+    Digest::of(&(number + (1 << 32)).to_le_bytes())
+}
+
+/// The token of this number with another secret; the one before is good for a while.
+pub(in crate::store) fn rotated(number: u64) -> ApiToken {
+    let token = token(number);
+    let (rotated_at, ends_at) = (at(5), at(500_000));
+    let former = FormerSecret { digest: token.digest, rotated_at, ends_at, until_first_use: false };
+    ApiToken { digest: next_digest(number), former: vec![former], ..token }
 }
 
 pub(in crate::store) fn used(millis: i64, use_count: u64) -> Usage {
@@ -189,10 +203,38 @@ pub(in crate::store) fn tokens(store: &Arc<dyn Both>, org: OrgId) -> Vec<(ApiTok
     let mut all = Vec::new();
     let mut visit = |token, usage| {
         all.push((token, usage));
-        std::ops::ControlFlow::Continue(())
+        ControlFlow::Continue(())
     };
     store.visit_tokens(org, None, &mut visit).unwrap();
     all
+}
+
+/// The tokens that mails are owed about, in the order of the commits that owe them.
+pub(in crate::store) fn owed_mails(store: &Arc<dyn Both>) -> Vec<TokenId> {
+    let mut queued = Vec::new();
+    let mut visit = |next: &Queued| {
+        queued.push((next.org, next.id));
+        Onward::Notice
+    };
+    store.visit_due_notices(Due::Mail, Timestamp::MAX, &mut visit).unwrap();
+    let told = |(org, id)| {
+        let notice = store.notice(org, id).unwrap().expect("what is due is there");
+        match notice.says.about {
+            About::Token(token, _) => (notice.version, token),
+            About::User(..) | About::Organization => panic!("nobody told of it: {notice:?}"),
+        }
+    };
+    let mut all: Vec<_> = queued.into_iter().map(told).collect();
+    all.sort_unstable();
+    // As they stand in the list, and no others.
+    let mut listed = 0;
+    let mut count = |_| {
+        listed += 1;
+        ControlFlow::Continue(())
+    };
+    store.visit_notices(ACME, None, &mut count).unwrap();
+    assert_eq!(listed, all.len(), "the index and the notices");
+    all.into_iter().map(|(_, token)| token).collect()
 }
 
 /// What a follower was told.

@@ -296,6 +296,7 @@ impl Model {
                 | Write::Verdicts(..)
                 | Write::Validation(_)
                 | Write::Notice(_)
+                | Write::ForgetNotices(_)
                 | Write::Webhook(_)
                 | Write::RemoveWebhook(..)
                 | Write::Reminded { .. }
@@ -334,6 +335,7 @@ impl Model {
                 | Write::Verdicts(..)
                 | Write::Validation(_)
                 | Write::Notice(_)
+                | Write::ForgetNotices(_)
                 | Write::Webhook(_)
                 | Write::RemoveWebhook(..)
                 | Write::Reminded { .. }

@@ -8,8 +8,10 @@ use crate::notice::{
     Addressee, Draft, Due, Kind, NOTICES_KEPT, Notice, Outcome, Retry, Standing, State, Webhook,
 };
 use crate::org::Revision;
-use crate::store::CommitError;
+use crate::store::{CommitError, Onward, Queued};
 use crate::time::Timestamp;
+use proptest::prelude::*;
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -38,9 +40,9 @@ fn before(bed: &Bed, org: OrgId, before: Option<NoticeId>) -> Vec<Notice> {
 
 fn due(bed: &Bed, due: Due, until: Timestamp) -> Vec<NoticeId> {
     let mut found = Vec::new();
-    let mut visit = |notice: Notice| {
-        found.push(notice.id);
-        ControlFlow::Continue(())
+    let mut visit = |queued: &Queued| {
+        found.push(queued.id);
+        Onward::Notice
     };
     bed.store.visit_due_notices(due, until, &mut visit).unwrap();
     found
@@ -252,4 +254,177 @@ pub(super) fn notices_come_newest_first_and_outlived_ones_are_forgotten(bed: &Be
         assert_eq!(all(bed, ACME).len(), left);
     }
     assert!(all(bed, ACME).iter().all(|notice| notice.state.standing() == Standing::Waiting));
+}
+
+/// The instant at which what ended at `at(0)` has outlived its time, for [`at`].
+fn outlived() -> i64 {
+    let end = at(0).after(NOTICES_KEPT).since(Timestamp::EPOCH);
+    i64::try_from(end.as_millis()).unwrap() - at(0).millis()
+}
+
+/// So many notices that ended at `at(0)`.
+fn ended(bed: &Bed, count: u128) {
+    tell(bed, [owed(Kind::Created, 1, 0, (0..count).map(UserId::from_bits))]);
+    let writes = all(bed, ACME)
+        .into_iter()
+        .map(|notice| Write::Notice(Box::new(notice.after(Outcome::Delivered, at(0), &RETRY, 0))));
+    put(&bed.store, writes);
+}
+
+pub(super) fn more_is_forgotten_than_is_made(bed: &Bed) {
+    ended(bed, 200);
+    // Two for each draft: the user and the webhook.
+    put(&bed.store, [Write::Webhook(webhook(1, ACME, &[Kind::Revoked]))]);
+    let drafts = |millis| (0..20).map(move |token| owed(Kind::Revoked, token, millis, [BOB]));
+    tell(bed, drafts(outlived() - 1));
+    assert_eq!(all(bed, ACME).len(), 240);
+    tell(bed, drafts(outlived()));
+    assert_eq!(all(bed, ACME).len(), 240 + 40 - (40 + 16));
+    assert_eq!(due(bed, Due::Mail, Timestamp::MAX).len(), 40, "none of what is still owed");
+}
+
+pub(super) fn outlived_notices_are_forgotten_though_none_is_made(bed: &Bed) {
+    ended(bed, 1_100);
+    let [before, then] = [outlived() - 1, outlived()].map(at);
+    assert!(!bed.store.has_outlived_notices(before).unwrap());
+    put(&bed.store, [Write::ForgetNotices(before)]);
+    assert_eq!(all(bed, ACME).len(), 1_100);
+    for left in [100, 0] {
+        assert!(bed.store.has_outlived_notices(then).unwrap());
+        put(&bed.store, [Write::ForgetNotices(then)]);
+        assert_eq!(all(bed, ACME).len(), left);
+    }
+    assert!(!bed.store.has_outlived_notices(then).unwrap());
+}
+
+pub(super) fn a_damaged_notice_stops_neither_those_behind_it_nor_changes(bed: &Bed) {
+    tell(bed, [owed(Kind::Created, 1, 0, [ANN]), owed(Kind::Created, 2, 1, [ANN, BOB])]);
+    tell(bed, [owed(Kind::Deactivated, 3, 2, [ANN])]);
+    let (mails, settling) = (due(bed, Due::Mail, at(9)), due(bed, Due::Settle, at(9)));
+    (bed.damage)(ACME, mails[0]);
+    (bed.damage)(ACME, settling[0]);
+    assert_eq!(due(bed, Due::Mail, at(9)), mails);
+    bed.store.notice(ACME, mails[0]).unwrap_err();
+    assert_eq!(all(bed, ACME).len(), 2, "the others are listed");
+    // What would take its place is made all the same.
+    tell(bed, [owed(Kind::Reactivated, 3, 3, [ANN])]);
+    assert_eq!(due(bed, Due::Settle, at(9)).len(), 2);
+    tell(bed, [owed(Kind::Deactivated, 3, 4, [ANN])]);
+    assert_eq!(due(bed, Due::Settle, at(9)).len(), 2, "its own heir is sound");
+
+    // One that has ended is forgotten unread.
+    let ended = bed.store.notice(ACME, mails[1]).unwrap().unwrap();
+    conclude(bed, ended, Outcome::Delivered, at(0));
+    (bed.damage)(ACME, mails[1]);
+    tell(bed, [owed(Kind::Created, 4, outlived(), [])]);
+    assert_eq!(bed.store.notice(ACME, mails[1]), Ok(None));
+    assert!(!bed.store.has_outlived_notices(at(outlived())).unwrap());
+    assert!(bed.store.is_writable());
+}
+
+pub(super) fn queues_come_by_addressee_and_are_left_as_told(bed: &Bed) {
+    tell(bed, [owed(Kind::Created, 1, 5, [ANN]), owed(Kind::Created, 2, 6, [BOB])]);
+    tell(bed, [owed(Kind::Created, 3, 7, [ANN]), owed(Kind::Created, 4, 8, [BOB])]);
+    let visited = |until, onward: fn(u128) -> Onward| {
+        let mut seen = Vec::new();
+        let mut visit = |queued: &Queued| {
+            let lane = queued.lane.unwrap();
+            assert_eq!(queued.org, ACME);
+            seen.push((queued.to, lane));
+            onward(lane)
+        };
+        bed.store.visit_due_notices(Due::Mail, at(until), &mut visit).unwrap();
+        seen
+    };
+    let [ann, bob] = [ANN, BOB].map(Addressee::User);
+    let token = |number| token_id(number).bits();
+    let whole = [(ann, token(1)), (ann, token(3)), (bob, token(2)), (bob, token(4))];
+    assert_eq!(visited(9, |_| Onward::Notice), whole);
+    assert_eq!(visited(7, |_| Onward::Notice), whole[..3]);
+    assert_eq!(visited(9, |_| Onward::Addressee), [whole[0], whole[2]]);
+    assert_eq!(
+        visited(9, |lane| if lane == 3 { Onward::Nowhere } else { Onward::Notice }),
+        whole[..2]
+    );
+    assert_eq!(visited(9, |_| Onward::Nowhere), whole[..1]);
+    assert_eq!(visited(4, |_| Onward::Notice), []);
+}
+
+/// Something that happens to a notice.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Tell(Kind, u64, UserId),
+    Fail(usize),
+    Deliver(usize),
+    Again(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let kind = prop::sample::select(vec![
+        Kind::Created,
+        Kind::Deactivated,
+        Kind::Reactivated,
+        Kind::Revoked,
+    ]);
+    let user = prop::sample::select(vec![ANN, BOB]);
+    prop_oneof![
+        3 => (kind, 0..3_u64, user).prop_map(|(kind, token, user)| Step::Tell(kind, token, user)),
+        1 => (0..30_usize).prop_map(Step::Fail),
+        1 => (0..30_usize).prop_map(Step::Deliver),
+        1 => (0..30_usize).prop_map(Step::Again),
+    ]
+}
+
+/// What is due, by the records themselves.
+fn derived(bed: &Bed, due: Due, until: Timestamp) -> Vec<NoticeId> {
+    let mut queues: HashMap<Addressee, Vec<(Timestamp, NoticeId)>> = HashMap::new();
+    for notice in all(bed, ACME) {
+        let at = match (&notice.state, notice.to, due) {
+            (State::Settling { since }, _, Due::Settle) => *since,
+            (State::Waiting { due_at, .. }, Addressee::User(_), Due::Mail)
+            | (State::Waiting { due_at, .. }, Addressee::Webhook(_), Due::Call) => *due_at,
+            _ => continue,
+        };
+        if at <= until {
+            queues.entry(notice.to).or_default().push((at, notice.id));
+        }
+    }
+    let mut queues: Vec<_> = queues.into_iter().collect();
+    for (_, queue) in &mut queues {
+        queue.sort();
+    }
+    queues.sort_by_key(|(to, queue)| (queue[0].0, to.bits()));
+    queues.into_iter().flat_map(|(_, queue)| queue).map(|(_, id)| id).collect()
+}
+
+/// However notices come, are sent, fail and are sent again: the indexes say what the records say.
+pub(super) fn queues_say_what_the_notices_say(bed: fn() -> Bed) {
+    let config = ProptestConfig { cases: 48, ..ProptestConfig::default() };
+    proptest!(config, |(steps in prop::collection::vec(step(), 1..40))| {
+        let bed = bed();
+        put(&bed.store, [Write::Webhook(webhook(1, ACME, &[Kind::Deactivated]))]);
+        for (now, step) in (0..).zip(steps) {
+            let nth = |nth: usize| all(&bed, ACME).into_iter().nth(nth);
+            match step {
+                Step::Tell(kind, token, user) => {
+                    tell(&bed, [owed(kind, token, now, [user])]);
+                }
+                Step::Fail(number) => if let Some(notice) = nth(number) {
+                    let outcome = Outcome::Failed("no".to_owned());
+                    conclude(&bed, notice, outcome, at(now));
+                },
+                Step::Deliver(number) => if let Some(notice) = nth(number) {
+                    conclude(&bed, notice, Outcome::Delivered, at(now));
+                },
+                Step::Again(number) => if let Some(notice) = nth(number) {
+                    put(&bed.store, [Write::Notice(Box::new(notice.again(at(now))))]);
+                },
+            }
+            for kind in [Due::Mail, Due::Call, Due::Settle] {
+                for until in [at(now / 2), at(now), Timestamp::MAX] {
+                    prop_assert_eq!(due(&bed, kind, until), derived(&bed, kind, until));
+                }
+            }
+        }
+    });
 }

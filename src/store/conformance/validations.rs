@@ -100,7 +100,12 @@ pub(super) fn flags_lie_in_parts_until_they_are_forgotten(bed: &Bed) {
     let flags = |numbers: &[u64]| -> Vec<Flag> {
         let told = Told::Found;
         let mark = Some(Mark { found_at: at(3), warned_at: None, deactivated_at: None, told });
-        let flag = |number: &u64| Flag { token: token_id(*number), idle_ttl: None, max_ttl: mark };
+        let flag = |number: &u64| Flag {
+            token: token_id(*number),
+            owner: ANN,
+            idle_ttl: None,
+            max_ttl: mark,
+        };
         numbers.iter().map(flag).collect()
     };
     let part = |org, run, number, numbers: &[u64]| {

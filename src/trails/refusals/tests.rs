@@ -6,7 +6,9 @@ use crate::org::{Governance, Organization, Revision, User, UserStatus};
 use crate::policy::Policies;
 use crate::role::RoleId;
 use crate::store::memory::MemoryStore;
+use crate::store::wayward::Wayward;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 const OTHERS: OrgId = OrgId::from_bits(1);
 const OPERATORS: OrgId = OrgId::from_bits(2);
@@ -86,12 +88,13 @@ fn told(store: &MemoryStore, org: OrgId, field: &str) -> Vec<Option<String>> {
 fn the_first_of_somebody_known_are_events_and_the_others_a_sum() {
     let (refusals, store) = (Refusals::default(), store());
     for _ in 0..SINGLE_MAX {
-        let event = refusals.note(refusal(live(1), 1), at(0)).expect("an event");
+        let single = refusals.note(refusal(live(1), 1), at(0)).expect("an event");
+        refusals.write_one(&*store, single).expect("written");
+        let event = store.events(OTHERS, None, 1).expect("readable").remove(0).said;
         assert_eq!(
             event.actor,
             Actor::User { user: UserId::from_bits(1), token: TokenId::from_bits(9) }
         );
-        refusals.write_one(&*store, event).expect("written");
     }
     for millis in 1..=500 {
         assert_eq!(refusals.note(refusal(live(1), 1), at(millis)), None);
@@ -180,4 +183,84 @@ fn without_an_operator_nobody_is_told() {
     let (refusals, store) = (Refusals::default(), MemoryStore::new());
     assert_eq!(refusals.note(refusal(Who::Unknown, 1), at(0)), None);
     refusals.write(&*store, at(60_000)).expect("nothing to write");
+}
+
+/// A ledger that turns away so many changes, and then none.
+fn busy(store: &Arc<MemoryStore>, times: u32) -> Wayward {
+    let left = AtomicU32::new(times);
+    Wayward::of(store).committing(move |_| {
+        let one_less = |left: u32| left.checked_sub(1);
+        let was = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
+        was.map_or(Ok(()), |_left| Err(CommitError::Busy))
+    })
+}
+
+#[test]
+fn what_a_busy_writer_does_not_take_is_told_with_the_next_minute() {
+    let (refusals, store) = (Refusals::default(), store());
+    let ledger = busy(&store, 2);
+    // One of its own, and then sums of a user, of an address and of nobody in particular.
+    let single = refusals.note(refusal(live(1), 1), at(1)).expect("an event");
+    let error = refusals.write_one(&ledger, single).expect_err("busy");
+    assert!(error.is_passing(), "{error}");
+    assert_eq!(refusals.note(refusal(Who::Dead(whose(1)), 1), at(2)), None);
+    for last in 1..=20 {
+        assert_eq!(refusals.note(refusal(Who::Unknown, last), at(3)), None);
+    }
+    refusals.write(&ledger, at(60_000)).expect_err("busy");
+    assert_eq!((told(&store, OTHERS, "count"), told(&store, OPERATORS, "count")), (vec![], vec![]));
+    // What comes meanwhile is added, other addresses first.
+    for last in 101..=120 {
+        assert_eq!(refusals.note(refusal(Who::Unknown, last), at(60_001)), None);
+    }
+    assert_eq!(refusals.note(refusal(Who::Dead(whose(1)), 2), at(60_002)), None);
+    refusals.write(&ledger, at(120_000)).expect("written");
+    assert_eq!(told(&store, OTHERS, "count"), [Some("3".to_owned())]);
+    assert_eq!(told(&store, OTHERS, "since"), [Some(at(1).to_string())]);
+    let latest = store.events(OTHERS, None, 1).expect("readable").remove(0).said;
+    assert_eq!(latest.origin.address, Some([127, 0, 0, 2].into()), "the latest is named");
+    let counts = told(&store, OPERATORS, "count");
+    assert_eq!(counts.len(), ADDRESSES_MAX + 1);
+    let number = |count: &String| count.parse::<u64>().expect("a number");
+    assert_eq!(counts.iter().flatten().map(number).sum::<u64>(), 40, "none is forgotten");
+    let since = told(&store, OPERATORS, "since");
+    assert!(since.contains(&Some(at(3).to_string())), "{since:?}");
+    // And once.
+    refusals.write(&ledger, at(180_000)).expect("nothing to write");
+    assert_eq!(told(&store, OPERATORS, "count"), counts);
+}
+
+#[test]
+fn what_waits_for_a_busy_writer_does_not_grow() {
+    let (refusals, store) = (Refusals::default(), store());
+    let ledger = busy(&store, 3);
+    for minute in 0..3 {
+        for user in 0..2_000 {
+            let who = Who::Dead(whose(minute * 10_000 + user));
+            assert_eq!(refusals.note(refusal(who, 1), at(0)), None);
+        }
+        refusals.write(&ledger, at(60_000)).expect_err("busy");
+        let kept = refusals.minute.lock().expect("no panic");
+        assert!(kept.users.len() <= USERS_MAX && kept.addresses.len() <= ADDRESSES_MAX);
+    }
+    refusals.write(&ledger, at(60_000)).expect("written");
+    let number = |count: String| count.parse::<u64>().expect("a number");
+    let counts = [told(&store, OTHERS, "count"), told(&store, OPERATORS, "count")].concat();
+    assert_eq!(counts.into_iter().flatten().map(number).sum::<u64>(), 6_000);
+}
+
+#[test]
+fn a_store_that_cannot_be_read_loses_no_refusal_and_one_that_failed_is_not_told_twice() {
+    let (refusals, store) = (Refusals::default(), store());
+    let unreadable = Wayward::of(&store).reading(|_| Err(StoreError("for the test".to_owned())));
+    assert_eq!(refusals.note(refusal(Who::Unknown, 1), at(0)), None);
+    refusals.write(&unreadable, at(60_000)).expect_err("unreadable");
+    refusals.write(&*store, at(120_000)).expect("written");
+    assert_eq!(told(&store, OPERATORS, "count"), [Some("1".to_owned())]);
+    // Whether that was written nobody knows.
+    assert_eq!(refusals.note(refusal(Who::Unknown, 1), at(120_001)), None);
+    let failed = Wayward::of(&store).committing(|_| Err(CommitError::Failed(String::new())));
+    refusals.write(&failed, at(180_000)).expect_err("failed");
+    refusals.write(&*store, at(240_000)).expect("nothing to write");
+    assert_eq!(told(&store, OPERATORS, "count"), [Some("1".to_owned())]);
 }

@@ -1,5 +1,6 @@
 //! K3 and K5: a disk that is full, and a file that is damaged, before the real binary.
 
+use super::restore::records;
 use super::{SOON, Stage};
 use crate::upstream::{Upstream, ok};
 use crate::wire::lossy;
@@ -192,6 +193,7 @@ fn k5_a_damaged_store_is_not_served() {
     stage.world.signal("TERM");
     stage.world.ended(SOON).expect("it ends");
     let store = stage.world.store();
+    let unharmed = records(&store);
     let whole = fs::read(&store).expect("the store");
     let refused = |damaged: &[u8], what: &str| {
         fs::write(&store, damaged).expect("written");
@@ -220,12 +222,13 @@ fn k5_a_damaged_store_is_not_served() {
         let at = page * 4_096 + page * 37 % 4_096;
         let mut flipped = whole.clone();
         flipped[at] ^= 1 << (page % 8);
-        match refused(&flipped, &format!("a bit of byte {at}")) {
-            Some(told) => {
-                assert!(told.contains("bearward restore"), "{told}");
-                noticed += 1;
-            }
-            None => unused += 1,
+        if let Some(told) = refused(&flipped, &format!("a bit of byte {at}")) {
+            assert!(told.contains("bearward restore"), "{told}");
+            noticed += 1;
+        } else {
+            // Whoever opened it must not have read anything else in it.
+            assert!(records(&store) == unharmed, "a bit of byte {at} was not noticed");
+            unused += 1;
         }
     }
     assert!(noticed > 10, "{noticed} of {} were noticed", noticed + unused);

@@ -27,12 +27,19 @@ fn world(setup: impl FnOnce(Setup) -> Setup) -> (Upstream, World) {
 
 /// A gateway with some history.
 fn lively(setup: impl FnOnce(Setup) -> Setup) -> (Upstream, World) {
-    let (upstream, world) = world(setup);
+    let (upstream, world) = world(|plain| setup(plain.extra("[notices]\nsettle = \"0s\"\n")));
     let admin = world.admin();
     for name in ["one", "two", "three", "=four()"] {
         let token = admin.mint(&TokenWish { name, ..TokenWish::default() });
         admin.deactivate(&token);
     }
+    // Nothing more is recorded of what was told of it.
+    let waits = |notice: &Value| notice["state"] == "waiting";
+    let is_still = || {
+        let notices = admin.org("GET", "/notices", None).expect(200);
+        !notices["items"].as_array().expect("a list").iter().any(waits)
+    };
+    assert!(eventually(PATIENCE, is_still), "notices wait");
     (upstream, world)
 }
 

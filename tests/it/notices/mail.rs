@@ -159,16 +159,37 @@ fn what_the_server_wants_later_comes_again_and_what_it_never_takes_does_not() {
     server.be(Mode::Take);
     let accepted = || server.mails().iter().filter(|mail| mail.mode() == "take").count();
     assert!(eventually(PATIENCE, || accepted() == 1), "and taken in the end");
-    server.be(Mode::Refuse);
+    server.be(Mode::Say("550 5.1.1 no such mailbox"));
     let before = server.mails().len();
     admin.revoke(&token);
     server.wait_for(before + 1);
     thread::sleep(Duration::from_secs(1));
     server.wait_for(before + 1);
-    let audit = admin.org("GET", "/audit", None).expect(200);
-    let failed = &audit["items"][0];
-    assert_eq!(failed["action"], "notice.failed", "{failed}");
+    let failed = &admin.told_of("notice.failed")[0];
     assert!(failed["changes"].to_string().contains("no such mailbox"), "{failed}");
+}
+
+#[test]
+fn what_a_server_refuses_for_another_reason_than_the_address_is_tried_again() {
+    let server = MailServer::start();
+    let (world, _upstream) = world(&server, QUICK);
+    let admin = world.admin();
+    let replies = [
+        "550 5.7.1 relaying denied",
+        "552 5.2.2 over quota",
+        "550 5.1.8 bad sender",
+        "550 mailbox unavailable",
+        "554 no",
+    ];
+    for (nth, reply) in replies.into_iter().enumerate() {
+        server.be(Mode::Say(reply));
+        admin.mint(&TokenWish::default());
+        let refused = || server.mails().iter().filter(|mail| mail.mode().ends_with(reply)).count();
+        assert!(eventually(PATIENCE, || refused() >= 3), "{reply}: {}", world.told());
+        server.be(Mode::Take);
+        let taken = || server.mails().iter().filter(|mail| mail.mode() == "take").count();
+        assert!(eventually(PATIENCE, || taken() == nth + 1), "{reply}: {}", world.told());
+    }
 }
 
 #[test]
@@ -181,9 +202,10 @@ fn after_the_last_attempt_it_is_given_up_and_the_audit_trail_says_so() {
     let (admin, _token) = token_of_a_member(&world);
     let mut failed = json!(null);
     eventually(PATIENCE, || {
-        failed = admin.org("GET", "/audit", None).expect(200)["items"][0].clone();
-        failed["action"] == "notice.failed"
+        failed = admin.told_of("notice.failed").into_iter().collect();
+        failed != json!([])
     });
+    let failed = &failed[0];
     assert_eq!(failed["target"]["name"], "token.created", "{failed}");
     assert_eq!(failed["changes"][1]["after"], "3", "{failed}");
     assert_eq!(failed["actor"]["type"], "system", "{failed}");
@@ -238,9 +260,10 @@ fn mail_goes_over_tls_with_a_login_and_to_nobody_who_is_not_vouched_for() {
         let (admin, _token) = token_of_a_member(&world);
         let mut last = json!(null);
         eventually(PATIENCE, || {
-            last = admin.org("GET", "/audit", None).expect(200)["items"][0].clone();
-            last["action"] == "notice.failed"
+            last = admin.told_of("notice.failed").into_iter().collect();
+            last != json!([])
         });
+        let last = &last[0];
         assert!(last["changes"].to_string().contains("certificate"), "{last}");
         assert!(!world.told().contains("hunter2") && !last.to_string().contains("hunter2"));
         server.wait_for(1);
@@ -292,6 +315,32 @@ fn an_owner_gets_one_mail_of_new_violations_and_a_warning_before_anything_follow
     thread::sleep(Duration::from_secs(1));
     assert_eq!(digest().len(), 2, "{:#?}", digest());
     assert_eq!(admin.token(&first.id)["status"], "activated");
+}
+
+#[test]
+fn a_start_without_a_mail_server_warns_of_policies_that_are_enforced() {
+    const WARNING: &str = "without `[smtp]` no owner of a token is warned";
+    let server = MailServer::start();
+    let upstream = Upstream::start(ok());
+    let with = Setup::before(&upstream).extra(&server.section()).extra(QUICK);
+    for (setup, warns) in [(with, false), (Setup::before(&upstream).extra(QUICK), true)] {
+        let mut world = setup.start();
+        let put = |enforcement| {
+            let max = json!({"active": true, "value": 1, "unit": "days",
+                "enforcement": enforcement});
+            world.admin().org("PUT", "/policies", Some(&json!({"max_ttl": max}))).expect(200);
+        };
+        put(json!({"deactivate_after": {"value": 30, "unit": "days"}}));
+        world.restart();
+        let told = || world.told().contains(WARNING);
+        if warns {
+            assert!(eventually(PATIENCE, told), "{}", world.told());
+            assert!(world.told().contains(&world.org), "{}", world.told());
+        } else {
+            thread::sleep(Duration::from_secs(1));
+            assert!(!told(), "{}", world.told());
+        }
+    }
 }
 
 #[test]

@@ -40,8 +40,8 @@ class Handler:
             await asyncio.sleep(3600)
         if mode == "later":
             return "451 4.3.0 try again later"
-        if mode == "refuse":
-            return "550 5.1.1 no such mailbox"
+        if mode.startswith("say "):
+            return mode.removeprefix("say ")
         return "250 2.0.0 taken"
 
 

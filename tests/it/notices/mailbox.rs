@@ -19,19 +19,19 @@ pub(crate) enum Mode {
     Take,
     /// "Try again later."
     Later,
-    /// "No such mailbox."
-    Refuse,
+    /// Answers with this.
+    Say(&'static str),
     /// Never answers.
     Hang,
 }
 
 impl Mode {
-    const fn word(self) -> &'static str {
+    fn word(self) -> String {
         match self {
-            Self::Take => "take",
-            Self::Later => "later",
-            Self::Refuse => "refuse",
-            Self::Hang => "hang",
+            Self::Take => "take".to_owned(),
+            Self::Later => "later".to_owned(),
+            Self::Say(reply) => format!("say {reply}"),
+            Self::Hang => "hang".to_owned(),
         }
     }
 }

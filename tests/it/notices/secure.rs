@@ -210,9 +210,8 @@ fn a_call_over_tls_goes_to_whom_an_authority_vouches_for_and_to_nobody_else() {
         assert!(error.contains("certificate") && error.contains(why), "{error}");
         assert_eq!(receiver.connections(), before + 4, "it is tried again");
         assert_eq!(receiver.requests().len(), 1, "nothing is told to who is not vouched for");
-        let audit = admin.org("GET", "/audit", None).expect(200);
-        let event = &audit["items"][0];
-        assert_eq!(event["action"], "notice.failed", "{event}");
+        let event = &admin.told_of("notice.failed")[0];
+        assert_eq!(event["target"]["id"], dead["id"], "{event}");
         assert!(event["changes"].to_string().contains(why), "{event}");
     }
 

@@ -127,15 +127,24 @@ fn what_fails_is_tried_again_given_up_and_delivered_again_on_demand() {
     let dead = ends(&admin, "dead");
     assert_eq!((&dead["attempts"], &dead["error"]), (&json!(4), &json!("answered 500")));
     assert_eq!(receiver.requests().len(), 4);
-    let audit = admin.org("GET", "/audit", None).expect(200);
-    assert_eq!(audit["items"][0]["action"], "notice.failed");
-    assert_eq!(audit["items"][0]["target"]["id"], dead["id"]);
+    let failed = admin.told_of("notice.failed");
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert_eq!(failed[0]["target"]["id"], dead["id"]);
+    assert_eq!(admin.told_of("notice.delivered"), [json!(null); 0]);
 
     receiver.behave(ok());
     let path = format!("/notices/{}/redeliver", dead["id"].as_str().expect("an identity"));
     assert_eq!(admin.org("POST", &path, None).expect(200)["state"], "waiting");
     let delivered = ends(&admin, "delivered");
     assert_eq!(delivered["id"], dead["id"]);
+    let told = admin.told_of("notice.delivered");
+    assert_eq!(told.len(), 1, "{told:?}");
+    let event = &told[0];
+    assert_eq!((&event["target"]["id"], &event["actor"]["type"]), (&dead["id"], &json!("system")));
+    assert_eq!(event["target"]["name"], "token.created");
+    let to = json!({"field": "to", "before": null, "after": made.id});
+    let attempts = json!({"field": "attempts", "before": null, "after": "1"});
+    assert_eq!(event["changes"], json!([to, attempts]));
     let requests = receiver.requests();
     assert_eq!(requests.len(), 5);
     for request in &requests {
@@ -356,6 +365,9 @@ fn without_a_mail_server_a_notice_has_no_channel() {
     assert_eq!(notice["about"]["id"], token.id);
     assert_eq!(notice["to"], json!({"type": "user", "id": world.owner}));
     assert_eq!(notice["attempts"], 0);
-    let audit = admin.org("GET", "/audit", None).expect(200);
-    assert!(!audit.to_string().contains("notice.failed"), "that is no failure");
+    let told = admin.told_of("notice.undeliverable");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0]["target"]["id"], notice["id"]);
+    assert_eq!(told[0]["changes"], json!([{"field": "to", "before": null, "after": world.owner}]));
+    assert_eq!(admin.told_of("notice.failed"), [json!(null); 0], "that is no failure");
 }

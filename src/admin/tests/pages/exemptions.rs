@@ -86,3 +86,23 @@ async fn what_is_wrong_with_an_exemption_is_said_and_stays_typed() {
     Browser::signed_in(&house, &house.outsider).await.post(&end, &[]).await.expect(404);
     assert_eq!(known(&house).len(), 1);
 }
+
+#[tokio::test]
+async fn without_a_mail_server_the_settings_say_that_nobody_is_warned() {
+    const HINT: &str = "This gateway knows no mail server";
+    for has_mail in [true, false] {
+        let house = House::with_mail(has_mail).await;
+        let owner = Browser::signed_in(&house, &house.owner).await;
+        let hints = || async {
+            owner.get("/governance/settings").await.expect(200).html.matches(HINT).count()
+        };
+        // By the choice of each policy, and on top as long as one is enforced.
+        assert_eq!(hints().await, if has_mail { 0 } else { 2 });
+        let week = json!({"value": 7, "unit": "days"});
+        let max = json!({"active": true, "value": 30, "unit": "days",
+            "enforcement": {"deactivate_after": week}});
+        let put = house.ask("PUT", &house.at("/policies")).by(&house.owner);
+        put.json(&json!({"max_ttl": max})).send().await.expect(200);
+        assert_eq!(hints().await, if has_mail { 0 } else { 3 });
+    }
+}

@@ -4,7 +4,9 @@
 
 use super::journal::{Journal, Step, Survivors};
 use super::*;
+use crate::access::SecretFacts;
 use crate::change::{RecordKey, Require};
+use crate::notice::Kind;
 use crate::token::Standing;
 
 /// Ways to lose what was not synced, at each cut.
@@ -47,8 +49,9 @@ struct Scenario {
 }
 
 impl Scenario {
-    /// A token is made by each change; every third one also revokes the token before it, and one is
-    /// so large that the file grows. Usage goes in between.
+    /// A token is made by each change, and a mail is owed about it; every third one also revokes the
+    /// token before it, the one after that gives the token before it another secret, and one is so
+    /// large that the file grows. Usage goes in between.
     fn play(bulk: bool) -> Self {
         let made = Journal::default();
         let store: Arc<dyn Both> = open_on(&made).unwrap();
@@ -93,10 +96,40 @@ fn change(number: u64) -> Change {
     if number.is_multiple_of(3) {
         writes.push(Write::Token(revoked(token(number - 1))));
     }
+    if number % 3 == 1 && number > 1 {
+        writes.push(Write::Token(rotated(number - 1)));
+    }
     if number == 7 {
         writes.extend((1_000..1_400).map(|more| Write::Token(token(more))));
     }
-    Change { writes, events: vec![said(ACME, "made")], ..Change::default() }
+    let notices = vec![owed(Kind::Created, number, 2, [ANN])];
+    Change { writes, events: vec![said(ACME, "made")], notices, ..Change::default() }
+}
+
+/// Looks for the mails of so many changes, and for the secrets that they replaced.
+fn told_and_rotated(store: &Arc<dyn Both>, done: u64) -> Result<(), String> {
+    let mails = owed_mails(store);
+    if mails != (1..=done).map(token_id).collect::<Vec<_>>() {
+        return Err(format!("{done} changes, and mails about {mails:?}"));
+    }
+    for number in (3..=done).step_by(3) {
+        let of = |digest| {
+            let (_, found) = store.lookup(&digest).map_err(|error| error.to_string())?;
+            Ok::<_, String>(found.map(|found| (found.token.id, found.secret)))
+        };
+        let (old, new) = (of(digest(number))?, of(next_digest(number))?);
+        let is_told_apart = match (old, new) {
+            (Some((id, SecretFacts::Present)), None) => id == token_id(number) && number == done,
+            (Some((old, SecretFacts::Former(_))), Some((new, SecretFacts::Present))) => {
+                old == token_id(number) && new == old && number < done
+            }
+            _ => false,
+        };
+        if !is_told_apart {
+            return Err(format!("the secrets of token {number} of {done}: {old:?}, {new:?}"));
+        }
+    }
+    Ok(())
 }
 
 /// What is wrong with a disk after a cut, if anything is; and where opening it left the disk.
@@ -133,6 +166,7 @@ fn look(disk: &Journal, promised: u64) -> Result<(), String> {
             return Err(format!("token {number} of {done} is {standing:?}"));
         }
     }
+    told_and_rotated(&store, done)?;
     // It goes on from there.
     let next = Change {
         requires: vec![Require::Absent(RecordKey::Token(token_id(done + 1)))],
@@ -184,7 +218,7 @@ fn wrong_after_look(bytes: Vec<u8>, promised: u64) -> Option<String> {
         if done < promised || found < done || found > done + 1 {
             return Err(format!("{promised} acknowledged, {done} there, {found} tokens"));
         }
-        Ok(())
+        told_and_rotated(&store, done)
     });
     looked.unwrap_or_else(|_panic| Err("opening it panicked".to_owned())).err()
 }

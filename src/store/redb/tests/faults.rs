@@ -3,6 +3,8 @@
 //! barred.
 
 use super::*;
+use crate::access::SecretFacts;
+use crate::notice::Kind;
 use crate::token::Standing;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -114,10 +116,13 @@ fn made() -> Vec<u8> {
     bytes
 }
 
+/// Revokes a token, gives another one another secret, and owes a mail.
 fn off(number: u64) -> Change {
+    let both = [revoked(token(number)), rotated(number + 200)].map(Write::Token);
     Change {
         events: vec![said(ACME, "off")],
-        ..restrictive(writes([Write::Token(revoked(token(number)))]))
+        notices: vec![owed(Kind::Revoked, number, 2, [ANN])],
+        ..restrictive(writes(both))
     }
 }
 
@@ -190,6 +195,13 @@ fn reopened(bytes: &[u8], acknowledged: u64, failed: Option<u64>, fails_at: u64)
         let standing = found.map(|found| found.token.standing);
         let expected = if number <= events { Standing::Revoked } else { Standing::Activated };
         assert_eq!(standing, Some(expected), "{fails_at}, token {number}");
+        let secret = |digest| store.lookup(&digest).unwrap().1.map(|found| found.secret);
+        let (old, new) = (secret(digest(number + 200)), secret(next_digest(number + 200)));
+        let is_rotated = matches!(old, Some(SecretFacts::Former(_))) && new.is_some();
+        let is_as_it_was = old == Some(SecretFacts::Present) && new.is_none();
+        assert!(if number <= events { is_rotated } else { is_as_it_was }, "{fails_at}: {old:?}");
     }
+    let mails: Vec<_> = (1..=events).map(token_id).collect();
+    assert_eq!(owed_mails(&store), mails, "{fails_at}");
     commit(&store, off(100)).unwrap();
 }

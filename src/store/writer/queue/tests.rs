@@ -145,3 +145,21 @@ fn rows_that_wait_are_bounded_but_a_large_change_alone_is_taken() {
     assert_eq!(push(&queues, 1).wait(), Err(CommitError::Busy));
     assert_eq!(drain(&queues), [1, 1]);
 }
+
+#[test]
+fn a_draft_counts_as_a_row_for_each_of_its_users_and_every_webhook_that_there_can_be() {
+    use crate::id::{OrgId, UserId};
+    use crate::notice::{About, Draft, Kind};
+    let draft = Draft {
+        org: OrgId::from_bits(1),
+        at: crate::time::Timestamp::EPOCH,
+        kind: Kind::Created,
+        about: About::Organization,
+        to: vec![UserId::from_bits(1), UserId::from_bits(2)],
+        by: None,
+        reason: None,
+        details: Vec::new(),
+    };
+    let notices = vec![draft; 3];
+    assert_eq!(change::rows(&Change { notices, ..self::change(4) }), 3 * 22 + 4);
+}
