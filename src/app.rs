@@ -39,6 +39,7 @@ use crate::telemetry::Counters;
 use crate::tls::{Unusable, Watch};
 use crate::token::watch::Step;
 use crate::trails::{Guesses, Keeper, Leaks, Refusals};
+use crate::upstream::Roster;
 use crate::usage::{Asked, Board};
 use arc_swap::ArcSwap;
 use std::fmt;
@@ -206,7 +207,7 @@ pub fn start(config: Config, options: Options) -> Result<Running, StartError> {
         Flusher::start(Arc::clone(&board), Arc::clone(&store), Arc::clone(&cache), interval)?;
     let (keeper, refusals) = keep_trails(&store, &config)?;
     let ready = Arc::new(AtomicBool::new(true));
-    let metrics = metrics(counters, &cache, &listener, &certificates);
+    let metrics = metrics(counters, &cache, &listener, &certificates, &plan);
     let catalogue = Arc::new(ArcSwap::from_pointee(catalogue_of(&config)));
     let bell = Arc::new(Notify::new());
     let seal = Arc::new(seal_of(&config.seal)?);
@@ -477,7 +478,7 @@ fn plan_of(
     generation: u64,
 ) -> Result<Plan, UnknownRole> {
     let routes = Routes::compile(config, roles, asked)?;
-    Ok(Plan { generation, routes, upstreams: config.upstreams.clone() })
+    Ok(Plan { generation, routes, upstreams: Roster::all(&config.upstreams) })
 }
 
 /// The roles that can be given.

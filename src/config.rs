@@ -377,18 +377,49 @@ pub struct Upstream {
     pub addresses: Vec<Address>,
     /// How TLS is spoken with it, if it is.
     pub tls: Option<Toward>,
-    /// Longest time to connect.
-    pub connect_timeout: Duration,
-    /// Longest wait for the head of the answer, once the request was sent, body included.
-    pub first_byte_timeout: Duration,
-    /// Longest silence within the body of the answer.
-    pub idle_timeout: Duration,
+    /// How long it may take, where a route says nothing else.
+    pub timeouts: Timeouts,
+    /// Most connections at once, those of all workers together; each worker may have one.
+    pub connections_max: usize,
+    /// Most requests that wait for a connection, those of all workers together.
+    pub pending_max: usize,
     /// Idle connections kept, for each worker.
     pub idle_connections_max: usize,
     /// How long an idle connection is kept: less than the upstream keeps it.
     pub idle_connection_timeout: Duration,
+    /// When an address that fails is left out.
+    pub ejection: Ejection,
     /// What goes upstream as `Authorization`, in place of the client's bearer.
     pub credential: Option<HeaderValue>,
+}
+
+/// How long an upstream may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Longest time to connect, the wait for a place among the connections included.
+    pub connect: Duration,
+    /// Longest wait for the head of the answer, once the request was sent, body included.
+    pub first_byte: Duration,
+    /// Longest silence within the body of the answer.
+    pub idle: Duration,
+    /// Longest time for all of it, from the verdict to the last byte of the answer.
+    pub total: Option<Duration>,
+}
+
+/// When an address of an upstream that fails is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ejection {
+    /// So many exchanges in a row that broke off before their answer; a connection that cannot be
+    /// made is enough by itself.
+    pub after: u32,
+    /// For so long the first time, twice as long each time in a row.
+    pub pause_first: Duration,
+    /// And never for longer.
+    pub pause_longest: Duration,
+    /// Whether an answer with a status from 500 on counts as a failure.
+    pub on_5xx: bool,
+    /// If fewer than so many of a hundred addresses are good, all are used.
+    pub panic_percent: u32,
 }
 
 /// One address of an upstream.
@@ -398,6 +429,16 @@ pub struct Address {
     pub host: String,
     /// The port.
     pub port: u16,
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
 }
 
 /// Which request goes where, and what it needs.
@@ -419,6 +460,8 @@ pub struct Route {
     pub lenient_path: bool,
     /// Longest body of a request, in bytes, in place of the one in [`Limits`].
     pub request_body_bytes_max: Option<u64>,
+    /// How long its upstream may take.
+    pub timeouts: Timeouts,
     /// Methods it takes; all when empty.
     pub methods: Vec<Method>,
     /// What it asks of the client's certificate.

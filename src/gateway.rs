@@ -23,7 +23,7 @@ use crate::secret::{self, Digest};
 use crate::socket::Text;
 use crate::telemetry::Counters;
 use crate::tls::{Certificate, Live};
-use crate::upstream::{Link, Pool};
+use crate::upstream::Pool;
 use crate::usage;
 use answer::{Challenges, Mishap, Outcome};
 use arc_swap::ArcSwap;
@@ -33,6 +33,7 @@ use header::{Authorization, Forwarded, Names};
 use http::Method;
 use log::{Asked, Line, Log};
 use plan::Bound;
+use reach::Unreached;
 use route::Route;
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
@@ -47,6 +48,7 @@ mod header;
 mod identity;
 mod log;
 mod plan;
+mod reach;
 mod refusal;
 mod relay;
 pub mod route;
@@ -324,18 +326,22 @@ impl Gateway {
         let mut judged = Some(judged);
         let mut counted = false;
         let mut outcome = Outcome::Failed(Mishap::Unreachable);
+        if let Some(total) = route.timeouts.total {
+            client.phase.total_within(total);
+        }
         for _ in 0..=STALE_RETRIES_MAX {
             let link = match pool.take() {
                 Some(link) => link,
-                None => match self.connect(pool, client).await {
+                None => match reach::connect(routed, client, exchange).await {
                     Ok(link) => {
                         judged = None;
                         link
                     }
-                    Err(mishap) => {
+                    Err(Unreached::Failed(mishap)) => {
                         outcome = Outcome::Failed(mishap);
                         break;
                     }
+                    Err(Unreached::Left) => return ("permit", CLIENT_LEFT, Next::Close),
                 },
             };
             let (permit, admitted) = match judged.take() {
@@ -361,11 +367,19 @@ impl Gateway {
             drop(admitted);
             let (phase, date) = (&*client.phase, &self.date);
             let body_bytes_max = self.body_bytes_max(route);
-            let passage = Passage { pool, phase, date, traits, body_bytes_max };
+            let timeouts = route.timeouts;
+            let passage = Passage { pool, phase, date, traits, body_bytes_max, timeouts };
+            let reached = link.reached();
             match forward::send(permit, link, text, exchange, &passage).await {
-                Sent::Answered(status, next) => return ("permit", status, next),
+                Sent::Answered(status, next) => {
+                    pool.answered(&reached, status);
+                    return ("permit", status, next);
+                }
                 Sent::Left => return ("permit", CLIENT_LEFT, Next::Close),
                 Sent::Failed(mishap) => {
+                    if mishap == Mishap::Broken {
+                        pool.broke(&reached);
+                    }
                     outcome = Outcome::Failed(mishap);
                     break;
                 }
@@ -386,11 +400,6 @@ impl Gateway {
 
     fn body_bytes_max(&self, route: &Route) -> u64 {
         route.body_bytes_max.unwrap_or(self.body_bytes_max)
-    }
-
-    async fn connect(&self, pool: &Pool, client: &Client) -> Result<Link, Mishap> {
-        let connected = pool.connect(&client.phase).await;
-        connected.map_err(|error| forward::unreachable(&error, &pool.spec().name))
     }
 
     /// The head as it goes upstream.
@@ -473,11 +482,8 @@ impl Handler for Gateway {
         self.own(outcome, client, exchange, Traits::unknown(), None).await.1
     }
 
-    fn tick(&self, ticks: &Ticks) {
-        // Pools are looked at every second, the log is handed over at every tick.
-        if ticks.now().is_multiple_of(10) {
-            self.bound().pools.iter().for_each(|pool| pool.sweep());
-        }
+    fn tick(&self, _ticks: &Ticks) {
+        self.bound().pools.iter().for_each(|pool| pool.tick());
         self.log.hand_over();
     }
 }

@@ -147,6 +147,9 @@ pub struct Phase {
     body: Flow,
     writing: Flow,
     upstream: Cell<u64>,
+    /// End of the whole exchange.
+    total: Cell<u64>,
+    overdue: Cell<bool>,
     late: Cell<Option<Late>>,
     draining: Cell<bool>,
     /// End of the grace of who drains.
@@ -169,6 +172,8 @@ impl Phase {
             body: Flow::new(),
             writing: Flow::new(),
             upstream: Cell::new(NEVER),
+            total: Cell::new(NEVER),
+            overdue: Cell::new(false),
             late: Cell::new(None),
             draining: Cell::new(false),
             grace: Cell::new(NEVER),
@@ -228,6 +233,8 @@ impl Phase {
         self.body.end();
         self.writing.end();
         self.upstream_done();
+        self.total.set(NEVER);
+        self.overdue.set(false);
         self.head.set(self.ticks.after(self.limits.idle));
     }
 
@@ -276,7 +283,19 @@ impl Phase {
         }
     }
 
-    /// Waits for something of ours or of an upstream's, at most for `span`.
+    /// The exchange must have ended within `span`, whoever is slow.
+    pub fn total_within(&self, span: Duration) {
+        self.total.set(self.ticks.after(span));
+    }
+
+    /// Whether the exchange has taken too long as a whole.
+    #[must_use]
+    pub fn is_overdue(&self) -> bool {
+        self.overdue.get()
+    }
+
+    /// Waits for something of ours or of an upstream's, at most for `span`, nor beyond the end of
+    /// the exchange.
     pub async fn within<T>(
         &self,
         span: Duration,
@@ -287,6 +306,7 @@ impl Phase {
         let outcome = poll_fn(|cx| match waited_for.as_mut().poll(cx) {
             Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
             Poll::Pending if self.late() == Some(Late::Upstream) => Poll::Ready(None),
+            Poll::Pending if self.is_overdue() => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         })
         .await;
@@ -339,6 +359,9 @@ impl Phase {
         } else if now >= self.upstream.get() {
             self.upstream.set(NEVER);
             self.late.set(Some(Late::Upstream));
+        } else if now >= self.total.get() {
+            self.total.set(NEVER);
+            self.overdue.set(true);
         } else if now != self.grace.get() {
             return;
         }
@@ -495,6 +518,25 @@ mod tests {
         assert!(!phase.is_grace());
         assert_eq!(woken.0.load(Ordering::Relaxed), 1);
         assert_eq!(phase.late(), None, "nothing is late");
+    }
+
+    #[test]
+    fn an_exchange_is_overdue_until_it_ends_whoever_is_late() {
+        let (ticks, phase) = phase();
+        phase.begin_request();
+        phase.total_within(Duration::from_millis(500));
+        pass(&ticks, &phase, 5);
+        assert!(!phase.is_overdue());
+        pass(&ticks, &phase, 1);
+        assert!(phase.is_overdue());
+        phase.upstream_done();
+        assert!(phase.is_overdue(), "nothing that is done within it excuses it");
+        assert_eq!(phase.late(), None, "the connection itself is not late");
+        phase.end_request();
+        assert!(!phase.is_overdue());
+        phase.begin_request();
+        pass(&ticks, &phase, 100);
+        assert!(!phase.is_overdue(), "the next one has no end of its own");
     }
 
     #[test]

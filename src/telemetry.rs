@@ -23,6 +23,7 @@ pub struct Counters {
     objected: AtomicU64,
     unrouted: AtomicU64,
     too_long: AtomicU64,
+    crowded: AtomicU64,
     failed: AtomicU64,
     log_lines_dropped: AtomicU64,
 }
@@ -51,6 +52,11 @@ impl Counters {
     /// A request announced a body that is too long.
     pub fn refuse_long(&self) {
         self.too_long.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A permitted request found its upstream with as much to do as it may have.
+    pub fn crowd(&self) {
+        self.crowded.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A permitted request got no answer from its upstream.
@@ -161,6 +167,7 @@ impl Collector for Sum {
         self.of(|worker| &worker.objected).encode(requests.encode_family(&labels("unsound"))?)?;
         self.of(|worker| &worker.unrouted).encode(requests.encode_family(&labels("no_route"))?)?;
         self.of(|worker| &worker.too_long).encode(requests.encode_family(&labels("too_long"))?)?;
+        self.of(|worker| &worker.crowded).encode(requests.encode_family(&labels("crowded"))?)?;
         for (name, help, counter) in [
             (
                 "bearward_upstream_failures",

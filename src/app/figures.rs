@@ -2,8 +2,11 @@
 
 use super::certificates::{self, Certificates};
 use crate::cache::Cache;
+use crate::gateway::Plan;
 use crate::listener::Listener;
 use crate::telemetry::{Counters, Figure, Metrics, Reading};
+use crate::upstream;
+use arc_swap::ArcSwap;
 use std::sync::Arc;
 
 pub(super) fn metrics(
@@ -11,9 +14,12 @@ pub(super) fn metrics(
     cache: &Arc<Cache>,
     listener: &Listener,
     tls: &Certificates,
+    plan: &Arc<ArcSwap<Plan>>,
 ) -> Metrics {
     let mut figures = figures(cache, listener.connections());
     let mut families = tls.families();
+    let plan = Arc::clone(plan);
+    families.extend(upstream::families(move || plan.load().upstreams.clone()));
     let (family, figure) = certificates::handshakes(listener.handshakes());
     families.push(family);
     figures.push(figure);

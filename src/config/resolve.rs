@@ -7,19 +7,19 @@ mod notices;
 mod oidc;
 mod route;
 mod tls;
+mod upstream;
 pub(super) mod value;
 
 use super::error::{Errors, Report};
 use super::file::{self, Entry, Surroundings, Table};
 use super::{
-    AccessLog, Address, Admin, Audit, Config, Gateway, IdentityHeaders, Limits, OwnPorts, Service,
-    Store, Upstream,
+    AccessLog, Admin, Audit, Config, Gateway, IdentityHeaders, Limits, OwnPorts, Service, Store,
+    Upstream,
 };
 use crate::audit::chain::Key;
 use crate::role::Name;
 use crate::secret::DEFAULT_PREFIX;
-use crate::tls::{Toward, TowardFiles};
-use http::{HeaderName, HeaderValue};
+use http::HeaderName;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -45,7 +45,6 @@ const BODY_BYTES: RangeInclusive<u64> = 0..=1 << 50;
 const RATE_BYTES: RangeInclusive<u64> = 0..=1 << 30;
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(1);
 const DRAIN_TIMEOUT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
-const IDLE_CONNECTIONS: RangeInclusive<u64> = 0..=10_000;
 
 /// Reads the whole configuration.
 pub(super) fn resolve(text: &str, surroundings: Surroundings<'_>) -> Result<Config, Errors> {
@@ -80,7 +79,7 @@ fn config(mut root: Table<'_>, surroundings: Surroundings<'_>) -> Option<Config>
     let upstreams: Vec<Upstream> = root
         .named_tables("upstreams")
         .into_iter()
-        .filter_map(|(name, table)| upstream(name.parse(), table, ports, surroundings))
+        .filter_map(|(name, table)| upstream::upstream(name.parse(), table, ports, surroundings))
         .collect();
     let oidc = Some(root.section("oidc")).filter(|table| !table.is_empty());
     let known = oidc::Known { organization_roles: &organization_roles, services: &services };
@@ -305,80 +304,4 @@ fn service(name: Option<Name>, mut table: Table<'_>) -> Option<Service> {
     let roles = table.required("roles").map(|entry| entry.distinct(Entry::name));
     table.finish();
     Some(Service { name: name?, roles: roles.unwrap_or_default() })
-}
-
-fn upstream(
-    name: Option<Name>,
-    mut table: Table<'_>,
-    ports: OwnPorts,
-    surroundings: Surroundings<'_>,
-) -> Option<Upstream> {
-    let addresses = table.required("addresses");
-    let (addresses, is_secure) =
-        addresses.map(|list| upstream_addresses(&list, ports)).unwrap_or_default();
-    let tls = match (table.take("tls"), is_secure) {
-        (Some(entry), _) => tls::toward(&entry, is_secure, surroundings),
-        // The system's authorities vouch for the hosts that are connected to.
-        (None, true) => {
-            let toward = Toward::new(&TowardFiles::default());
-            toward.map_err(|error| table.lacks(error.to_string())).ok()
-        }
-        (None, false) => None,
-    };
-    let idle_connections = table.take("idle_connections_max");
-    let idle_connections = idle_connections.and_then(|entry| entry.count(&IDLE_CONNECTIONS));
-    let credential = table.take("credential").and_then(|entry| credential(&entry, surroundings));
-    let mut time = |name, default| {
-        let entry: Option<Entry<'_>> = table.take(name);
-        entry.and_then(|entry| entry.duration(&TIMEOUT)).unwrap_or(Duration::from_secs(default))
-    };
-    let connect_timeout = time("connect_timeout", 5);
-    let first_byte_timeout = time("first_byte_timeout", 60);
-    let idle_timeout = time("idle_timeout", 60);
-    let idle_connection_timeout = time("idle_connection_timeout", 55);
-    table.finish();
-    Some(Upstream {
-        name: name?.to_string(),
-        addresses,
-        // Never in the clear for want of the means.
-        tls: if is_secure { Some(tls?) } else { None },
-        connect_timeout,
-        first_byte_timeout,
-        idle_timeout,
-        idle_connections_max: idle_connections.unwrap_or(64),
-        idle_connection_timeout,
-        credential,
-    })
-}
-
-/// Addresses, and whether TLS is spoken with them: with all or with none, as requests go to any.
-fn upstream_addresses(list: &Entry<'_>, ports: OwnPorts) -> (Vec<Address>, bool) {
-    let empty = "needs at least one address, such as \"127.0.0.1:9000\"";
-    let mut secure = None;
-    let addresses = list.distinct_some(empty, |entry| {
-        let (address, is_secure) = entry.read(value::upstream)?;
-        if let Some(own) = ports.named(&address) {
-            entry.error(own.to_string());
-        }
-        if *secure.get_or_insert(is_secure) != is_secure {
-            entry.error("begin all addresses of an upstream with https://, or none");
-        }
-        Some(address)
-    });
-    (addresses, secure.unwrap_or_default())
-}
-
-fn credential(entry: &Entry<'_>, surroundings: Surroundings<'_>) -> Option<HeaderValue> {
-    let secret = entry.secret(surroundings)?;
-    match HeaderValue::from_str(&secret.value) {
-        Ok(mut value) => {
-            value.set_sensitive(true);
-            Some(value)
-        }
-        Err(_unprintable) => {
-            let source = secret.source;
-            entry.error(format!("what {source} holds cannot stand in a header field"));
-            None
-        }
-    }
 }

@@ -19,6 +19,8 @@ pub(super) enum Mishap {
     Unsound,
     /// No answer in time.
     Late,
+    /// It has as much to do as it may have.
+    Crowded,
     /// The client's own body broke off.
     ClientBody,
     /// The client's own body grew longer than the route takes.
@@ -247,6 +249,11 @@ fn failed(mishap: Mishap) -> (StatusCode, &'static str, &'static str) {
         Mishap::Late => {
             (StatusCode::GATEWAY_TIMEOUT, "gateway_timeout", "The upstream did not answer in time")
         }
+        Mishap::Crowded => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "overloaded",
+            "The upstream has as many requests as it may have",
+        ),
         Mishap::ClientBodyTooLong => TOO_LONG,
         Mishap::ClientBody => {
             (StatusCode::BAD_REQUEST, "bad_request", "The body of the request is broken")

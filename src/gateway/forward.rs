@@ -4,6 +4,7 @@ use super::answer::Mishap;
 use super::header::{self, Down};
 use super::relay::{self, Ended, Trouble, UpEnd, Upload};
 use crate::access::Permit;
+use crate::config::Timeouts;
 use crate::http1::{Decoder, Expectation, Framing, Piece, RequestHead, Version};
 use crate::listener::{Exchange, Next, Writer};
 use crate::phase::{Late, Phase};
@@ -76,6 +77,7 @@ pub(super) struct Passage<'a> {
     pub(super) traits: Traits,
     /// Longest body of the request, in bytes.
     pub(super) body_bytes_max: u64,
+    pub(super) timeouts: Timeouts,
 }
 
 /// How a request fared.
@@ -99,7 +101,7 @@ pub(super) async fn send(
     exchange: &mut Exchange<'_, '_>,
     passage: &Passage<'_>,
 ) -> Sent {
-    let Passage { pool, phase, traits, .. } = *passage;
+    let Passage { pool, phase, traits, timeouts, .. } = *passage;
     let mut body = Decoder::of_request(traits.framing);
     let mut left = passage.body_bytes_max;
     let used = match begin(&mut text, exchange.reader, &mut body, &mut left) {
@@ -113,8 +115,7 @@ pub(super) async fn send(
     // Without a wait between the decision and the first byte: a connection that takes none at once
     // is as good as stale.
     let Ok(first @ 1..) = write.try_write(&text) else { return Sent::Unsent };
-    let patience =
-        if body.is_ended() { pool.spec().first_byte_timeout } else { pool.spec().idle_timeout };
+    let patience = if body.is_ended() { timeouts.first_byte } else { timeouts.idle };
     phase.upstream_within(patience);
     let told = |told| if told == Told::Waits { in_time(phase) } else { Ok(()) };
     if let Err((_, error)) = socket::write_all(&mut write, [&text[first..], b"", b""], told).await {
@@ -140,7 +141,7 @@ pub(super) async fn send(
             half: &mut write,
             buffers: exchange.buffers,
             phase,
-            spec: pool.spec(),
+            timeouts,
             left,
             uploaded: &progress.uploaded,
             followed: &progress.followed,
@@ -166,6 +167,9 @@ pub(super) async fn send(
                     // There may be an answer all the same.
                     UpEnd::Refused => gave_up = true,
                 }
+            }
+            if phase.is_overdue() {
+                return Poll::Ready(Outcome::Trouble(Trouble::Late));
             }
             Poll::Pending
         })
@@ -275,7 +279,7 @@ async fn down(
     passage: &Passage<'_>,
     progress: &Progress,
 ) -> Result<Ended, Trouble> {
-    let Passage { pool, phase, date, traits, .. } = *passage;
+    let Passage { phase, date, traits, timeouts, .. } = *passage;
     let status = read_answer(answer, phase).await?;
     phase.upstream_done();
     let mut text = buffers.text();
@@ -314,7 +318,7 @@ async fn down(
     };
     answer.begin_body(0, body);
     let trailers = traits.takes_trailers;
-    relay::download(answer, writer, &mut text, (down, trailers), phase, pool.spec()).await?;
+    relay::download(answer, writer, &mut text, (down, trailers), phase, timeouts).await?;
     Ok(Ended { persists: upstream_persists })
 }
 
@@ -346,6 +350,7 @@ async fn read_answer(answer: &mut Reader<'_>, phase: &Phase) -> Result<u16, Trou
 fn in_time(phase: &Phase) -> io::Result<()> {
     match phase.late() {
         Some(Late::Upstream) => Err(io::ErrorKind::TimedOut.into()),
+        Some(Late::Client) | None if phase.is_overdue() => Err(io::ErrorKind::TimedOut.into()),
         Some(Late::Client) | None => Ok(()),
     }
 }
@@ -372,5 +377,6 @@ pub(super) fn unreachable(error: &ConnectError, upstream: &str) -> Mishap {
     match error {
         ConnectError::Refused { .. } => Mishap::Unreachable,
         ConnectError::Late => Mishap::Late,
+        ConnectError::Crowded { .. } => Mishap::Crowded,
     }
 }

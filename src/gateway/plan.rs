@@ -4,9 +4,9 @@
 //! comes; requests in flight keep the one that they began with, pools included.
 
 use super::route::Routes;
-use crate::config::{OwnPorts, Upstream};
+use crate::config::OwnPorts;
 use crate::phase::Ticks;
-use crate::upstream::Pool;
+use crate::upstream::{Pool, Roster};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub struct Plan {
     /// The routes.
     pub routes: Routes,
     /// The upstreams, as the routes number them.
-    pub upstreams: Vec<Upstream>,
+    pub upstreams: Vec<Arc<Roster>>,
 }
 
 /// A plan with this worker's pools for it.
@@ -29,7 +29,8 @@ pub(super) struct Bound {
 
 impl Bound {
     pub(super) fn new(plan: Arc<Plan>, own: OwnPorts, ticks: &Ticks) -> Self {
-        let pool = |spec: &Upstream| Rc::new(Pool::new(spec.clone(), own, ticks.clone()));
+        let pool =
+            |roster: &Arc<Roster>| Rc::new(Pool::new(Arc::clone(roster), own, ticks.clone()));
         let pools = plan.upstreams.iter().map(pool).collect();
         Self { plan, pools }
     }

@@ -50,6 +50,10 @@ impl Gateway {
                 self.counters.refuse_long();
                 "too_long"
             }
+            Outcome::Failed(Mishap::Crowded) => {
+                self.counters.crowd();
+                "crowded"
+            }
             // It is the client's doing.
             Outcome::Failed(Mishap::ClientBody | Mishap::ClientBodyTooLong) => "permit",
             Outcome::Failed(

@@ -5,7 +5,7 @@
 //! (extensions, odd sizes) ends here, and a body that breaks off never looks complete.
 
 use super::header::{self, Down};
-use crate::config::Upstream;
+use crate::config::Timeouts;
 use crate::http1::{Decoder, Piece};
 use crate::listener::Writer;
 use crate::phase::{Late, Phase};
@@ -60,7 +60,7 @@ pub(super) struct Upload<'a, 'c, 'l> {
     pub(super) half: &'a mut Outward<'l>,
     pub(super) buffers: &'a Rc<Buffers>,
     pub(super) phase: &'a Phase,
-    pub(super) spec: &'a Upstream,
+    pub(super) timeouts: Timeouts,
     /// How many bytes of content it may still have.
     pub(super) left: u64,
     /// Set once all of it has been taken.
@@ -117,7 +117,7 @@ impl Upload<'_, '_, '_> {
                     self.reader.pass(count);
                 }
                 Piece::End => {
-                    self.phase.upstream_within(self.spec.first_byte_timeout);
+                    self.phase.upstream_within(self.timeouts.first_byte);
                     return self.flush(&mut text).await;
                 }
                 Piece::More => {
@@ -162,7 +162,7 @@ impl Upload<'_, '_, '_> {
         match read {
             Ok(count @ 1..) => {
                 phase.body_came(count);
-                phase.upstream_within(self.spec.idle_timeout);
+                phase.upstream_within(self.timeouts.idle);
                 Ok(())
             }
             Ok(0) | Err(_) => Err(UpEnd::Broken),
@@ -185,7 +185,7 @@ pub(super) async fn download(
     text: &mut Vec<u8>,
     (down, trailers): (Down, bool),
     phase: &Phase,
-    spec: &Upstream,
+    timeouts: Timeouts,
 ) -> Result<(), Trouble> {
     let chunked = down == Down::Chunks;
     loop {
@@ -215,7 +215,7 @@ pub(super) async fn download(
             Piece::End => return send_down(writer, text, b"", b"").await,
             Piece::More => {
                 send_down(writer, text, b"", b"").await?;
-                if fill(answer, phase, Some(spec.idle_timeout)).await? == 0 {
+                if fill(answer, phase, Some(timeouts.idle)).await? == 0 {
                     if !answer.body().is_until_close() {
                         return Err(Trouble::Broken);
                     }

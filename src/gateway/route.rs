@@ -2,7 +2,7 @@
 
 use super::vet;
 use crate::access::{Demand, Requirement};
-use crate::config::{Access, ClientCertificate, Config};
+use crate::config::{Access, ClientCertificate, Config, Timeouts};
 use crate::role::{RoleName, RoleSet, RoleTable};
 use crate::usage::{Asked, Bit};
 use http::{HeaderValue, Method};
@@ -27,6 +27,8 @@ pub struct Route {
     pub forward_certificate: bool,
     /// Longest body of a request, in bytes, where the route says so.
     pub body_bytes_max: Option<u64>,
+    /// How long the upstream may take.
+    pub timeouts: Timeouts,
     /// The challenge of a 403: RFC 6750 section 3.
     pub insufficient_scope: HeaderValue,
     /// `Allow` of a 405: RFC 9110 section 10.2.1.
@@ -217,6 +219,7 @@ fn compile(
         forward_bearer: route.forward_bearer,
         forward_certificate: route.client_certificate != ClientCertificate::None,
         body_bytes_max: route.request_body_bytes_max,
+        timeouts: route.timeouts,
         insufficient_scope: visible(challenge),
         allow: visible(allow.join(", ")),
         path: route.path.clone(),

@@ -101,6 +101,11 @@ impl Channel {
         }
     }
 
+    /// Whether the client has given the stream up; whoever asks is woken when it does.
+    pub(crate) fn has_left(&self, cx: &mut Context<'_>) -> bool {
+        self.0.borrow_mut().going.poll_left(cx).is_ready()
+    }
+
     /// Sends what is in `pieces`, each of which ends where a line or content does, as far as the
     /// client has opened its window.
     pub(crate) fn poll_write(

@@ -4,6 +4,7 @@ use super::buffer::{Buffer, Buffers};
 use super::channel::Channel;
 use super::session::Session;
 use crate::http1::{Decoder, Fault, HeadLimits, Parser, Piece, RequestHead, ResponseHead};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use std::future::poll_fn;
@@ -216,6 +217,25 @@ impl<'s> Reader<'s> {
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         let seen = rustix::net::recv(socket, &mut [0_u8; 1][..], flags);
         seen.is_err_and(|error| error == Errno::WOULDBLOCK)
+    }
+
+    /// Whether the other side sends no more, whatever it sent before that nobody has read; of a stream,
+    /// whether it was given up, and whoever asks is woken when it is.
+    pub(crate) fn has_left(&self, cx: &mut Context<'_>) -> bool {
+        #[cfg(target_os = "linux")]
+        const LEFT: PollFlags = PollFlags::RDHUP.union(PollFlags::HUP).union(PollFlags::ERR);
+        // Elsewhere only who takes no more either is seen to have left.
+        #[cfg(not(target_os = "linux"))]
+        const LEFT: PollFlags = PollFlags::HUP.union(PollFlags::ERR);
+        const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let socket = match &self.half {
+            Inward::Plain(half) => half.as_ref(),
+            Inward::Tls(session) => session.socket(),
+            Inward::Channel(channel) => return channel.has_left(cx),
+        };
+        let mut asked = [PollFd::new(socket, LEFT)];
+        let told = rustix::event::poll(&mut asked, Some(&AT_ONCE));
+        told.is_ok() && asked[0].revents().intersects(LEFT)
     }
 
     /// What was read and not used.

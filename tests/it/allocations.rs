@@ -19,6 +19,7 @@ use bearward::store::memory::MemoryStore;
 use bearward::telemetry::Counters;
 use bearward::time::Timestamp;
 use bearward::token::{ApiToken, NOTIFY_BEFORE_EXPIRY, TokenStatus};
+use bearward::upstream::Roster;
 use bearward::usage::Board;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use std::alloc::System;
@@ -162,7 +163,7 @@ fn start_gateway(upstream: SocketAddr) -> (Listener, String) {
     let token = seed(&store);
     let board = Arc::new(Board::new(1));
     let routes = Routes::compile(&config, &store.roles(), board.asked()).unwrap();
-    let plan = Plan { generation: 0, routes, upstreams: config.upstreams.clone() };
+    let plan = Plan { generation: 0, routes, upstreams: Roster::all(&config.upstreams) };
     let shared = Arc::new(Shared {
         cache: Arc::clone(&cache),
         readers: Arc::new(Readers::start(cache, 1).unwrap()),

@@ -8,6 +8,7 @@ mod lengths;
 mod lifecycle;
 mod metrics;
 mod tokens;
+mod upstreams;
 mod waits;
 
 use crate::upstream::{Script, Upstream};

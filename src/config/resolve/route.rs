@@ -1,17 +1,25 @@
 //! Routes: what they name must exist, what they need must be said, and no two of them may be meant
 //! for the same request.
 
+use super::upstream::timeouts;
 use super::value;
 use crate::access::Organizations;
 use crate::config::error::suggestion;
 use crate::config::file::{Entry, Table, quoted};
-use crate::config::{Access, ClientCertificate, Route, Service, Upstream};
+use crate::config::{Access, ClientCertificate, Route, Service, Timeouts, Upstream};
 use crate::id::OrgId;
 use crate::role::{Name, RoleName};
 use http::Method;
+use std::time::Duration;
 
 /// More routes than this are a mistake.
 const ROUTES_MAX: usize = 10_000;
+const NO_TIMEOUTS: Timeouts = Timeouts {
+    connect: Duration::ZERO,
+    first_byte: Duration::ZERO,
+    idle: Duration::ZERO,
+    total: None,
+};
 const NEEDS_REQUIRE: &str = "a route needs `require`: \
     { service = \"NAME\", organizations = \"any\", any_of = [\"NAME/ROLE\"] } for a live token, or \
     \"public\" for none at all";
@@ -89,6 +97,9 @@ fn route(mut table: Table<'_>, known: &Known<'_>) -> Option<Route> {
     }
     let body = table.take("request_body_bytes_max");
     let body = body.and_then(|entry| entry.integer(&super::BODY_BYTES));
+    // Nothing but errors comes of a route without its upstream.
+    let default = upstream.map_or(NO_TIMEOUTS, |at| known.upstreams[at].timeouts);
+    let timeouts = timeouts(&mut table, default);
     let methods = table.take("methods").map(|entry| {
         let empty = "an empty list is no method at all: leave it out for all methods";
         entry.distinct_some(empty, |method: &Entry<'_>| -> Option<Method> {
@@ -112,6 +123,7 @@ fn route(mut table: Table<'_>, known: &Known<'_>) -> Option<Route> {
         forward_bearer: forward_bearer.is_some_and(|(flag, _)| flag),
         lenient_path,
         request_body_bytes_max: body,
+        timeouts,
         methods: methods.unwrap_or_default(),
         client_certificate: certificate.unwrap_or_default(),
         access: access.unwrap_or(Access::Public),

@@ -118,11 +118,12 @@ fn a_silent_address_is_waited_for_once() {
         assert_eq!(answer.status, 200, "request {nth}, {took:?}: {answer:?}");
     }
     assert_eq!(upstream.requests().len(), 12);
-    assert!(took[0] < Duration::from_secs(4), "the first waited too long: {took:?}");
-    let later = took[1..].iter().sum::<Duration>();
+    // Which of them comes to the silent address first is chance.
+    let slow = took.iter().filter(|took| **took > Duration::from_secs(1)).count();
+    assert!(slow <= 1, "more than one waits for the silent address: {took:?}");
     assert!(
-        later < Duration::from_millis(1500),
-        "later ones wait for the silent address: {took:?}"
+        took.iter().all(|took| *took < Duration::from_secs(4)),
+        "it is waited for too long: {took:?}"
     );
 }
 
