@@ -560,12 +560,12 @@ fn an_organization_that_fails_keeps_no_other_from_its_turn() {
 #[test]
 fn an_organization_that_goes_on_asking_keeps_no_other_from_its_turn() {
     let bench = two();
-    let begun = Arc::<AtomicI64>::default();
-    let (count, store) = (Arc::clone(&begun), Arc::clone(&bench.store));
-    // While one of its runs begins, another is asked for.
+    let made = Arc::<AtomicI64>::default();
+    let (count, store) = (Arc::clone(&made), Arc::clone(&bench.store));
+    // Before one of its runs is through, another is asked for.
     let asking = Wayward::of(&bench.store).committing(move |change| {
-        let begins = |write: &Write| matches!(write, Write::Validation(validation::Write::Running { org, .. }) if *org == ORG);
-        if change.writes.iter().any(begins) && count.fetch_add(1, Ordering::Relaxed) < 10 {
+        let ends = |write: &Write| matches!(write, Write::Validation(validation::Write::Finished { org, .. }) if *org == ORG);
+        if change.writes.iter().any(ends) && count.fetch_add(1, Ordering::Relaxed) < 10 {
             let wanted = Wanted { org: ORG, trigger: Trigger::OnDemand, by: None, at: at(NOW) };
             let writes = vec![Write::Validation(validation::Write::Wanted(wanted))];
             store.commit(Change { writes, ..Change::default() }).wait().expect("written");
@@ -575,7 +575,7 @@ fn an_organization_that_goes_on_asking_keeps_no_other_from_its_turn() {
     bench.look_at(asking).expect("nothing fails");
     assert!(bench.is_through(OTHER));
     let taken = i64::try_from(RUNS_AT_A_TIME).expect("few");
-    assert_eq!(begun.load(Ordering::Relaxed), taken);
+    assert_eq!(made.load(Ordering::Relaxed), taken);
 }
 
 #[test]
