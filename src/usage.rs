@@ -6,10 +6,12 @@
 //! worker. A list holds its entries, so an eviction loses nothing.
 
 mod asked;
+mod beside;
 mod denials;
 mod refused;
 
 pub use asked::{Asked, Bit, NEEDS_MAX};
+pub use beside::Beside;
 pub use denials::Denials;
 pub use refused::REFUSED_TOKENS_MAX;
 
@@ -161,32 +163,6 @@ pub trait Uses: Send + Sync {
 pub trait Pending {
     /// Uses of one token.
     fn pending(&self, token: TokenId) -> Usage;
-}
-
-/// What is pending beside a snapshot of the store. Uses are held still until the snapshot is there, and
-/// no longer: a pass may take its time, and whoever waits for its rows, too.
-pub struct Beside<'a> {
-    uses: &'a dyn Uses,
-    still: Option<Box<dyn Pending + 'a>>,
-    pending: HashMap<TokenId, Usage>,
-}
-
-impl<'a> Beside<'a> {
-    /// To be made before the snapshot is taken.
-    #[must_use]
-    pub fn new(uses: &'a dyn Uses) -> Self {
-        Self { uses, still: Some(uses.still()), pending: HashMap::new() }
-    }
-
-    /// All uses of a token of which the snapshot has `stored`. Where there is a first token, there is
-    /// the snapshot.
-    pub fn merged(&mut self, token: TokenId, stored: Usage) -> Usage {
-        if let Some(still) = self.still.take() {
-            self.pending = self.uses.pending();
-            drop(still);
-        }
-        stored.merged(self.pending.get(&token).copied().unwrap_or_default())
-    }
 }
 
 /// Something that holds the tally of a token.
