@@ -3,20 +3,20 @@
 
 mod error;
 mod file;
+mod oidc;
 mod own;
 mod resolve;
 
 pub use error::{Error, Errors, Place};
+pub use oidc::{Oidc, RoleMap};
 pub use own::{OwnPort, OwnPorts};
 
 use crate::access::Organizations;
 use crate::audit;
-use crate::id::OrgId;
 use crate::leak::Keys;
 use crate::notice::Retry;
 use crate::notice::template::Templates;
-use crate::oidc::UserClaim;
-use crate::role::{Name, RoleName};
+use crate::role::Name;
 use crate::secret::Key;
 use crate::time::Timestamp;
 use crate::tls::{self, ServerFiles, Toward};
@@ -279,56 +279,6 @@ impl std::fmt::Debug for SealKey {
             Self::InFile(path) => f.debug_tuple("InFile").field(path).finish(),
         }
     }
-}
-
-/// The identity provider, and what it decides.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Oidc {
-    /// What people know it by.
-    pub name: String,
-    /// What its own document calls it.
-    pub issuer: String,
-    /// What it knows us by.
-    pub client_id: String,
-    /// What proves to it who we are; a public client has none.
-    pub client_secret: Option<Zeroizing<String>>,
-    /// What it is asked for, separated by spaces.
-    pub scopes: String,
-    /// Where browsers reach the admin port: scheme, host and port.
-    pub public_url: String,
-    /// The organization of those for whom it vouches.
-    pub organization: OrgId,
-    /// What a user is found by.
-    pub user_claim: UserClaim,
-    /// The roles that it gives, if it gives any.
-    pub roles: Option<RoleMap>,
-    /// Whether somebody whom nobody here knows becomes a user, if it gives them a role.
-    pub create_users: bool,
-    /// Whether users have, from each sign-in on, the roles that it gives and no others.
-    pub sync_roles: bool,
-    /// Who may vouch for it, over TLS.
-    pub authorities: Authorities,
-    /// Longest time for a call of it.
-    pub timeout: Duration,
-}
-
-impl std::fmt::Debug for Oidc {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { issuer, client_id, .. } = self;
-        f.debug_struct("Oidc")
-            .field("issuer", issuer)
-            .field("client_id", client_id)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The roles that an identity provider gives.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RoleMap {
-    /// The claim whose values stand for roles.
-    pub claim: String,
-    /// What each value stands for.
-    pub of: Vec<(String, Vec<RoleName>)>,
 }
 
 /// A name and its password.
