@@ -16,7 +16,7 @@ use crate::audit;
 use crate::leak::Keys;
 use crate::notice::Retry;
 use crate::notice::template::Templates;
-use crate::role::Name;
+use crate::role::{Name, RoleName};
 use crate::secret::Key;
 use crate::time::Timestamp;
 use crate::tls::{self, ServerFiles, Toward};

@@ -1,5 +1,6 @@
 use super::*;
 use crate::id::OrgId;
+use crate::oidc::UserClaim;
 use proptest::prelude::*;
 
 const SAMPLE: &str = include_str!("../../config/bearward.toml");
