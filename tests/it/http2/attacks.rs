@@ -51,7 +51,11 @@ fn h2_made_to_reset() {
         // No window can be that wide: the stream is reset, by us.
         client.send(&frame(WINDOW_UPDATE, 0, stream, &0x7fff_ffff_u32.to_be_bytes()));
     }
-    ends_with(&stage, &mut client, ENHANCE_YOUR_CALM, "made to reset");
+    assert!(client.ends(PATIENCE), "it was kept");
+    assert_eq!(client.goaway, Some(ENHANCE_YOUR_CALM));
+    // The upstream says nothing to anybody; the gateway still does.
+    let (status, _) = asked(&stage, "/orders/x", &[("authorization", "Bearer nobody")]);
+    assert_eq!(status, Some(401));
 }
 
 #[test]
